@@ -1,0 +1,1 @@
+"""Residual networks that spend computation instead of parameters, in Keras 3."""

@@ -1,0 +1,31 @@
+"""The few functions that Keras does not have, with the same names for every backend.
+
+Only the module of the backend in use is imported.
+"""
+
+import keras
+from keras.src.backend import AutocastScope
+
+if keras.backend.backend() == "tensorflow":
+    from keras_recres.backend.tensorflow import scan
+elif keras.backend.backend() == "jax":
+    from keras_recres.backend.jax import scan
+elif keras.backend.backend() == "torch":
+    from keras_recres.backend.torch import scan
+else:
+    raise ImportError(
+        f"keras_recres runs on the Keras backends tensorflow, jax and torch, but this one is "
+        f"{keras.backend.backend()!r}; set KERAS_BACKEND to one of the three."
+    )
+
+__all__ = ["raw_values", "scan"]
+
+
+def raw_values(variables):
+    """The variables' tensors in their own dtype, whatever dtype policy is active.
+
+    `variable.value` is cast to the compute dtype inside a mixed-precision layer. A value that is
+    handed on to a `keras.StatelessScope` must not be: the cast would round the stored weight.
+    """
+    with AutocastScope(None):
+        return [variable.value for variable in variables]

@@ -1,0 +1,8 @@
+"""Functions that Keras does not have, for JAX."""
+
+import jax
+
+
+def scan(step, carry, xs, length):
+    """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`."""
+    return jax.lax.scan(step, carry, xs, length=length)

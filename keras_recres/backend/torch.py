@@ -1,0 +1,16 @@
+"""Functions that Keras does not have, for PyTorch."""
+
+import keras
+import torch
+
+
+def scan(step, carry, xs, length):
+    """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`.
+
+    PyTorch runs eagerly: its scan is a Python loop.
+    """
+    ys = []
+    for t in range(length):
+        carry, y = step(carry, keras.tree.map_structure(lambda x, t=t: x[t], xs))
+        ys.append(y)
+    return carry, keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *ys)

@@ -1,0 +1,189 @@
+"""The loop inside RecurrentResidual: unrolled or scanned, with the same numbers."""
+
+import keras
+from keras import ops
+
+from keras_recres import backend
+
+# Above this many steps a loop in the graph beats unrolled steps, counting compilation
+# (`python -m training.benchmark recurrence`).
+SCAN_ABOVE = {"jax": 4, "tensorflow": 16, "torch": 0}
+
+
+def run(layer, x0, steps, mask=None, training=None, return_states=False):
+    """Runs the branch of a built RecurrentResidual.
+
+    Args:
+        layer: The RecurrentResidual.
+        x0: Its input, (batch, …), in its compute dtype.
+        steps: Number of steps, ≥ 1.
+        mask: Mask to hand to the branch, or None.
+        training: Whether the branch runs in training mode; if not, examples may stop early.
+        return_states: Whether to return all states.
+
+    Returns:
+        The last state or all of them on a new first axis, and the steps each example took.
+    """
+    scan = layer.loop == "scan" or (
+        layer.loop == "auto" and steps > SCAN_ABOVE[keras.backend.backend()]
+    )
+    may_exit = layer.exit_threshold is not None and not training
+    # Said explicitly: remat runs the branch again when the context of this call is gone.
+    branch_kwargs = {"training": training}
+    if mask is not None:
+        branch_kwargs["mask"] = mask
+    values = layer.step_values(steps)
+    k = steps if layer.backprop_steps is None else min(layer.backprop_steps, steps)
+    full = ops.full((ops.shape(x0)[0],), steps, dtype="int32")
+    if k == steps and not (scan or layer.remat or may_exit or layer.own_variables):
+        # Nothing asks for a pure function: call the branch as any layer calls another.
+        states, x = [], x0
+        for value in values:
+            x = update(layer, x, x0, value, branch_kwargs)
+            states.append(x)
+        return (ops.stack(states) if return_states else x), full
+
+    pure = PureStep(layer, x0, branch_kwargs, return_states)
+    carry = {"x": x0, "state": pure.read_state()}
+    if may_exit:
+        carry["active"] = ops.full((ops.shape(x0)[0],), True, dtype="bool")
+        carry["used"] = ops.full((ops.shape(x0)[0],), 0, dtype="int32")
+    all_ys = []
+    for segment in (values[: steps - k], values[steps - k :]):
+        if not segment:
+            continue
+        step = pure.exiting if may_exit else pure.step
+        carry, ys = (_scanned if scan else _unrolled)(step, carry, segment)
+        if len(all_ys) == 0 and k < steps:
+            # Truncated backpropagation: what came before the last k steps is a constant.
+            carry = {**carry, "x": ops.stop_gradient(carry["x"])}
+            ys = keras.tree.map_structure(ops.stop_gradient, ys)
+        all_ys.append(ys)
+    if len(all_ys) > 1:
+        ys = keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *all_ys)
+    pure.write_state(carry["state"], ys)
+    outputs = ys["states"] if return_states else carry["x"]
+    return outputs, carry["used"] if may_exit else full
+
+
+def update(layer, x, x0, value, branch_kwargs):
+    """x_{t+1} from x_t: one step of the recurrence, the equations of RecurrentResidual."""
+    inputs = x
+    if "embedding" in value:
+        inputs = inputs + ops.cast(value["embedding"], x.dtype)
+    if layer.inject_input == "add":
+        inputs = inputs + x0
+    elif layer.inject_input == "concat":
+        inputs = ops.concatenate([inputs, x0], axis=-1)
+    y = ops.cast(layer.branch(inputs, **branch_kwargs), x.dtype)
+    scale = ops.cast(value["scale"], x.dtype) if "scale" in value else layer.residual_scale
+    if layer.shortcut == "none":
+        return y if scale is None else x + scale * (y - x)
+    return x + (y if scale is None else scale * y)
+
+
+class PureStep:
+    """One step as a function without side effects, as loops in a graph and remat need it.
+
+    Everything that a branch may read or write beside its input is passed in and out: weights,
+    statistics, random state, losses. The carry is {"x": state of the recurrence, "state": values
+    of the shared non-trainable variables}.
+    """
+
+    def __init__(self, layer, x0, branch_kwargs, return_states):
+        self.layer, self.x0, self.return_states = layer, x0, return_states
+        self.branch_kwargs = branch_kwargs
+        self.state_variables = layer.branch.non_trainable_variables
+        self.weight_variables = layer.branch.trainable_variables
+        self.weights = backend.raw_values(self.weight_variables)
+        self.apply = keras.remat(self._apply) if layer.remat else self._apply
+
+    def read_state(self):
+        # Copies: a recomputation must find the values of now, not what is assigned after the loop.
+        return [ops.copy(value) for value in backend.raw_values(self.state_variables)]
+
+    def step(self, carry, value):
+        x, state, y = self.apply(carry["x"], self.x0, carry["state"], value, self.weights)
+        if self.return_states:
+            y = {**y, "states": x}
+        return {"x": x, "state": state}, y
+
+    def exiting(self, carry, value):
+        """A step that leaves finished examples alone, and does nothing when all have finished.
+
+        Used at inference only: statistics and losses are not collected.
+        """
+
+        def advance():
+            x, state, _ = self.apply(carry["x"], self.x0, carry["state"], value, self.weights)
+            active = carry["active"]
+            wide = ops.reshape(active, (-1,) + (1,) * (len(x.shape) - 1))
+            change = _norm(x - carry["x"])
+            going = change > self.layer.exit_threshold * _norm(carry["x"])
+            return {
+                "x": ops.where(wide, x, carry["x"]),
+                "state": state,
+                "active": ops.logical_and(active, going),
+                "used": carry["used"] + ops.cast(active, "int32"),
+            }
+
+        carry = ops.cond(ops.any(carry["active"]), advance, lambda: carry)
+        return carry, ({"states": carry["x"]} if self.return_states else {})
+
+    def _apply(self, x, x0, state, value, weights):
+        layer = self.layer
+        mapping = [
+            *zip(self.weight_variables, weights, strict=True),
+            *zip(self.state_variables, state, strict=True),
+            # Last, since the last value given to a variable holds.
+            *zip(layer.own_variables, value.get("own", ()), strict=True),
+        ]
+        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+            x = update(layer, x, x0, value, self.branch_kwargs)
+        y = {}
+        own = [scope.get_current_value(v) for v in layer.own_variables if not v.trainable]
+        if own:
+            y["own"] = own
+        if scope.losses:
+            y["loss"] = sum(ops.cast(loss, "float32") for loss in scope.losses)
+        owned = {id(v) for v in layer.own_variables}
+        state = [
+            old if id(v) in owned else scope.get_current_value(v)
+            for v, old in zip(self.state_variables, state, strict=True)
+        ]
+        return x, state, y
+
+    def write_state(self, state, ys):
+        """Assigns what the steps left: statistics, random state and losses."""
+        layer = self.layer
+        owned = {id(v) for v in layer.own_variables}
+        for variable, value in zip(self.state_variables, state, strict=True):
+            if id(variable) not in owned:
+                variable.assign(value)
+        if "own" in ys:
+            copies = [c for c in layer.own_per_step if not c[0].trainable]
+            for per_step, values in zip(copies, ys["own"], strict=True):
+                # Steps beyond the last copy read it, and leave it as it is.
+                for t in range(min(len(per_step), values.shape[0])):
+                    per_step[t].assign(values[t])
+        if "loss" in ys:
+            layer.add_loss(ops.sum(ys["loss"]))
+
+
+def _unrolled(step, carry, values):
+    ys = []
+    for value in values:
+        carry, y = step(carry, value)
+        ys.append(y)
+    return carry, keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *ys)
+
+
+def _scanned(step, carry, values):
+    stacked = keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *values)
+    return backend.scan(step, carry, stacked, len(values))
+
+
+def _norm(x):
+    """Euclidean norm of every example, in float32 at least, for comparisons."""
+    x = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    return ops.sqrt(ops.sum(ops.square(x), axis=tuple(range(1, len(x.shape)))))

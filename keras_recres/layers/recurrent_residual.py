@@ -1,0 +1,338 @@
+"""RecurrentResidual: one residual branch, run several times in depth."""
+
+import inspect
+import types
+
+import keras
+from keras import ops
+
+from keras_recres import backend
+from keras_recres.layers import recurrence, tying
+from keras_recres.layers.unsharing import match_sublayers
+
+SHORTCUTS = ("add", "none")
+INJECTIONS = (None, "add", "concat")
+LOOPS = ("auto", "unroll", "scan")
+
+
+@keras.saving.register_keras_serializable(package="keras_recres")
+class RecurrentResidual(keras.layers.Layer):
+    """Runs the same residual branch `steps` times: depth without parameters.
+
+    x_{t+1} = x_t + s_t · f(x_t),  t = 0 … steps − 1    (shortcut="add")
+    x_{t+1} = x_t + s_t · (f(x_t) − x_t)                 (shortcut="none")
+
+    where f is `branch` and s_t is 1 unless `residual_scale` says otherwise, so that
+    `shortcut="none"` is plainly x ← f(x): the form for a branch that is residual already, such
+    as a transformer block. With everything shared, a residual network of `steps` layers is a
+    recurrent network unrolled in depth (Liao and Poggio, arXiv 1604.03640, section 2), and
+    recurrence adds no parameter.
+
+    A `BatchNormalization` inside a shared branch shares its scale, shift *and moving statistics*
+    over the steps, although the states of different steps are distributed differently:
+    `unshare=("norm",)` gives every step its own.
+
+    Example:
+
+    >>> branch = keras.layers.Dense(64, activation="tanh")
+    >>> layer = keras_recres.layers.RecurrentResidual(branch, steps=4)
+    >>> x = keras.random.normal((8, 64))
+    >>> layer(x).shape                 # four steps
+    (8, 64)
+    >>> layer(x, steps=6).shape        # deeper than it was trained
+    (8, 64)
+    >>> layer(x, return_states=True).shape
+    (4, 8, 64)
+    >>> layer.count_params()           # those of one Dense(64)
+    4160
+
+    Args:
+        branch: Keras layer or model f whose output has the shape of its input.
+        steps: Integer ≥ 1, how many times the branch is run. `layer(x, steps=n)` overrides it
+            for one call. What is learned per step (`residual_scale="learned"`, `unshare`,
+            `step_embedding`) has `steps` values; steps beyond them use the last one.
+        shortcut: "add" or "none", see the equations.
+        residual_scale: None (s_t = 1), a float for every s_t, or "learned": one trainable
+            scalar a step, 1 at first.
+        unshare: Which sub-layers of the branch get weights of their own for every step: names
+            of sub-layers, or the kind "norm" for all normalisations. Each step's copy begins
+            with the branch's own initial values.
+        step_embedding: Whether to add a learned vector e_t, zero at first, to the last axis of
+            the branch's input, as in Universal Transformers (arXiv 1807.03819).
+        inject_input: None, or how the layer's own input x_0 is given to the branch again at each
+            step: "add" runs f(x_t + x_0), "concat" runs f([x_t, x_0]) on the last axis, for
+            which the branch must map twice the channels to the channels.
+        backprop_steps: None, or k ≥ 1: gradients flow through the last k steps only. Layers
+            before this one then receive a gradient only through `inject_input`.
+        remat: Whether to recompute each step in the backward pass rather than to store what is
+            inside the branch: memory for time.
+        return_states: Whether to return the state after every step, shape (steps, batch, …),
+            instead of the last one. `layer(x, return_states=True)` asks for one call.
+        return_steps_used: Whether to return, besides, the number of steps each example took,
+            int32 of shape (batch,).
+        exit_threshold: None, or ε > 0. At inference an example stops changing after the first
+            step with ‖x_{t+1} − x_t‖ ≤ ε ‖x_t‖, and the loop does no more work when all
+            examples of the batch have stopped. Examples do not influence one another. Ignored in
+            training.
+        loop: "unroll" (the steps one after another in the graph), "scan" (a loop in the graph,
+            whose compile time does not grow with the steps; a Python loop on PyTorch), or
+            "auto", the faster of the two for the backend and the number of steps. All give the
+            same numbers.
+
+    Input shape: (batch, …), any rank ≥ 2.
+
+    Output shape: that of the input; (steps, batch, …) with `return_states`; a pair with
+    `return_steps_used`.
+
+    Raises:
+        ValueError: For arguments out of their range, a branch that changes the shape, or an
+            `unshare` entry that names no sub-layer.
+    """
+
+    def __init__(
+        self,
+        branch,
+        steps=1,
+        shortcut="add",
+        residual_scale=None,
+        unshare=(),
+        step_embedding=False,
+        inject_input=None,
+        backprop_steps=None,
+        remat=False,
+        return_states=False,
+        return_steps_used=False,
+        exit_threshold=None,
+        loop="auto",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(branch, keras.layers.Layer):
+            raise ValueError(f"`branch` must be a Keras layer or model, but it is {branch!r}.")
+        _check_count("steps", steps)
+        _check_choice("shortcut", shortcut, SHORTCUTS)
+        _check_choice("inject_input", inject_input, INJECTIONS)
+        _check_choice("loop", loop, LOOPS)
+        if backprop_steps is not None:
+            _check_count("backprop_steps", backprop_steps)
+        if not (
+            residual_scale is None
+            or residual_scale == "learned"
+            or (isinstance(residual_scale, int | float) and not isinstance(residual_scale, bool))
+        ):
+            raise ValueError(
+                f"`residual_scale` must be None, a number or 'learned', but it is "
+                f"{residual_scale!r}."
+            )
+        if exit_threshold is not None and not exit_threshold > 0:
+            raise ValueError(
+                f"`exit_threshold` must be None or positive, but it is {exit_threshold!r}."
+            )
+        self.branch = branch
+        self.steps = steps
+        self.shortcut = shortcut
+        self.residual_scale = residual_scale
+        self.unshare = (unshare,) if isinstance(unshare, str) else tuple(unshare)
+        self.step_embedding = step_embedding
+        self.inject_input = inject_input
+        self.backprop_steps = backprop_steps
+        self.remat = remat
+        self.return_states = return_states
+        self.return_steps_used = return_steps_used
+        self.exit_threshold = exit_threshold
+        self.loop = loop
+        self.supports_masking = True
+        # In a plain namespace, or Keras would track the branch's weights as this layer's too.
+        self._own = types.SimpleNamespace(variables=[], per_step=[])
+        self.scale = self.embedding = None
+        self._branch_takes_mask = "mask" in inspect.signature(branch.call).parameters
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        wanted = tuple(input_shape)
+        branch_shape = wanted
+        if self.inject_input == "concat":
+            branch_shape = (*wanted[:-1], 2 * channels)
+        # A symbolic call builds any kind of branch, also one that makes its weights when called.
+        got = self.branch(keras.KerasTensor(branch_shape, dtype=self.compute_dtype))
+        if not isinstance(got, keras.KerasTensor) or tuple(got.shape)[1:] != wanted[1:]:
+            shape = tuple(got.shape) if isinstance(got, keras.KerasTensor) else type(got).__name__
+            raise ValueError(
+                f"`branch` of {self.name!r} must return the shape of the state, {wanted}, but it "
+                f"maps {branch_shape} to {shape}."
+            )
+        for sublayer in match_sublayers(self.branch, self.unshare):
+            for weight in sublayer.weights:
+                self._own.variables.append(weight)
+                # Step 0 uses the branch's own weight: unsharing leaves none unused.
+                self._own.per_step.append(
+                    [weight]
+                    + [self._add_copy(weight, sublayer.name, t) for t in range(1, self.steps)]
+                )
+        if self.residual_scale == "learned":
+            self.scale = self.add_weight(shape=(self.steps,), initializer="ones", name="scale")
+        if self.step_embedding:
+            self.embedding = self.add_weight(
+                shape=(self.steps, channels), initializer="zeros", name="step_embedding"
+            )
+
+    def _add_copy(self, weight, sublayer_name, step):
+        return self.add_weight(
+            shape=weight.shape,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(weight, dtype=dtype),
+            dtype=weight.dtype,
+            trainable=weight.trainable,
+            regularizer=weight.regularizer,
+            constraint=weight.constraint,
+            name=f"step{step}_{sublayer_name}_{weight.name}",
+        )
+
+    def call(
+        self,
+        inputs,
+        steps=None,
+        mask=None,
+        training=None,
+        return_states=None,
+        return_steps_used=None,
+    ):
+        steps = self.steps if steps is None else steps
+        _check_count("steps", steps)
+        return_states = self.return_states if return_states is None else return_states
+        if return_steps_used is None:
+            return_steps_used = self.return_steps_used
+        outputs, used = recurrence.run(
+            self,
+            inputs,
+            steps,
+            mask=mask if self._branch_takes_mask else None,
+            training=training,
+            return_states=return_states,
+        )
+        return (outputs, used) if return_steps_used else outputs
+
+    @property
+    def own_variables(self):
+        """The branch's variables that are not shared: step 0's."""
+        return self._own.variables
+
+    @property
+    def own_per_step(self):
+        """For each of `own_variables` the list of its variables, one a step."""
+        return self._own.per_step
+
+    def step_values(self, steps):
+        """What the first `steps` steps do not share: a list of dicts, one a step."""
+        raw = [backend.raw_values(per_step) for per_step in self.own_per_step]
+        scale = None if self.scale is None else ops.convert_to_tensor(self.scale)
+        embedding = None if self.embedding is None else ops.convert_to_tensor(self.embedding)
+        values = []
+        for t in range(steps):
+            t = min(t, self.steps - 1)
+            value = {}
+            if raw:
+                value["own"] = [per_step[t] for per_step in raw]
+            if scale is not None:
+                value["scale"] = scale[t]
+            if embedding is not None:
+                value["embedding"] = embedding[t]
+            values.append(value)
+        return values
+
+    def compute_mask(self, inputs, mask=None):
+        return None if self.return_states or self.return_steps_used else mask
+
+    def compute_output_shape(self, input_shape):
+        shape = tuple(input_shape)
+        states = (self.steps, *shape) if self.return_states else shape
+        return (states, (shape[0],)) if self.return_steps_used else states
+
+    def compute_output_spec(
+        self,
+        inputs,
+        steps=None,
+        mask=None,
+        training=None,
+        return_states=None,
+        return_steps_used=None,
+    ):
+        # Stated rather than traced: tracing would run the branch `steps` times.
+        steps = self.steps if steps is None else steps
+        _check_count("steps", steps)
+        shape = tuple(inputs.shape)
+        if self.return_states if return_states is None else return_states:
+            shape = (steps, *shape)
+        states = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        if self.return_steps_used if return_steps_used is None else return_steps_used:
+            return states, keras.KerasTensor((inputs.shape[0],), dtype="int32")
+        return states
+
+    def untie(self):
+        """`steps` separate layers that compute, one after another, what this one does.
+
+        Returns:
+            A list of `steps` built RecurrentResidual layers of one step, with copies of the
+            weights that each step uses.
+
+        Raises:
+            ValueError: If the layer is not built, or injects its input, which separate layers
+                cannot see.
+        """
+        return tying.untie(self)
+
+    @classmethod
+    def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
+        """One recurrent layer from T separate blocks of the same architecture.
+
+        Equal blocks are tied exactly. Weights that differ are averaged, with a warning that says
+        so, except those of sub-layers named in `unshare`, learned scales and step embeddings,
+        which are kept for every step.
+
+        Args:
+            blocks: List of T built layers: either RecurrentResidual layers of one step (as
+                `untie` gives them), whose options are taken over, or any other layers.
+            unshare: As in the constructor.
+            shortcut: As in the constructor; for blocks that are not RecurrentResidual.
+            **kwargs: Further arguments of the constructor.
+
+        Returns:
+            A built RecurrentResidual with `steps` = T.
+
+        Raises:
+            ValueError: If the blocks are not built or differ in architecture.
+        """
+        return tying.tie(cls, blocks, unshare=unshare, shortcut=shortcut, **kwargs)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "branch": keras.saving.serialize_keras_object(self.branch),
+            "steps": self.steps,
+            "shortcut": self.shortcut,
+            "residual_scale": self.residual_scale,
+            "unshare": list(self.unshare),
+            "step_embedding": self.step_embedding,
+            "inject_input": self.inject_input,
+            "backprop_steps": self.backprop_steps,
+            "remat": self.remat,
+            "return_states": self.return_states,
+            "return_steps_used": self.return_steps_used,
+            "exit_threshold": self.exit_threshold,
+            "loop": self.loop,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["branch"] = keras.saving.deserialize_keras_object(config["branch"])
+        return cls(**config)
+
+
+def _check_count(name, value):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1, but it is {value!r}.")
+
+
+def _check_choice(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {allowed}, but it is {value!r}.")

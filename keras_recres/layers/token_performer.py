@@ -1,0 +1,141 @@
+"""TokenPerformer: attention of linear cost, by random features."""
+
+import keras
+from keras import ops
+
+from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_recres")
+class TokenPerformer(keras.layers.Layer):
+    """Self-attention by m positive random features, then an MLP: cost linear in the tokens.
+
+    k, q, v = split(W LN(x) + b)
+    φ(u) = exp(ω u − |u|²/2) / √m
+    y = φ(q) · Σ_n φ(k_n) v_nᵀ / (φ(q) · Σ_n φ(k_n) + 1e-8)
+    z = v + dropout(W' y + b')
+    out = z + dropout(W₂ gelu(W₁ LN(z) + b₁) + b₂)
+
+    E φ(q)·φ(k) = exp(q·k), so y approximates softmax attention at scale 1 (performer, arXiv
+    2009.14794, section 2.3; as the token layer of T2T-ViT, arXiv 2101.11986, section 3.1). The
+    features ω are m orthogonal rows of length √m, drawn once and not trained. The shortcut is v,
+    not x, since the layer changes the number of features.
+
+    φ is computed in float32 at least, also under a policy of half precision: its exponent may
+    leave float16's range, and a sum over thousands of tokens bfloat16's precision.
+
+    Example:
+
+    >>> layer = keras_recres.layers.TokenPerformer(units=64)
+    >>> layer(keras.random.normal((2, 3136, 147))).shape
+    (2, 3136, 64)
+
+    Args:
+        units: Integer ≥ 1, features of the output.
+        kernel_ratio: Number > 0, random features as a share of `units`: m = ⌊units · ratio⌋.
+        dropout: Number in [0, 1), after the projection and the MLP, in training only.
+        epsilon: Number > 0, added to the variance in both layer norms.
+
+    Input shape: (batch, N, features).
+
+    Output shape: (batch, N, units).
+
+    Raises:
+        ValueError: For arguments out of their range, or so few `units` that m is 0.
+    """
+
+    def __init__(self, units=64, kernel_ratio=0.5, dropout=0.1, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        check_count("units", units)
+        check_positive("kernel_ratio", kernel_ratio)
+        check_rate("dropout", dropout)
+        check_positive("epsilon", epsilon)
+        self.features = int(units * kernel_ratio)
+        if self.features < 1:
+            raise ValueError(
+                f"`kernel_ratio` {kernel_ratio} of `units` {units} leaves no random feature: "
+                f"their product must be at least 1."
+            )
+        self.units = units
+        self.kernel_ratio = kernel_ratio
+        self.dropout = dropout
+        self.epsilon = epsilon
+
+        def dense(units, name, activation=None):
+            return keras.layers.Dense(
+                units,
+                activation=activation,
+                kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+
+        def norm(name):
+            return keras.layers.LayerNormalization(
+                epsilon=epsilon, dtype=self.dtype_policy, name=name
+            )
+
+        self.norm1 = norm("norm1")
+        self.kqv = dense(3 * units, "kqv")
+        self.attention_output = dense(units, "attention_output")
+        self.norm2 = norm("norm2")
+        # Keras' "gelu" is the exact one, not the tanh approximation.
+        self.mlp_hidden = dense(units, "mlp_hidden", activation="gelu")
+        self.mlp_output = dense(units, "mlp_output")
+        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+
+    def build(self, input_shape):
+        check_tokens_shape(self, input_shape)
+        hidden_shape = (*input_shape[:-1], self.units)
+        self.norm1.build(input_shape)
+        self.kqv.build(input_shape)
+        for layer in (
+            self.attention_output,
+            self.norm2,
+            self.mlp_hidden,
+            self.mlp_output,
+            self.dropout_layer,
+        ):
+            layer.build(hidden_shape)
+        self.random_features = self.add_weight(
+            shape=(self.features, self.units),
+            initializer=keras.initializers.Orthogonal(gain=self.features**0.5),
+            trainable=False,
+            # Or φ would see it rounded to the half precision of the policy.
+            autocast=False,
+            name="random_features",
+        )
+
+    def phi(self, x):
+        """The positive random features φ(x): (batch, N, units) → (batch, N, m)."""
+        projected = ops.einsum("bnu,mu->bnm", x, ops.cast(self.random_features, x.dtype))
+        half_square = ops.sum(ops.square(x), axis=-1, keepdims=True) / 2
+        return ops.exp(projected - half_square) / self.features**0.5
+
+    def attend(self, k, q, v):
+        """The attention y of the class' equation, from k, q and v in float32 or float64."""
+        k, q = self.phi(k), self.phi(q)
+        normaliser = ops.einsum("bnm,bm->bn", q, ops.sum(k, axis=1))
+        memory = ops.einsum("bnm,bnu->bmu", k, v)
+        return ops.einsum("bnm,bmu->bnu", q, memory) / (normaliser[..., None] + 1e-8)
+
+    def call(self, inputs, training=None):
+        k, q, v = ops.split(self.kqv(self.norm1(inputs)), 3, axis=-1)
+        wide = "float64" if self.compute_dtype == "float64" else "float32"
+        y = self.attend(*(ops.cast(t, wide) for t in (k, q, v)))
+        y = self.attention_output(ops.cast(y, self.compute_dtype))
+        x = v + self.dropout_layer(y, training=training)
+        y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
+        return x + self.dropout_layer(y, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_ratio": self.kernel_ratio,
+            "dropout": self.dropout,
+            "epsilon": self.epsilon,
+        }

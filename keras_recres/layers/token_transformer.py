@@ -1,0 +1,115 @@
+"""TokenTransformer: softmax attention between the tokens of a soft split."""
+
+import keras
+
+from keras_recres.layers.attention import multi_head_attention
+from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_recres")
+class TokenTransformer(keras.layers.Layer):
+    """Self-attention that changes the number of features, then an MLP.
+
+    q, k, v = split(W LN(x))
+    y = softmax(s q kᵀ) v,  s = ⌊features / heads⌋^(-1/2)
+    z = v + dropout(W' y + b')
+    out = z + dropout(W₂ gelu(W₁ LN(z) + b₁) + b₂)
+
+    The token layer of T2T-ViT in its transformer variant (arXiv 2101.11986, section 3.1). As in
+    the published network the scale is that of the features which come in (147 or 576 there), not
+    of the `units` that q and k have. The shortcut is v, since x has other features. Memory grows
+    with the square of the tokens; `TokenPerformer` is the linear variant.
+
+    Example:
+
+    >>> layer = keras_recres.layers.TokenTransformer(units=64)
+    >>> layer(keras.random.normal((2, 784, 576))).shape
+    (2, 784, 64)
+
+    Args:
+        units: Integer ≥ 1, features of the output.
+        num_heads: Integer ≥ 1, a divisor of `units`.
+        dropout: Number in [0, 1), after the projection and the MLP, in training only.
+        epsilon: Number > 0, added to the variance in both layer norms.
+
+    Input shape: (batch, N, features), features ≥ `num_heads`.
+
+    Output shape: (batch, N, units).
+
+    Raises:
+        ValueError: For arguments out of their range, or heads that do not divide the units.
+    """
+
+    def __init__(self, units=64, num_heads=1, dropout=0.0, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        check_count("units", units)
+        check_count("num_heads", num_heads)
+        check_rate("dropout", dropout)
+        check_positive("epsilon", epsilon)
+        if units % num_heads:
+            raise ValueError(f"`num_heads` must divide `units` {units}, but it is {num_heads}.")
+        self.units = units
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.epsilon = epsilon
+
+        def dense(units, name, **kwargs):
+            return keras.layers.Dense(
+                units,
+                kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+                dtype=self.dtype_policy,
+                name=name,
+                **kwargs,
+            )
+
+        def norm(name):
+            return keras.layers.LayerNormalization(
+                epsilon=epsilon, dtype=self.dtype_policy, name=name
+            )
+
+        self.norm1 = norm("norm1")
+        self.qkv = dense(3 * units, "qkv", use_bias=False)
+        self.attention_output = dense(units, "attention_output")
+        self.norm2 = norm("norm2")
+        # Keras' "gelu" is the exact one, not the tanh approximation.
+        self.mlp_hidden = dense(units, "mlp_hidden", activation="gelu")
+        self.mlp_output = dense(units, "mlp_output")
+        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+
+    def build(self, input_shape):
+        check_tokens_shape(self, input_shape)
+        if input_shape[-1] < self.num_heads:
+            raise ValueError(
+                f"`num_heads` must be at most the {input_shape[-1]} features of the input of "
+                f"{self.name!r}, but it is {self.num_heads}."
+            )
+        self.scale = (input_shape[-1] // self.num_heads) ** -0.5
+        hidden_shape = (*input_shape[:-1], self.units)
+        self.norm1.build(input_shape)
+        self.qkv.build(input_shape)
+        for layer in (
+            self.attention_output,
+            self.norm2,
+            self.mlp_hidden,
+            self.mlp_output,
+            self.dropout_layer,
+        ):
+            layer.build(hidden_shape)
+
+    def call(self, inputs, training=None):
+        y, v = multi_head_attention(self.qkv(self.norm1(inputs)), self.num_heads, self.scale)
+        x = v + self.dropout_layer(self.attention_output(y), training=training)
+        y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
+        return x + self.dropout_layer(y, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "epsilon": self.epsilon,
+        }

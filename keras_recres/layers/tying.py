@@ -1,0 +1,128 @@
+"""Conversions between one recurrent layer and T separate layers."""
+
+import warnings
+
+import keras
+import numpy as np
+
+from keras_recres.layers.unsharing import match_sublayers
+
+
+def untie(layer):
+    """See `RecurrentResidual.untie`."""
+    if not layer.built:
+        raise ValueError(f"{layer.name!r} must be built before it is untied: call it once.")
+    if layer.inject_input is not None:
+        raise ValueError(
+            f"{layer.name!r} cannot be untied: separate layers do not see the input that "
+            f"inject_input={layer.inject_input!r} gives every step."
+        )
+    blocks = []
+    for t in range(layer.steps):
+        config = {
+            **layer.get_config(),
+            "name": f"{layer.name}_step{t}",
+            "steps": 1,
+            "backprop_steps": None,
+            "return_states": False,
+            "return_steps_used": False,
+        }
+        block = type(layer).from_config(config)
+        block.build(layer.get_build_config()["input_shape"])
+        block.branch.set_weights(layer.branch.get_weights())
+        for target, per_step in zip(block.own_variables, layer.own_per_step, strict=True):
+            target.assign(per_step[t])
+        _set_step(block, 0, layer, t)
+        blocks.append(block)
+    return blocks
+
+
+def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
+    """See `RecurrentResidual.tie`."""
+    blocks = list(blocks)
+    if not blocks:
+        raise ValueError("`blocks` must hold at least one layer, but it is empty.")
+    for block in blocks:
+        if not getattr(block, "built", False):
+            raise ValueError(f"every block must be a built layer, but {block!r} is not.")
+    first = blocks[0]
+    for block in blocks[1:]:
+        if type(block) is not type(first) or _shape_list(block) != _shape_list(first):
+            raise ValueError(
+                f"blocks must share one architecture, but {block.name!r} ({_describe(block)}) "
+                f"differs from {first.name!r} ({_describe(first)})."
+            )
+    recurrent = isinstance(first, cls)
+    if recurrent:
+        for block in blocks:
+            if block.steps != 1:
+                raise ValueError(f"blocks must run one step, but {block.name!r} runs {block.steps}.")
+        options = {**first.get_config(), "name": None, "dtype": first.dtype_policy}
+        del options["branch"]
+        unshare = unshare or first.unshare
+        branches = [block.branch for block in blocks]
+        kwargs = {**options, **kwargs}
+    else:
+        branches = blocks
+        kwargs = {"shortcut": shortcut, "dtype": first.dtype_policy, **kwargs}
+    branch = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(branches[0])
+    )
+    layer = cls(branch, **{**kwargs, "steps": len(blocks), "unshare": unshare})
+    layer.build(first.get_build_config()["input_shape"])
+
+    per_branch = [b.get_weights() for b in branches]
+    own_paths = _own_indices(layer)
+    unequal = [
+        i
+        for i, copies in enumerate(zip(*per_branch, strict=True))
+        if i not in own_paths and any(not np.array_equal(copies[0], c) for c in copies[1:])
+    ]
+    if unequal:
+        names = ", ".join(branch.weights[i].path for i in unequal[:3])
+        warnings.warn(
+            f"the {len(blocks)} blocks differ in {len(unequal)} of {len(branch.weights)} weights "
+            f"({names}{', …' if len(unequal) > 3 else ''}): their averages are used, so the tied "
+            f"layer does not compute what the blocks did.",
+            stacklevel=3,
+        )
+    # Equal weights are taken as they are: their computed mean could be off by a rounding.
+    branch.set_weights(
+        [
+            np.mean(copies, axis=0) if i in unequal else copies[0]
+            for i, copies in enumerate(zip(*per_branch, strict=True))
+        ]
+    )
+    for i, per_step in own_paths.items():
+        for t, weights in enumerate(per_branch):
+            per_step[t].assign(weights[i])
+    if recurrent:
+        for t, block in enumerate(blocks):
+            _set_step(layer, t, block, 0)
+    return layer
+
+
+def _set_step(target, t, source, s):
+    """Copies what is learned per step: step s of `source` to step t of `target`."""
+    for name in ("scale", "embedding"):
+        if getattr(source, name) is not None:
+            values = np.array(keras.ops.convert_to_numpy(getattr(target, name)))
+            values[t] = keras.ops.convert_to_numpy(getattr(source, name))[s]
+            getattr(target, name).assign(values)
+
+
+def _own_indices(layer):
+    """Index among the branch's weights → its per-step copies, for what is not shared."""
+    place = {id(weight): i for i, weight in enumerate(layer.branch.weights)}
+    return {
+        place[id(own)]: per_step
+        for own, per_step in zip(layer.own_variables, layer.own_per_step, strict=True)
+    }
+
+
+def _shape_list(layer):
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _describe(layer):
+    return f"{type(layer).__name__} with weights of shapes {_shape_list(layer)}"

@@ -1,0 +1,402 @@
+"""RecurrentResidual against an explicit loop, in values and gradients, for every option."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_recres.layers import RecurrentResidual
+from tests.gradients import gradients
+
+WIDTH = 5
+OPTIONS = {
+    "plain": {},
+    "no_shortcut": {"shortcut": "none"},
+    "fixed_scale": {"residual_scale": 0.3},
+    "fixed_scale_no_shortcut": {"residual_scale": 0.3, "shortcut": "none"},
+    "learned_scale": {"residual_scale": "learned"},
+    "unshared_norm": {"unshare": ("norm",)},
+    "unshared_name": {"unshare": "mix"},
+    "step_embedding": {"step_embedding": True},
+    "inject_add": {"inject_input": "add"},
+    "inject_concat": {"inject_input": "concat"},
+    "truncated": {"backprop_steps": 2},
+    "truncated_inject": {"backprop_steps": 1, "inject_input": "add"},
+    "remat": {"remat": True},
+    "states": {"return_states": True},
+    "remat_unshared_learned": {"remat": True, "unshare": ("norm",), "residual_scale": "learned"},
+}
+
+
+def branch(width=WIDTH):
+    return keras.Sequential(
+        [
+            keras.layers.LayerNormalization(name="norm"),
+            keras.layers.Dense(width, activation="tanh", name="mix"),
+        ],
+        name="branch",
+    )
+
+
+def randomised(layer, input_shape, seed=0):
+    """Builds a layer and gives every weight a value that no other has."""
+    layer.build(input_shape)
+    rng = np.random.default_rng(seed)
+    for weight in layer.weights:
+        weight.assign(rng.normal(0.3, 0.5, weight.shape))
+    return layer
+
+
+def reference(layer, x, steps=None):
+    """The recurrence as its docstring's equations, with plain calls of plain layers."""
+    steps = steps or layer.steps
+    norm, mix = layer.branch.layers
+    own = {
+        v.path: per_step for v, per_step in zip(layer.own_variables, layer.own_per_step, strict=True)
+    }
+
+    def weight(variable, t):
+        per_step = own.get(variable.path)
+        return variable if per_step is None else per_step[min(t, layer.steps - 1)]
+
+    def f(z, t):
+        mean = ops.mean(z, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(z - mean), axis=-1, keepdims=True)
+        z = (z - mean) / ops.sqrt(variance + norm.epsilon)
+        z = z * weight(norm.gamma, t) + weight(norm.beta, t)
+        return ops.tanh(ops.matmul(z, weight(mix.kernel, t)) + weight(mix.bias, t))
+
+    x0, states = x, []
+    for t in range(steps):
+        s = min(t, layer.steps - 1)
+        z = x
+        if layer.step_embedding:
+            z = z + layer.embedding[s]
+        if layer.inject_input == "add":
+            z = z + x0
+        if layer.inject_input == "concat":
+            z = ops.concatenate([z, x0], axis=-1)
+        y = f(z, t)
+        scale = {None: 1.0, "learned": layer.scale[s] if layer.scale is not None else 1.0}.get(
+            layer.residual_scale, layer.residual_scale
+        )
+        x = x + scale * (y if layer.shortcut == "add" else y - x)
+        if layer.backprop_steps and t == steps - layer.backprop_steps - 1:
+            x = ops.stop_gradient(x)
+        states.append(x)
+    return ops.stack(states) if layer.return_states else x
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_values_and_gradients_equal_an_explicit_loop(option, loop):
+    layer = RecurrentResidual(branch(), steps=4, loop=loop, **OPTIONS[option])
+    randomised(layer, (None, WIDTH))
+    x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
+    variables = layer.trainable_variables
+    want, want_grads = gradients(lambda x: reference(layer, x), variables, x)
+    got, got_grads = gradients(layer, variables, x)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    for variable, a, b in zip([*variables, None], got_grads, want_grads, strict=True):
+        name = "input" if variable is None else variable.path
+        np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch has no XLA here")
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+@pytest.mark.parametrize("option", ["plain", "unshared_norm", "states", "truncated", "remat"])
+def test_compiled_values_and_gradients_equal_eager_ones(option, loop):
+    layer = RecurrentResidual(branch(), steps=4, loop=loop, **OPTIONS[option])
+    randomised(layer, (None, WIDTH))
+    x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
+    eager, eager_grads = gradients(layer, layer.trainable_variables, x)
+    compiled, compiled_grads = gradients(layer, layer.trainable_variables, x, jit=True)
+    np.testing.assert_allclose(compiled, eager, atol=1e-5)
+    for a, b in zip(compiled_grads, eager_grads, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    inner=st.lists(st.integers(1, 3), max_size=2),
+    width=st.integers(2, 5),
+    steps=st.integers(1, 5),
+    called=st.one_of(st.none(), st.integers(1, 7)),
+    option=st.sampled_from(sorted(OPTIONS)),
+    loop=st.sampled_from(["auto", "unroll", "scan"]),
+)
+def test_any_shape_any_steps_any_option(batch, inner, width, steps, called, option, loop):
+    layer = RecurrentResidual(branch(width), steps=steps, loop=loop, **OPTIONS[option])
+    shape = (batch, *inner, width)
+    randomised(layer, (None, *shape[1:]))
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    got = layer(x, steps=called)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(got),
+        ops.convert_to_numpy(reference(layer, ops.convert_to_tensor(x), called)),
+        atol=1e-5,
+    )
+    symbolic = layer(keras.KerasTensor((None, *shape[1:])), steps=called)
+    assert tuple(symbolic.shape)[-len(shape) + 1 :] == tuple(got.shape)[-len(shape) + 1 :]
+    assert len(symbolic.shape) == len(got.shape)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 13])
+def test_recurrence_adds_no_parameter(steps):
+    layer = RecurrentResidual(branch(), steps=steps)
+    layer.build((None, WIDTH))
+    assert layer.count_params() == layer.branch.count_params()
+    assert len(layer.weights) == len(layer.branch.weights)
+
+
+def test_what_is_learned_per_step_is_counted_once_a_step():
+    layer = RecurrentResidual(
+        branch(), steps=3, unshare=("norm",), residual_scale="learned", step_embedding=True
+    )
+    layer.build((None, WIDTH))
+    norm, mix = layer.branch.layers
+    want = mix.count_params() + 3 * norm.count_params() + 3 + 3 * WIDTH
+    assert layer.count_params() == want
+
+
+def test_unshared_steps_begin_as_the_shared_branch():
+    shared = RecurrentResidual(branch(), steps=3)
+    x = np.random.default_rng(0).normal(size=(2, WIDTH)).astype("float32")
+    shared(x)
+    own = RecurrentResidual(branch(), steps=3, unshare=("norm", "mix"))
+    own.build((None, WIDTH))
+    own.branch.set_weights(shared.branch.get_weights())
+    for per_step in own.own_per_step:
+        for copy in per_step[1:]:
+            assert copy.shape == per_step[0].shape
+    # The copies were made of the first initial values, not of those set afterwards.
+    fresh = RecurrentResidual(branch(), steps=3, unshare=("norm", "mix"))
+    fresh.build((None, WIDTH))
+    for per_step in fresh.own_per_step:
+        for copy in per_step[1:]:
+            np.testing.assert_array_equal(
+                ops.convert_to_numpy(copy), ops.convert_to_numpy(per_step[0])
+            )
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+@pytest.mark.parametrize("unshare", [(), ("norm",)])
+def test_batch_norm_statistics_are_shared_unless_unshared(loop, unshare):
+    norm = keras.layers.BatchNormalization(momentum=0.5, name="bn")
+    layer = RecurrentResidual(norm, steps=3, loop=loop, unshare=unshare)
+    x = np.random.default_rng(0).normal(2.0, 3.0, (64, 4)).astype("float32")
+    layer(x, training=True)
+    # By hand: the state after each step, and the statistics it leaves.
+    z, mean, means = x, np.zeros(4), []
+    for _ in range(3):
+        mean = 0.5 * (np.zeros(4) if unshare else mean) + 0.5 * z.mean(0)
+        means.append(mean)
+        z = z + (z - z.mean(0)) / np.sqrt(z.var(0) + norm.epsilon)
+    if unshare:
+        place = [v.name for v in layer.own_variables].index("moving_mean")
+        for t, variable in enumerate(layer.own_per_step[place]):
+            np.testing.assert_allclose(ops.convert_to_numpy(variable), means[t], atol=1e-4)
+    else:
+        np.testing.assert_allclose(ops.convert_to_numpy(norm.moving_mean), mean, atol=1e-4)
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+@pytest.mark.parametrize("remat", [False, True])
+def test_dropout_draws_anew_each_step_and_remat_recomputes_the_same_mask(loop, remat):
+    class Wrapped(keras.layers.Layer):  # its call takes no `training`, which must not matter
+        def __init__(self):
+            super().__init__()
+            self.dropout = keras.layers.Dropout(0.5, seed=3)
+
+        def call(self, x):
+            return self.dropout(x)
+
+    layer = RecurrentResidual(Wrapped(), steps=2, loop=loop, remat=remat)
+    x = np.ones((1, 4000), "float32")
+    layer.build(x.shape)
+    out, (grad,) = gradients(lambda x: layer(x, training=True), [], x)
+    # (1 + m₁)(1 + m₂) with m in {0, 2}: all four products occur, 1 · 3 and 3 · 1 as one value.
+    values, counts = np.unique(out, return_counts=True)
+    np.testing.assert_allclose(values, [1, 3, 9])
+    np.testing.assert_allclose(counts / 4000, [0.25, 0.5, 0.25], atol=0.05)
+    # y is linear in x with slope y / x, if the backward pass saw the same masks.
+    c = np.cos(np.arange(4000)).reshape(1, 4000)
+    np.testing.assert_allclose(grad, c * out, atol=1e-4)
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+def test_activity_losses_of_all_steps_are_collected(loop):
+    dense = keras.layers.Dense(WIDTH, activity_regularizer=keras.regularizers.L2(0.1))
+    layer = RecurrentResidual(dense, steps=3, loop=loop)
+    x = np.random.default_rng(0).normal(size=(4, WIDTH)).astype("float32")
+    layer(x)
+    want, z = 0.0, ops.convert_to_tensor(x)
+    kernel, bias = (ops.convert_to_tensor(w) for w in dense.get_weights())
+    for _ in range(3):
+        y = ops.matmul(z, kernel) + bias
+        want += 0.1 * float(ops.sum(ops.square(y))) / 4
+        z = z + y
+    got = sum(float(ops.stop_gradient(loss)) for loss in layer.losses)
+    assert got == pytest.approx(want, rel=1e-5)
+
+
+class Halving(keras.layers.Layer):
+    """The state decays by a rate of its own in every example: x ← rate · x."""
+
+    def call(self, x):
+        return x * ops.convert_to_tensor([[0.5], [0.9], [0.999], [1.0]], dtype=x.dtype)
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+def test_exit_stops_each_example_by_itself(loop):
+    layer = RecurrentResidual(
+        Halving(), steps=6, shortcut="none", loop=loop, exit_threshold=0.15
+    )
+    x = np.ones((4, 3), "float32")
+    out, used = layer(x, return_steps_used=True)
+    # The change is 1 − rate at every step: only 0.5 is above the threshold.
+    np.testing.assert_array_equal(ops.convert_to_numpy(used), [6, 1, 1, 1])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(out)[:, 0], [0.5**6, 0.9, 0.999, 1.0], rtol=1e-6
+    )
+    _, used = layer(x, training=True, return_steps_used=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(used), [6, 6, 6, 6])
+
+
+def test_exit_saves_work_when_all_examples_have_stopped():
+    calls = []
+
+    class Counting(keras.layers.Layer):
+        def call(self, x):
+            calls.append(1)
+            return x
+
+    layer = RecurrentResidual(
+        Counting(), steps=50, shortcut="none", exit_threshold=0.1, loop="unroll"
+    )
+    layer.build((None, 3))
+    calls.clear()
+    layer(np.ones((2, 3), "float32"))
+    if keras.backend.backend() != "jax":  # JAX traces both sides of a condition.
+        assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"residual_scale": "learned"}, {"step_embedding": True}])
+@pytest.mark.parametrize("shortcut", ["add", "none"])
+def test_untie_then_tie_is_exact(kwargs, shortcut):
+    layer = RecurrentResidual(branch(), steps=3, shortcut=shortcut, unshare=("norm",), **kwargs)
+    randomised(layer, (None, WIDTH))
+    x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
+    want = ops.convert_to_numpy(layer(x))
+    blocks = layer.untie()
+    assert len(blocks) == 3
+    assert all(block.steps == 1 for block in blocks)
+    z = x
+    for block in blocks:
+        z = block(z)
+    np.testing.assert_allclose(ops.convert_to_numpy(z), want, atol=1e-6)
+    tied = RecurrentResidual.tie(blocks)
+    np.testing.assert_allclose(ops.convert_to_numpy(tied(x)), want, atol=1e-6)
+    assert tied.count_params() == layer.count_params()
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_tying_equal_plain_blocks_is_exact_and_silent():
+    blocks = [keras.layers.Dense(WIDTH, activation="tanh") for _ in range(3)]
+    x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
+    for block in blocks:
+        block(x)
+        block.set_weights(blocks[0].get_weights())
+    z = x
+    for block in blocks:
+        z = block(z)
+    tied = RecurrentResidual.tie(blocks)
+    assert (tied.steps, tied.shortcut) == (3, "none")
+    np.testing.assert_allclose(ops.convert_to_numpy(tied(x)), ops.convert_to_numpy(z), atol=1e-6)
+
+
+def test_tying_unequal_blocks_averages_and_says_so():
+    blocks = [keras.layers.Dense(WIDTH) for _ in range(2)]
+    for block in blocks:
+        block.build((None, WIDTH))
+    with pytest.warns(UserWarning, match=r"differ in 1 of 2 weights .*kernel.*averages"):
+        tied = RecurrentResidual.tie(blocks, shortcut="add")
+    mean = (blocks[0].get_weights()[0] + blocks[1].get_weights()[0]) / 2
+    np.testing.assert_allclose(tied.branch.get_weights()[0], mean, atol=1e-7)
+
+
+def test_remat_and_truncation_do_not_change_inference():
+    x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
+    plain = randomised(RecurrentResidual(branch(), steps=4), (None, WIDTH))
+    for kwargs in ({"remat": True}, {"backprop_steps": 1}):
+        other = randomised(RecurrentResidual(branch(), steps=4, **kwargs), (None, WIDTH))
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(other(x)), ops.convert_to_numpy(plain(x)), atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+def test_fit_learns_and_a_deeper_call_works_in_a_functional_model(loop):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, 4)).astype("float32")
+    y = (x[:, :1] * x[:, 1:2] > 0).astype("float32")
+    inputs = keras.Input((4,))
+    recurrent = RecurrentResidual(
+        keras.Sequential([keras.layers.Dense(32, "relu"), keras.layers.Dense(4)]),
+        steps=4,
+        loop=loop,
+        unshare=(),
+        residual_scale=0.5,
+    )
+    head = keras.layers.Dense(1)
+    model = keras.Model(inputs, head(recurrent(inputs)))
+    model.compile(keras.optimizers.Adam(1e-2), keras.losses.BinaryCrossentropy(from_logits=True))
+    history = model.fit(x, y, epochs=40, batch_size=64, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+    deeper = keras.Model(inputs, head(recurrent(inputs, steps=6)))
+    assert deeper.count_params() == model.count_params()
+    assert np.isfinite(deeper.predict(x, verbose=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "sentence"),
+    [
+        ({"branch": "dense"}, "`branch` must be a Keras layer"),
+        ({"steps": 0}, "`steps` must be an integer of at least 1, but it is 0"),
+        ({"steps": 2.0}, "`steps` must be an integer"),
+        ({"steps": True}, "`steps` must be an integer"),
+        ({"shortcut": "sum"}, "`shortcut` must be one of"),
+        ({"residual_scale": "big"}, "`residual_scale` must be None, a number or 'learned'"),
+        ({"inject_input": "multiply"}, "`inject_input` must be one of"),
+        ({"backprop_steps": 0}, "`backprop_steps` must be an integer"),
+        ({"exit_threshold": 0.0}, "`exit_threshold` must be None or positive"),
+        ({"loop": "while"}, "`loop` must be one of"),
+    ],
+)
+def test_wrong_arguments_are_named(kwargs, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        RecurrentResidual(**{"branch": keras.layers.Dense(3), **kwargs})
+
+
+def test_wrong_shapes_and_names_fail_when_built():
+    with pytest.raises(ValueError, match=r"must return the shape of the state, \(None, 3\)"):
+        RecurrentResidual(keras.layers.Dense(4)).build((None, 3))
+    with pytest.raises(ValueError, match=r"'nrom' matches no sub-layer .* did you mean 'norm'"):
+        RecurrentResidual(branch(), unshare=("nrom",)).build((None, WIDTH))
+    layer = RecurrentResidual(keras.layers.Dense(3))
+    with pytest.raises(ValueError, match="must be built before it is untied"):
+        layer.untie()
+    with pytest.raises(ValueError, match="`steps` must be an integer"):
+        layer(np.ones((1, 3), "float32"), steps=0)
+    injected = RecurrentResidual(keras.layers.Dense(3), inject_input="add")
+    injected.build((None, 3))
+    with pytest.raises(ValueError, match="cannot be untied"):
+        injected.untie()
+    blocks = [keras.layers.Dense(3), keras.layers.Dense(3, use_bias=False)]
+    for block in blocks:
+        block.build((None, 3))
+    with pytest.raises(ValueError, match="blocks must share one architecture"):
+        RecurrentResidual.tie(blocks)

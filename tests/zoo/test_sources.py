@@ -1,0 +1,290 @@
+import hashlib
+import io
+import json
+import shutil
+import stat
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from keras_recres import zoo
+from keras_recres.zoo import manifest, sources
+
+FILE = "weights/toy_rec.small.weights.h5"
+
+
+@pytest.fixture
+def remote(toy_zoo, tmp_path):
+    """The weights, moved out of the package to a `file://` address; returns their folder."""
+    folder = tmp_path / "remote"
+    (folder / "weights").mkdir(parents=True)
+    shutil.move(toy_zoo / FILE, folder / FILE)
+    zoo.set_base_url(folder.as_uri() + "/")
+    return folder
+
+
+@pytest.fixture
+def cached():
+    return sources.cache_folder() / FILE
+
+
+def forbid_network(monkeypatch):
+    def urlopen(*args, **kwargs):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+
+
+def test_bundled_file_comes_first(toy_zoo, monkeypatch):
+    forbid_network(monkeypatch)
+    assert sources.locate(FILE) == toy_zoo / FILE
+
+
+def test_own_folder_comes_before_the_bundled(toy_zoo, tmp_path, monkeypatch):
+    own = tmp_path / "own"
+    (own / "weights").mkdir(parents=True)
+    shutil.copy(toy_zoo / FILE, own / FILE)
+    monkeypatch.setenv("KERAS_RECRES_ZOO", str(own))
+    assert sources.locate(FILE) == own / FILE
+
+
+def test_own_folder_with_its_own_manifest(toy_zoo, tmp_path, monkeypatch):
+    own, file = tmp_path / "own", "weights/toy_rec.grey.weights.h5"
+    (own / "weights").mkdir(parents=True)
+    (own / file).write_bytes(b"own weights")
+    monkeypatch.setenv("KERAS_RECRES_ZOO", str(own))
+    assert zoo.info("toy_rec").trained_tags == ("small",)
+    with pytest.raises(ValueError, match="cannot be checked: list it in"):
+        sources.locate(file)
+    manifest.write(own)
+    assert zoo.info("toy_rec").trained_tags == ("small", "grey")
+    assert sources.locate(file) == own / file
+
+
+def test_own_folder_must_exist(toy_zoo, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_RECRES_ZOO", str(tmp_path / "missing"))
+    with pytest.raises(ValueError, match="KERAS_RECRES_ZOO must name a folder, found"):
+        sources.locate(FILE)
+
+
+def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_RECRES_CACHE", str(tmp_path / "a"))
+    assert sources.cache_folder() == tmp_path / "a"
+    monkeypatch.delenv("KERAS_RECRES_CACHE")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "b"))
+    assert sources.cache_folder() == tmp_path / "b" / "keras_recres" / "zoo"
+    monkeypatch.delenv("KERAS_HOME")
+    assert sources.cache_folder().parts[-3:] == (".keras", "keras_recres", "zoo")
+
+
+def test_download_then_cache(remote, cached, monkeypatch):
+    assert sources.locate(FILE, progress=False) == cached
+    assert cached.read_bytes() == (remote / FILE).read_bytes()
+    assert [path.name for path in cached.parent.iterdir()] == [cached.name]
+    if sys.platform != "win32":
+        assert stat.S_IMODE(cached.stat().st_mode) == 0o644
+    forbid_network(monkeypatch)
+    assert sources.locate(FILE) == cached
+
+
+def test_base_url_of_the_environment(remote, cached, monkeypatch):
+    zoo.set_base_url(None)
+    monkeypatch.setenv("KERAS_RECRES_ZOO_URL", remote.as_uri())
+    assert sources.base_url() == remote.as_uri()
+    assert sources.locate(FILE) == cached
+
+
+def test_base_url_order(monkeypatch):
+    zoo.set_base_url(None)
+    assert sources.base_url() == sources.DEFAULT_BASE_URL
+    monkeypatch.setenv("KERAS_RECRES_ZOO_URL", "https://example.org/a/")
+    assert sources.base_url() == "https://example.org/a"
+    zoo.set_base_url("file:///b")
+    assert sources.base_url() == "file:///b"
+
+
+@pytest.mark.parametrize("url", ["ftp://example.org", "/folder", "data:,x", ""])
+def test_base_url_is_checked(url):
+    with pytest.raises(ValueError, match="must begin with https://, http:// or file://"):
+        zoo.set_base_url(url)
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_offline_never_uses_the_network(remote, cached, monkeypatch, how):
+    forbid_network(monkeypatch)
+    offline = True if how == "argument" else None
+    if how == "environment":
+        monkeypatch.setenv("KERAS_RECRES_OFFLINE", "1")
+    with pytest.raises(FileNotFoundError, match="is not on this machine and offline"):
+        sources.locate(FILE, offline=offline)
+    assert not cached.parent.exists()
+    with pytest.raises(FileNotFoundError, match="offline"):
+        zoo.load("toy_rec", offline=offline)
+
+
+def test_offline_argument_wins_over_the_environment(remote, cached, monkeypatch):
+    monkeypatch.setenv("KERAS_RECRES_OFFLINE", "1")
+    assert sources.locate(FILE, offline=False) == cached
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1] + b"?", lambda b: b + b"?"])
+def test_corrupt_download_leaves_nothing(remote, cached, damage):
+    good = (remote / FILE).read_bytes()
+    bad = damage(good)
+    (remote / FILE).write_bytes(bad)
+    with pytest.raises(ValueError, match="is corrupt: expected") as error:
+        sources.locate(FILE)
+    message = str(error.value)
+    assert hashlib.sha256(good).hexdigest() in message
+    assert f"{len(good):,} bytes" in message
+    assert f"found {len(bad):,} bytes" in message
+    assert remote.as_uri() in message
+    assert "nothing was kept" in message
+    assert list(cached.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1] + b"?"])
+def test_corrupt_cached_file_is_reported_and_left(remote, cached, damage):
+    good = (remote / FILE).read_bytes()
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(damage(good))
+    with pytest.raises(ValueError, match=r"is corrupt: expected .* found .*; delete it, and") as e:
+        zoo.load("toy_rec")
+    assert str(e.value).startswith(str(cached))
+    assert cached.read_bytes() == damage(good)
+    cached.unlink()
+    assert sources.locate(FILE).read_bytes() == good
+
+
+def test_corrupt_bundled_file_is_never_read(toy_zoo, monkeypatch):
+    (toy_zoo / FILE).write_bytes(b"not what the manifest lists")
+    monkeypatch.setattr("keras.Model.load_weights", lambda *args: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match=r"is corrupt: .* install keras_recres again"):
+        zoo.load("toy_rec")
+
+
+def test_missing_on_the_server(remote, cached):
+    (remote / FILE).unlink()
+    with pytest.raises(OSError, match=r"could not be downloaded .* zoo\.set_base_url") as error:
+        sources.locate(FILE)
+    assert error.value.__cause__ is None
+    assert list(cached.parent.iterdir()) == []
+
+
+class Breaks(io.BytesIO):
+    """A connection that ends with an error after its first bytes."""
+
+    def __init__(self, error):
+        super().__init__(b"x" * 100)
+        self.error = error
+
+    def read(self, size=-1):
+        return super().read(10) if self.tell() < 50 else self.fail()
+
+    def fail(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(TimeoutError("timed out"), OSError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_interrupted_download_leaves_nothing(remote, cached, monkeypatch, error, raised):
+    timeouts = []
+
+    def urlopen(url, timeout):
+        timeouts.append(timeout)
+        return Breaks(error)
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    with pytest.raises(raised):
+        sources.locate(FILE)
+    assert list(cached.parent.iterdir()) == []
+    assert timeouts == [sources.TIMEOUT_SECONDS]
+
+
+def test_endless_download_stops(remote, cached, monkeypatch):
+    class Endless(io.BytesIO):
+        served = 0
+
+        def read(self, size=-1):
+            Endless.served += size
+            return b"x" * size
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Endless())
+    with pytest.raises(ValueError, match="is corrupt"):
+        sources.locate(FILE)
+    assert Endless.served <= (remote / FILE).stat().st_size + 2 * sources.CHUNK_BYTES
+
+
+def test_progress_bar(remote, cached, capsys):
+    sources.locate(FILE, progress=True)
+    assert f"Downloading {cached.name}" in capsys.readouterr().out
+    cached.unlink()
+    sources.locate(FILE, progress=False)
+    assert capsys.readouterr().out == ""
+    cached.unlink()
+    # Captured output is no terminal.
+    sources.locate(FILE, progress="auto")
+    assert capsys.readouterr().out == ""
+
+
+def test_wrong_progress(remote, cached):
+    with pytest.raises(ValueError, match="progress must be True, False or 'auto', found 'yes'"):
+        sources.locate(FILE, progress="yes")
+    assert list(cached.parent.iterdir()) == []
+
+
+def test_file_in_no_manifest(toy_zoo, monkeypatch):
+    forbid_network(monkeypatch)
+    with pytest.raises(ValueError, match="in no manifest of the zoo"):
+        sources.locate("weights/other.weights.h5")
+
+
+DOWNLOAD_MANY = """
+import json, pathlib, sys
+from keras_recres.zoo import manifest, sources
+file, url, target, expected = sys.argv[1:]
+sources.set_base_url(url)
+for _ in range(50):
+    sources.download(file, pathlib.Path(target), json.loads(expected), progress=False)
+    manifest.check(target, json.loads(expected), "it was half-written")
+"""
+
+
+def test_concurrent_downloads(remote, cached, toy_zoo):
+    expected = json.dumps(manifest.read(toy_zoo)[FILE])
+    command = [sys.executable, "-c", DOWNLOAD_MANY, FILE, remote.as_uri(), str(cached), expected]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [path.name for path in cached.parent.iterdir()] == [cached.name]
+
+
+def test_manifest_lists_every_file(toy_zoo):
+    listed = json.loads((toy_zoo / "manifest.json").read_text())["files"]
+    assert sorted(listed) == ["configs/toy_rec.json", FILE]
+    content = (toy_zoo / FILE).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert listed[FILE] == {"sha256": digest, "bytes": len(content)}
+    (toy_zoo / "golden" / ".gitkeep").touch()
+    assert manifest.describe(toy_zoo) == listed
+
+
+def test_a_folder_without_manifest_lists_nothing(tmp_path):
+    assert manifest.read(tmp_path) == {}
+
+
+def test_data_folder_is_a_zoo():
+    assert (sources.data_folder() / "configs").is_dir()
+
+
+def test_data_folder_of_a_wheel(monkeypatch, tmp_path):
+    # Beside the code, as a wheel has it; at the root, as a checkout has it.
+    code = tmp_path / "keras_recres" / "zoo"
+    code.mkdir(parents=True)
+    monkeypatch.setattr(sources, "__file__", str(code / "sources.py"))
+    assert sources.data_folder() == tmp_path / "zoo"
+    (code / "configs").mkdir()
+    assert sources.data_folder() == code
