@@ -15,7 +15,6 @@ class ClassToken(keras.layers.Layer):
     as in ViT (arXiv 2010.11929, equation 1). After the last block a classifier reads position 0.
 
     Example:
-
     >>> keras_recres.layers.ClassToken()(keras.ops.ones((2, 196, 256))).shape
     (2, 197, 256)
 

@@ -33,7 +33,6 @@ class RecurrentResidual(keras.layers.Layer):
     `unshare=("norm",)` gives every step its own.
 
     Example:
-
     >>> branch = keras.layers.Dense(64, activation="tanh")
     >>> layer = keras_recres.layers.RecurrentResidual(branch, steps=4)
     >>> x = keras.random.normal((8, 64))

@@ -18,7 +18,6 @@ class SinusoidPosition(keras.layers.Layer):
     is not trained, so that it is saved with the model.
 
     Example:
-
     >>> keras_recres.layers.SinusoidPosition()(keras.ops.zeros((2, 197, 256)))[0, 0, :4]
     [0., 1., 0., 1.]
 

@@ -18,7 +18,6 @@ class SoftSplit(keras.layers.Layer):
     The layer has no weights, and images are channels-last whatever the global data format.
 
     Example:
-
     >>> split = keras_recres.layers.SoftSplit(kernel_size=7, strides=4, padding=2)
     >>> split(keras.ops.ones((2, 224, 224, 3))).shape
     (2, 3136, 147)
@@ -83,11 +82,13 @@ class SoftSplit(keras.layers.Layer):
     def call(self, inputs):
         # Why not ops.image.extract_patches: it is a convolution with an identity kernel on every
         # backend, k²C multiplications for each number copied. Why not k² strided slices: slices
-        # with a step are slow outside XLA. Instead the image is read as blocks of s×s pixels, so
-        # that a patch is ⌈k/s⌉ blocks a side (the last one cut) and every slice is contiguous;
-        # columns first, then rows. Measured with the layer norm and dense layer behind it at
-        # (8, 56, 56, 64), 3/2, and (8, 224, 224, 3), 7/4, on two CPU cores this is the fastest or
-        # within a tenth of it on all three backends, compiled or not, for either regime.
+        # with a step are slow outside XLA, forward and backward. Instead the image is read as
+        # blocks of s×s pixels, so that a patch is ⌈k/s⌉ blocks a side (the last one cut) and every
+        # slice is contiguous; columns first, then rows. Measured with a layer norm and a dense
+        # layer behind it at (8, 56, 56, 64), 3/2, and (8, 224, 224, 3), 7/4, forward and backward
+        # on two CPU cores, this is the fastest or near it on all three backends, compiled or not,
+        # in both regimes, so one form serves all; no scatter stands in its gradient, as it would
+        # with gathers.
         k, s = self.kernel_size, self.strides
         rows, columns = self.grid(inputs.shape)
         channels = inputs.shape[-1]
@@ -97,7 +98,7 @@ class SoftSplit(keras.layers.Layer):
 
         x = ops.reshape(x, (-1, block_rows * s, block_columns, s * channels))
         x = ops.concatenate(
-            [x[:, :, b : b + columns, : min(s, k - b * s) * channels] for b in range(blocks)],
+            [_cut(x, 2, b, columns, min(s, k - b * s) * channels) for b in range(blocks)],
             axis=-1,
         )
         if s > 1:
@@ -105,7 +106,7 @@ class SoftSplit(keras.layers.Layer):
             x = ops.transpose(x, (0, 1, 3, 2, 4))
         x = ops.reshape(x, (-1, block_rows, columns, s * k * channels))
         x = ops.concatenate(
-            [x[:, b : b + rows, :, : min(s, k - b * s) * k * channels] for b in range(blocks)],
+            [_cut(x, 1, b, rows, min(s, k - b * s) * k * channels) for b in range(blocks)],
             axis=-1,
         )
         return ops.reshape(x, (-1, rows * columns, k * k * channels))
@@ -130,3 +131,12 @@ def _pad_and_crop(images, padding, height, width):
     if padding or bottom or right:
         images = ops.pad(images, ((0, 0), (padding, bottom), (padding, right), (0, 0)))
     return images[:, :height, :width]
+
+
+def _cut(x, axis, start, size, features):
+    """`size` entries of `axis` from `start` on, and the first `features` of the last axis."""
+    # ops.slice rather than x[…]: on TensorFlow outside XLA the gradient of the latter takes twice
+    # as long, since it allows for steps.
+    starts, shape = [0] * 4, [ops.shape(x)[0], *x.shape[1:3], features]
+    starts[axis], shape[axis] = start, size
+    return ops.slice(x, starts, shape)

@@ -25,7 +25,6 @@ class TokenPerformer(keras.layers.Layer):
     leave float16's range, and a sum over thousands of tokens bfloat16's precision.
 
     Example:
-
     >>> layer = keras_recres.layers.TokenPerformer(units=64)
     >>> layer(keras.random.normal((2, 3136, 147))).shape
     (2, 3136, 64)

@@ -21,7 +21,6 @@ class TokenTransformer(keras.layers.Layer):
     with the square of the tokens; `TokenPerformer` is the linear variant.
 
     Example:
-
     >>> layer = keras_recres.layers.TokenTransformer(units=64)
     >>> layer(keras.random.normal((2, 784, 576))).shape
     (2, 784, 64)

@@ -24,7 +24,6 @@ class TokensToToken(keras.layers.Layer):
     14 tokens.
 
     Example:
-
     >>> layer = keras_recres.layers.TokensToToken(units=256)
     >>> layer(keras.random.normal((2, 224, 224, 3))).shape
     (2, 196, 256)

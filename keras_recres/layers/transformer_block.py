@@ -19,7 +19,6 @@ class TransformerBlock(keras.layers.Layer):
     The block is residual already: to repeat it use `RecurrentResidual(block, shortcut="none")`.
 
     Example:
-
     >>> block = keras_recres.layers.TransformerBlock(num_heads=4)
     >>> block(keras.random.normal((2, 197, 256))).shape
     (2, 197, 256)
@@ -92,9 +91,7 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_hidden = self._dense(hidden, "mlp_hidden", activation="gelu")
         self.mlp_output = self._dense(features, "mlp_output")
         self.dropout_layer = self._dropout(self.dropout, "dropout")
-        self.drop_path_layer = self._dropout(
-            self.drop_path, "drop_path", noise_shape=(None, 1, 1)
-        )
+        self.drop_path_layer = self._dropout(self.drop_path, "drop_path", noise_shape=(None, 1, 1))
         for layer in (
             self.norm1,
             self.qkv,

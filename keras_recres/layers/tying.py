@@ -5,8 +5,6 @@ import warnings
 import keras
 import numpy as np
 
-from keras_recres.layers.unsharing import match_sublayers
-
 
 def untie(layer):
     """See `RecurrentResidual.untie`."""

@@ -57,7 +57,7 @@ class Table(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = tuple(input_shape[1:])
-        self.table = self.add_weight(shape=shape, initializer="ones", trainable=False)
+        self.table = self.add_weight(name="table", shape=shape, initializer="ones", trainable=False)
 
     def call(self, x):
         return x + self.table
@@ -72,7 +72,9 @@ class StepScale(keras.layers.Layer):
         self.steps = steps
 
     def build(self, input_shape):
-        self.scale = self.add_weight(shape=(self.steps, input_shape[-1]), initializer="ones")
+        self.scale = self.add_weight(
+            name="scale", shape=(self.steps, input_shape[-1]), initializer="ones"
+        )
 
     def call(self, x):
         return x * keras.ops.mean(self.scale, axis=0)

@@ -1,0 +1,167 @@
+"""T2T-ViT whose blocks may run several times: the same parameters, more depth."""
+
+import keras
+
+from keras_recres.layers.checks import check_count, check_rate
+from keras_recres.layers.class_token import ClassToken
+from keras_recres.layers.recurrent_residual import RecurrentResidual
+from keras_recres.layers.sinusoid_position import SinusoidPosition
+from keras_recres.layers.tokens_to_token import TokensToToken
+from keras_recres.layers.transformer_block import TransformerBlock
+
+MIN_SIDE, MAX_SIDE = 32, 384
+
+
+def t2t_vit(
+    depth=7,
+    steps=1,
+    *,
+    input_shape=(224, 224, 3),
+    num_classes=1000,
+    embed_dim=256,
+    num_heads=4,
+    mlp_ratio=2.0,
+    token_dim=64,
+    token_type="performer",
+    first_kernel_size=7,
+    first_strides=4,
+    drop_path=0.1,
+    dropout=0.0,
+    token_dropout=None,
+    unshare=(),
+    step_embedding=False,
+    loop="auto",
+    remat=False,
+    features_only=False,
+    classifier_activation=None,
+    name=None,
+):
+    """T2T-ViT with recurrent blocks: images in, logits out.
+
+    tokens = TokensToToken(image); x = [class token; tokens] + sinusoid
+    x ← block_i(x), `steps[i]` times, for i = 0 … depth − 1
+    logits = W LN(x)₀ + b
+
+    T2T-ViT is arXiv 2101.11986; `depth=7` with `steps=1` is its T2T-ViT-7. Running each block
+    several times adds no parameter. Every block is a `RecurrentResidual`, also when it runs once,
+    so that weights files fit models of the same depth whatever their steps are.
+
+    Example:
+    >>> model = keras_recres.models.t2t_vit(
+    ...     depth=3, steps=[2, 4, 2], input_shape=(64, 64, 3), num_classes=80)
+    >>> model(keras.random.normal((2, 64, 64, 3))).shape
+    (2, 80)
+
+    Args:
+        depth: Integer ≥ 1, number of blocks.
+        steps: Integer ≥ 1, how often each block runs, or a list of them, one per block.
+        input_shape: (height, width, channels) of the images, each side from 32 to 384 pixels.
+            Images are channels-last.
+        num_classes: Integer ≥ 1.
+        embed_dim: Integer ≥ 1, features of a token in the blocks.
+        num_heads: Integer ≥ 1, heads of a block, a divisor of `embed_dim`.
+        mlp_ratio: Number > 0, hidden units of a block's MLP as a share of `embed_dim`.
+        token_dim: Integer ≥ 1, features of a token between the splits.
+        token_type: "performer" or "transformer", the attention between the splits.
+        first_kernel_size: Integer ≥ 1, side of the first split's patches in pixels.
+        first_strides: Integer ≥ 1, their distance in pixels; a side of S pixels ends as about
+            S / (4 · `first_strides`) tokens, so that small images want a small value.
+        drop_path: Number in [0, 1), stochastic depth of the last block; it grows linearly from 0
+            at the first one.
+        dropout: Number in [0, 1), on the tokens before the blocks and inside the blocks.
+        token_dropout: Number in [0, 1), inside the token layers; None is the published value,
+            0.1 for performers and 0 for transformers.
+        unshare: Which sub-layers of a block get weights of their own for every step, see
+            `RecurrentResidual`.
+        step_embedding: Whether each step of a block adds a learned vector to its input.
+        loop: "auto", "unroll" or "scan", see `RecurrentResidual`.
+        remat: Whether to recompute each step in the backward pass: memory for time.
+        features_only: Whether to return the normalised class token, (batch, embed_dim), and leave
+            out the classifier.
+        classifier_activation: None for logits, or an activation such as "softmax".
+        name: Name of the model; None is made of depth and steps.
+
+    Returns:
+        A functional keras.Model from (batch, height, width, channels) to (batch, num_classes).
+
+    Raises:
+        ValueError: For arguments out of their range.
+    """
+    check_count("depth", depth)
+    check_count("num_classes", num_classes)
+    check_rate("drop_path", drop_path)
+    steps = _steps_per_block(steps, depth)
+    input_shape = _check_input_shape(input_shape)
+    if name is None:
+        name = f"t2t_vit_{depth}" + ("_rec" if max(steps) > 1 else "")
+
+    images = keras.Input(input_shape, name="images")
+    x = TokensToToken(
+        embed_dim,
+        token_dim=token_dim,
+        token_type=token_type,
+        first_kernel_size=first_kernel_size,
+        first_strides=first_strides,
+        dropout=token_dropout,
+        name="tokens_to_token",
+    )(images)
+    x = ClassToken(name="class_token")(x)
+    x = SinusoidPosition(name="position")(x)
+    x = keras.layers.Dropout(dropout, name="position_dropout")(x)
+    for i in range(depth):
+        block = TransformerBlock(
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            dropout=dropout,
+            drop_path=drop_path * i / max(1, depth - 1),
+            name=f"transformer_block{i}",
+        )
+        x = RecurrentResidual(
+            block,
+            steps=steps[i],
+            shortcut="none",
+            unshare=unshare,
+            step_embedding=step_embedding,
+            loop=loop,
+            remat=remat,
+            name=f"block{i}",
+        )(x)
+    x = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
+    x = x[:, 0]
+    if not features_only:
+        x = keras.layers.Dense(
+            num_classes,
+            activation=classifier_activation,
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            name="head",
+        )(x)
+    return keras.Model(images, x, name=name)
+
+
+def _steps_per_block(steps, depth):
+    """`steps` as a list of one integer per block."""
+    if not isinstance(steps, list | tuple):
+        check_count("steps", steps)
+        return [steps] * depth
+    if len(steps) != depth:
+        raise ValueError(
+            f"`steps` must be an integer or a list of one per block, but it has {len(steps)} "
+            f"entries, {list(steps)}, and `depth` is {depth}."
+        )
+    for i, count in enumerate(steps):
+        check_count(f"steps[{i}]", count)
+    return list(steps)
+
+
+def _check_input_shape(shape):
+    """`shape` as a tuple, if it is one of an image that the network takes."""
+    if not isinstance(shape, list | tuple) or len(shape) != 3:
+        raise ValueError(f"`input_shape` must be (height, width, channels), but it is {shape!r}.")
+    check_count("input_shape[2]", shape[2])
+    for side in shape[:2]:
+        if not isinstance(side, int) or not MIN_SIDE <= side <= MAX_SIDE:
+            raise ValueError(
+                f"`input_shape` must have sides from {MIN_SIDE} to {MAX_SIDE} pixels, but it is "
+                f"{tuple(shape)}."
+            )
+    return tuple(shape)

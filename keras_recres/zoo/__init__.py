@@ -1,0 +1,26 @@
+"""A name → a model with weights.
+
+>>> from keras_recres import zoo
+>>> [record.name for record in zoo.list("planar*")]
+['planar_deep', 'planar_rec', 'planar_shallow']
+>>> print(zoo.info("vit7_rec"))  # doctest: +SKIP
+>>> model = zoo.load("vit7_rec")  # doctest: +SKIP
+>>> logits = model(model.preprocess(images))  # doctest: +SKIP
+"""
+
+import importlib
+
+from keras_recres.zoo.loading import build, load
+from keras_recres.zoo.preprocessing import Preprocessing
+from keras_recres.zoo.record import Record
+from keras_recres.zoo.registry import info, list
+from keras_recres.zoo.sources import set_base_url
+
+__all__ = ["Preprocessing", "Record", "build", "convert", "info", "list", "load", "set_base_url"]
+
+
+def __getattr__(name):
+    # Converters are for those who bring other people's checkpoints: loaded when asked for.
+    if name == "convert":
+        return importlib.import_module("keras_recres.zoo.convert")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

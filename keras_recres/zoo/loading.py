@@ -1,0 +1,223 @@
+"""A name → a model: built from its config, with verified weights."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from pathlib import Path
+
+import keras
+
+from keras_recres.zoo import sources, transfer
+from keras_recres.zoo.registry import check_tag, nearest, resolve
+
+logger = logging.getLogger("keras_recres")
+
+
+def load(
+    name,
+    weights="default",
+    num_classes=None,
+    input_shape=None,
+    steps=None,
+    features_only=False,
+    dtype=None,
+    offline=None,
+    progress="auto",
+):
+    """Builds the network of a name and loads its weights.
+
+    A model with weights has the arguments that the weights were trained with; `num_classes`,
+    `input_shape`, `steps` and `features_only` change them, and the weights that still fit are
+    loaded:
+
+    - another `num_classes` gives a fresh head, and one line on the logger `keras_recres` (shown
+      on stderr unless logging is configured otherwise) says so;
+    - another `input_shape` keeps the fixed position table of the new size;
+    - other `steps` run the same weights more or fewer times.
+
+    Args:
+        name: A name of `zoo.list()`, or `"name.tag"` as in `"vit3.cifar10"`.
+        weights: `"default"` for those of the default tag; a tag; None for the architecture only,
+            with the arguments of the paper (or of the tag in `name`); or the path of a
+            `.weights.h5` file. A path is read as it is, since only files of the zoo have a known
+            sha256; if the file is called `NAME.TAG.weights.h5`, the tag's arguments are used.
+        num_classes: Number of logits.
+        input_shape: `(height, width, channels)` of one image.
+        steps: Number of times that each block runs, an int or one for each block.
+        features_only: True for the features before the head, where the builder offers that.
+        dtype: A Keras dtype policy for the model, `"mixed_bfloat16"`. None for the global one.
+        offline: True to never use the network; None to ask KERAS_RECRES_OFFLINE.
+        progress: Whether a download shows a progress bar; `"auto"` does on a terminal.
+
+    Returns:
+        A `keras.Model` with `model.preprocess`, a `Preprocessing` that turns uint8 images into
+        what this model takes; `model.zoo_record`, the record of the name; and `model.zoo_tag`,
+        the tag whose arguments it has, or None for those of the paper. These three describe the
+        loaded model and are not saved with it.
+
+    Raises:
+        ValueError: The name or tag is unknown or has no weights, an argument does not suit the
+            builder, the weights do not fit, or their file is corrupt.
+        FileNotFoundError: The weights are not on this machine and may not be downloaded.
+        OSError: The download failed.
+
+    Example:
+    >>> model = zoo.load("vit3_rec", weights=None, num_classes=10, input_shape=(64, 64, 3))
+    >>> logits = model(model.preprocess(images))
+    """
+    record, tag = resolve(name)
+    asked = {"num_classes": num_classes, "input_shape": input_shape, "steps": steps}
+    overrides = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in asked.items()
+        if value is not None
+    }
+    if features_only:
+        overrides["features_only"] = True
+    if weights is None:
+        return _build(record, tag, overrides, dtype)
+    if _is_path(weights):
+        path = _checked_path(weights)
+        file_tag = _tag_of_file(record, path)
+        tag, arguments_known = tag or file_tag, bool(file_tag) and tag in (None, file_tag)
+    else:
+        arguments_known = True
+        tag = _trained_tag(record, tag, weights)
+        path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
+    return _load(record, tag, overrides, dtype, path, arguments_known)
+
+
+def build(name, tag=None, dtype=None, **overrides):
+    """Builds the network of a name without weights.
+
+    Args:
+        name: A name of `zoo.list()`, or `"name.tag"`.
+        tag: Build it as for this tag's data set; None for the network of the paper.
+        dtype: A Keras dtype policy for the model. None for the global one.
+        **overrides: Builder arguments that replace those of the config.
+
+    Returns:
+        A `keras.Model`, with the same three attributes as `load` sets.
+    """
+    record, own_tag = resolve(name)
+    return _build(record, check_tag(record, tag) if tag else own_tag, overrides, dtype)
+
+
+def _build(record, tag, overrides, dtype):
+    builder = _builder(record)
+    arguments = {**record.arguments_of(tag), **overrides}
+    accepted = inspect.signature(builder).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        for key in overrides.keys() - accepted.keys():
+            raise ValueError(
+                f"{record.name!r} cannot be built with {key}={overrides[key]!r}"
+                f"{nearest(key, accepted)}; its builder models.{record.builder} takes "
+                f"{', '.join(accepted)}."
+            )
+    if "name" in accepted:
+        arguments.setdefault("name", record.name)
+    model = _under_policy(dtype, builder, arguments)
+    preprocess = record.preprocessing_of(tag)
+    if overrides.get("input_shape"):
+        preprocess = preprocess.for_input_shape(overrides["input_shape"])
+    # Frozen dataclasses and strings: Keras tracks, saves and counts none of them.
+    model.zoo_record, model.zoo_tag, model.preprocess = record, tag, preprocess
+    return model
+
+
+def _builder(record):
+    from keras_recres import models
+
+    if record.builder not in models.__all__:
+        raise ValueError(
+            f"{record.name!r} asks for the builder {record.builder!r}, which is none of "
+            f"keras_recres.models: {', '.join(models.__all__)}."
+        )
+    return getattr(models, record.builder)
+
+
+def _under_policy(dtype, builder, arguments):
+    if dtype is None:
+        return builder(**arguments)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        return builder(**arguments)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _load(record, tag, overrides, dtype, path, arguments_known):
+    changes = {k: v for k, v in overrides.items() if record.arguments_of(tag).get(k) != v}
+    if not changes:
+        model = _build(record, tag, overrides, dtype)
+        transfer.read(model, path)
+        return model
+    if not arguments_known:
+        # Nothing says with which arguments this file was written: most likely with those that are
+        # asked for now.
+        model = _build(record, tag, overrides, dtype)
+        if transfer.fits(model, path):
+            return model
+    # In float32, as the files are, whatever the model's own policy.
+    donor = _build(record, tag, {}, "float32")
+    transfer.read(donor, path)
+    model = _build(record, tag, overrides, dtype)
+    fresh = transfer.copy(donor, model, changes)
+    if fresh:
+        logger.warning(
+            "%s: the weights have num_classes=%s, so the head (%s) is new and untrained.",
+            record.name,
+            record.arguments_of(tag).get("num_classes"),
+            ", ".join(fresh),
+        )
+    return model
+
+
+def _trained_tag(record, tag, weights):
+    """The tag whose weights `load` was asked for; raises when there are none."""
+    if weights != "default":
+        check_tag(record, weights)
+        if tag not in (None, weights):
+            raise ValueError(
+                f"'{record.name}.{tag}' already names the tag {tag!r}, but weights={weights!r}: "
+                "give one of them."
+            )
+    tag = (weights if weights != "default" else None) or tag or record.default_tag
+    if tag in record.trained_tags:
+        return tag
+    which = f" for its tag {tag!r}" if record.trained else ""
+    others = f"; weights exist for {', '.join(record.trained_tags)}" if record.trained else ""
+    paper = record.paper
+    raise ValueError(
+        f"{record.name!r} has no trained weights yet{which}{others}; pass weights=None for the "
+        f"architecture, or the path of a .weights.h5 file (the paper printed {paper.printed:g} "
+        f"{paper.metric} on {paper.dataset})."
+    )
+
+
+def _is_path(weights):
+    if isinstance(weights, os.PathLike):
+        return True
+    if not isinstance(weights, str):
+        raise ValueError(
+            "weights must be 'default', None, a tag, or the path of a .weights.h5 file, "
+            f"found {weights!r}."
+        )
+    return "/" in weights or os.sep in weights or "." in weights
+
+
+def _checked_path(weights):
+    path = Path(weights).expanduser()
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(f"weights must be the path of a .weights.h5 file, found {str(path)!r}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {str(path)!r}.")
+    return path
+
+
+def _tag_of_file(record, path):
+    name, _, tag = path.name.removesuffix(".weights.h5").partition(".")
+    return tag if name == record.name and tag in record.tags else None

@@ -1,0 +1,268 @@
+"""Typed records: what one name of the zoo is, read from `zoo/configs/NAME.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_recres.zoo.preprocessing import Preprocessing
+
+NUMBER = (int, float)
+OPTIONAL_TEXT = (str, type(None))
+OPTIONAL_DICT = (dict, type(None))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Exact parameter counts of a name, built with the arguments of the paper."""
+
+    trainable: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a network stands in the literature, and the number printed there.
+
+    Attributes:
+        title: Title of the paper that reports the number.
+        arxiv: Its arXiv number, or None.
+        where: Table or figure, and the network's letter in it.
+        dataset: Data set of the printed number.
+        metric: What was printed, with its unit: `"top1_percent"`, `"accuracy_percent"`.
+        printed: The number, as printed.
+        architecture: The paper that the architecture comes from, when it is another one.
+    """
+
+    title: str
+    arxiv: str | None
+    where: str
+    dataset: str
+    metric: str
+    printed: float
+    architecture: str | None = None
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Weights trained on one data set: what they change in the name's config.
+
+    Attributes:
+        dataset: The data set.
+        arguments: Builder arguments that replace those of the name.
+        preprocessing: Preprocessing fields that replace those of the name.
+    """
+
+    dataset: str
+    arguments: dict[str, Any] = field(default_factory=dict, hash=False)
+    preprocessing: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured row of `zoo/results.csv`; every field as it is written there."""
+
+    name: str
+    tag: str
+    dataset: str
+    split: str
+    metric: str
+    value: str
+    std: str
+    seeds: str
+    printed: str
+    printed_dataset: str
+    parameters: str
+    trainable_parameters: str
+    steps: str
+    epochs: str
+    budget: str
+    backend: str
+    hardware: str
+    commit: str
+    date: str
+    note: str
+
+    def __str__(self):
+        spread = f" ± {self.std}" if self.std else ""
+        seeds = "1 seed" if self.seeds == "1" else f"{self.seeds or '?'} seeds"
+        facts = [seeds, self.budget or (f"{self.epochs} epochs" if self.epochs else "")]
+        facts += [self.note]
+        measured = f"{self.value}{spread} {self.metric} on {self.dataset} {self.split}"
+        return f"{self.tag}: {measured} ({', '.join(fact for fact in facts if fact)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Record:
+    """What one name of the zoo is.
+
+    Attributes:
+        name: The name, as in `zoo.load(name)`.
+        family: Networks that differ only in arguments share a family.
+        builder: Name of the function in `keras_recres.models`.
+        arguments: Its keyword arguments for the network of the paper.
+        parameters: Counts with these arguments.
+        paper: Source and printed result.
+        preprocessing: What images go through before the network, or None.
+        default_tag: Tag that a bare name loads, or None.
+        tags: Data sets that the name is, or will be, trained on.
+        trained_tags: Those of `tags` whose weights exist. Not part of the config.
+        results: Measured rows of `results.csv`. Not part of the config.
+    """
+
+    name: str
+    family: str
+    builder: str
+    arguments: dict[str, Any] = field(hash=False)
+    parameters: Parameters
+    paper: Paper
+    preprocessing: Preprocessing | None
+    default_tag: str | None
+    tags: dict[str, Tag] = field(hash=False)
+    trained_tags: tuple[str, ...] = field(default=(), compare=False)
+    results: tuple[Result, ...] = field(default=(), compare=False)
+
+    @property
+    def trained(self):
+        """Whether weights exist for any tag."""
+        return bool(self.trained_tags)
+
+    def arguments_of(self, tag=None):
+        """Builder arguments of a tag; of the paper's network when `tag` is None."""
+        arguments = {**self.arguments, **(self.tags[tag].arguments if tag else {})}
+        # JSON has no tuples; Keras spells shapes and sizes with them.
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
+
+    def preprocessing_of(self, tag=None):
+        """`Preprocessing` of a tag; the identity where the config has none."""
+        base = self.preprocessing or Preprocessing()
+        return dataclasses.replace(base, **(self.tags[tag].preprocessing if tag else {}))
+
+    @classmethod
+    def from_dict(cls, config, where="config"):
+        """Checks the content of a config file and makes a record of it.
+
+        Args:
+            config: The file's JSON object.
+            where: What to call it in an error.
+
+        Raises:
+            ValueError: A key is missing, unknown, or of a wrong type.
+        """
+        config = _checked(
+            config,
+            where,
+            name=str,
+            family=str,
+            builder=str,
+            arguments=dict,
+            parameters=dict,
+            paper=dict,
+            preprocessing=OPTIONAL_DICT,
+            default_tag=OPTIONAL_TEXT,
+            tags=dict,
+        )
+        parameters = _checked(
+            config["parameters"], f"{where}: parameters", trainable=int, total=int
+        )
+        paper = _checked(
+            config["paper"],
+            f"{where}: paper",
+            {"architecture": None},
+            title=str,
+            arxiv=OPTIONAL_TEXT,
+            where=str,
+            dataset=str,
+            metric=str,
+            printed=NUMBER,
+            architecture=OPTIONAL_TEXT,
+        )
+        tags = {}
+        for tag, content in config["tags"].items():
+            content = _checked(
+                content,
+                f"{where}: tags.{tag}",
+                {"arguments": {}, "preprocessing": {}},
+                dataset=str,
+                arguments=dict,
+                preprocessing=dict,
+            )
+            tags[tag] = Tag(**content)
+        if config["default_tag"] is not None and config["default_tag"] not in tags:
+            raise ValueError(
+                f"{where}: default_tag must be null or one of {sorted(tags)}, "
+                f"found {config['default_tag']!r}."
+            )
+        preprocessing = config["preprocessing"]
+        record = cls(
+            **{
+                **config,
+                "parameters": Parameters(**parameters),
+                "paper": Paper(**paper),
+                "preprocessing": None if preprocessing is None else Preprocessing(**preprocessing),
+                "tags": tags,
+            }
+        )
+        for tag in tags:
+            record.preprocessing_of(tag)
+        return record
+
+    def to_dict(self):
+        """The content of the config file: `Record.from_dict(record.to_dict()) == record`."""
+        config = dataclasses.asdict(self)
+        del config["trained_tags"], config["results"]
+        if config["paper"]["architecture"] is None:
+            del config["paper"]["architecture"]
+        for tag in config["tags"].values():
+            for key in ("arguments", "preprocessing"):
+                if not tag[key]:
+                    del tag[key]
+        if self.preprocessing is not None:
+            config["preprocessing"] = {
+                key: [*value] if isinstance(value, tuple) else value
+                for key, value in config["preprocessing"].items()
+            }
+        return config
+
+    def __repr__(self):
+        trained = ", ".join(self.trained_tags) or "no weights yet"
+        return f"<{self.name}: {self.parameters.total:,} parameters, {trained}>"
+
+    def __str__(self):
+        paper, counts = self.paper, self.parameters
+        source = f"{paper.title}{f' (arXiv:{paper.arxiv})' if paper.arxiv else ''}, {paper.where}"
+        arguments = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
+        lines = [
+            f"{self.name} ({self.family})",
+            f"  parameters: {counts.trainable:,} trainable, {counts.total:,} in all",
+            f"  builder:    models.{self.builder}({arguments})",
+            f"  paper:      {paper.printed:g} {paper.metric} on {paper.dataset}; {source}",
+        ]
+        if paper.architecture:
+            lines.append(f"  built as:   {paper.architecture}")
+        for tag, content in self.tags.items():
+            state = "weights" if tag in self.trained_tags else "not trained yet"
+            default = ", default" if tag == self.default_tag else ""
+            lines.append(f"  tag:        {tag} (on {content.dataset}, {state}{default})")
+        lines += [f"  measured:   {result}" for result in self.results]
+        if not self.trained:
+            lines.append("  It has no trained weights yet: load it with weights=None.")
+        return "\n".join(lines)
+
+
+def _checked(content, where, defaults=None, /, **kinds):
+    """Returns `content` with defaults; it must have exactly the keys of `kinds`, of their types."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} must be a JSON object, found {content!r}.")
+    content = {**(defaults or {}), **content}
+    missing, unknown = kinds.keys() - content.keys(), content.keys() - kinds.keys()
+    if missing or unknown:
+        raise ValueError(
+            f"{where} must have exactly the keys {sorted(kinds)}; "
+            f"missing {sorted(missing)}, unknown {sorted(unknown)}."
+        )
+    for key, kind in kinds.items():
+        if not isinstance(content[key], kind) or isinstance(content[key], bool):
+            raise ValueError(f"{where}: {key} has a value of a wrong type, {content[key]!r}.")
+    return content

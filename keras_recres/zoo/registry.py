@@ -1,0 +1,132 @@
+"""The names of the zoo: listed, searched, and described, without building anything."""
+
+from __future__ import annotations
+
+import builtins
+import csv
+import dataclasses
+import difflib
+import fnmatch
+import json
+import re
+
+from keras_recres.zoo import sources
+from keras_recres.zoo.record import Record, Result
+
+# `list` below is the public name, as in `zoo.list()`; the type is `builtins.list` in this file.
+__all__ = ["info", "list", "resolve"]
+
+
+def list(pattern="*", trained=None, dataset=None, max_params=None, family=None):
+    """Records of all names that match, in natural order (vit3 before vit10).
+
+    Args:
+        pattern: Shell wildcards, `"vit*_rec"`.
+        trained: True for names that have weights, False for those that have none. Together with
+            `dataset` it means weights of that data set.
+        dataset: Only names with a tag of this data set.
+        max_params: Only names with at most so many parameters, frozen ones counted.
+        family: Only names of this family, `"t2t_vit"`.
+
+    Returns:
+        A list of `Record`, empty when nothing matches.
+
+    Example:
+    >>> zoo.list("planar_*", max_params=30)
+    [<planar_rec: 6 parameters, ...>, <planar_shallow: 24 parameters, ...>]
+    """
+    found = []
+    for record in _read([name for name in _names() if fnmatch.fnmatchcase(name, pattern)]):
+        tags = {t for t, tag in record.tags.items() if dataset in (None, tag.dataset)}
+        if (
+            (dataset is None or tags)
+            and (trained is None or trained == bool(tags & {*record.trained_tags}))
+            and (max_params is None or record.parameters.total <= max_params)
+            and (family is None or record.family == family)
+        ):
+            found.append(record)
+    return found
+
+
+def info(name):
+    """The record of a name: parameters, paper, tags, and what was measured.
+
+    Args:
+        name: A name of `zoo.list()`, or `"name.tag"`; then `default_tag` of the record is that tag.
+
+    Returns:
+        A `Record`; `print(zoo.info(name))` shows it in a few lines.
+
+    Raises:
+        ValueError: The name or the tag is unknown; the nearest are suggested.
+    """
+    record, tag = resolve(name)
+    return dataclasses.replace(record, default_tag=tag) if tag else record
+
+
+def resolve(name):
+    """Splits `"name.tag"`: returns the record and the tag, which is None for a bare name."""
+    base, _, tag = str(name).partition(".")
+    names = _names()
+    if base not in names:
+        raise ValueError(
+            f"The zoo has no {base!r}{nearest(base, names)}; zoo.list() shows all names."
+        )
+    (record,) = _read([base])
+    return record, check_tag(record, tag) if tag else None
+
+
+def check_tag(record, tag):
+    """Returns `tag`; raises a ValueError when the record has no such tag."""
+    if tag not in record.tags:
+        raise ValueError(
+            f"{record.name!r} has no tag {tag!r}{nearest(tag, record.tags)}; "
+            f"it has {', '.join(record.tags) or 'none'}."
+        )
+    return tag
+
+
+def nearest(word, words):
+    """The part of a sentence that suggests close words, `" (did you mean 'vit3'?)"`, or `""`."""
+    close = difflib.get_close_matches(str(word), [*words], n=3, cutoff=0.5)
+    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+
+
+def _names() -> builtins.list[str]:
+    names = [path.stem for path in (sources.data_folder() / "configs").glob("*.json")]
+    return sorted(names, key=_natural)
+
+
+def _natural(name):
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
+
+
+def _read(names) -> builtins.list[Record]:
+    # Read anew every time: a config is small, and whoever trains adds weights and results while
+    # the process runs.
+    listed, results = sources.listed_files(), _results()
+    return [_read_one(name, listed, results) for name in names]
+
+
+def _read_one(name, listed, results):
+    path = sources.data_folder() / "configs" / f"{name}.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}.") from None
+    record = Record.from_dict(config, where=path.name)
+    if record.name != name:
+        raise ValueError(f"{path} must have the name {name!r}, found {record.name!r}.")
+    return dataclasses.replace(
+        record,
+        trained_tags=tuple(t for t in record.tags if sources.weights_file(name, t) in listed),
+        results=tuple(row for row in results if row.name == name),
+    )
+
+
+def _results():
+    path = sources.data_folder() / "results.csv"
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [Result(**row) for row in csv.DictReader(file)]

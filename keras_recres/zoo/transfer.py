@@ -1,0 +1,85 @@
+"""Weights from a file into a model, whole or as far as they fit."""
+
+from __future__ import annotations
+
+import warnings
+
+from keras import ops
+
+
+def read(model, path):
+    """Loads a `.weights.h5` file into a model of the same shapes.
+
+    Raises:
+        ValueError: The file is not HDF5, or has other weights.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Where a group is missing, Keras only warns and leaves fresh weights.
+            warnings.filterwarnings("error", "Skipping nested container")
+            model.load_weights(path)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
+        reason = " ".join(str(error).split())
+        reason = reason if len(reason) < 300 else reason[:300] + "…"
+        raise ValueError(f"The weights in {path} do not fit {model.name!r}: {reason}") from None
+
+
+def fits(model, path):
+    """Like `read`, but returns False where that raises; the model is then of no use."""
+    try:
+        read(model, path)
+    except ValueError:
+        return False
+    return True
+
+
+def copy(donor, model, changes):
+    """Copies the weights of `donor` into `model`, layer by layer, and checks that all fit.
+
+    Both come from the same builder, so their layers have the same names. What may differ follows
+    from the changed arguments, and nothing else may: the head (the last layer with weights) with
+    `num_classes`, frozen tables with `input_shape`, a missing head with `features_only`.
+
+    Args:
+        donor: Model with the weights.
+        model: Model to fill.
+        changes: Builder arguments in which `model` differs from `donor`, with the new values.
+
+    Returns:
+        Names of the layers that keep their fresh weights, since their shapes follow `num_classes`.
+
+    Raises:
+        ValueError: Weights do not fit the changed arguments.
+    """
+    given = {layer.name: layer for layer in donor.layers if layer.weights}
+    layers = [layer for layer in model.layers if layer.weights]
+    fresh = []
+    for layer in layers:
+        source = given.get(layer.name)
+        if source is None or len(source.weights) != len(layer.weights):
+            raise _misfit(donor, layer.name, changes)
+        if layer is layers[-1] and "num_classes" in changes and not _same_shapes(source, layer):
+            fresh.append(layer.name)
+            continue
+        for old, new in zip(source.weights, layer.weights, strict=True):
+            if old.shape == new.shape:
+                new.assign(ops.convert_to_numpy(old))
+            elif new.trainable or "input_shape" not in changes:
+                raise _misfit(donor, layer.name, changes)
+            # Else a fixed table, computed from the input's size: it has its values already.
+    left = given.keys() - {layer.name for layer in layers}
+    if left and "features_only" not in changes:
+        raise _misfit(donor, sorted(left)[0], changes)
+    return fresh
+
+
+def _same_shapes(source, layer):
+    return all(a.shape == b.shape for a, b in zip(source.weights, layer.weights, strict=True))
+
+
+def _misfit(donor, layer, changes):
+    asked = ", ".join(f"{key}={value!r}" for key, value in changes.items())
+    return ValueError(
+        f"The weights of {donor.name!r} do not fit {asked}: layer {layer!r} has other weights "
+        "with these arguments; leave them out or pass weights=None."
+    )

@@ -1,0 +1,6 @@
+"""Keras ``fit()`` scripts that train and measure the zoo's models; run from a checkout.
+
+python -m training.data --help       data sets: what is there, download, pack
+python -m training.fit --help        train one model of the zoo on one data set
+python -m training.evaluate --help   measure weights, file a finished run into the zoo
+"""

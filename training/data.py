@@ -1,0 +1,442 @@
+"""Image data sets: found on disk, decoded in one place, batched, shuffled, augmented.
+
+    python -m training.data list     --data-dir DIR
+    python -m training.data download cifar10 --data-dir DIR
+    python -m training.data pack     tiny_imagenet80 --data-dir DIR --out tiny_imagenet80.npz
+
+    data = load("cifar10", "train", data_dir=DIR)
+    batches = Batches(data, batch_size=128, training=True, augment=("flip", "crop"))
+    model.fit(batches)
+
+A data set is either a folder that TensorFlow Datasets prepared, DIR/NAME/VERSION, or one packed
+file (`training/packed.py`), which needs no TensorFlow. Images stay encoded until Pillow decodes
+them here, so that both give the same pixels: TensorFlow's default JPEG decoding differs by a grey
+level or more.
+"""
+
+import argparse
+import io
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from training import augment as augmentation
+from training import errors, packed, tfds_folder
+from training.errors import UserError
+from training.terminal import progress_bar
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is known about a data set before it is read.
+
+    Attributes:
+        shape: (height, width, channels) of an image.
+        classes: number of classes.
+        evaluation: name of the split that accuracy is measured on.
+        flip: whether a mirrored image is still an image of its class.
+        source: where `download` gets it: "tfds", or a sentence when it cannot.
+    """
+
+    shape: tuple
+    classes: int
+    evaluation: str
+    flip: bool = True
+    source: str = "tfds"
+
+
+DATA_SETS = {
+    "mnist": DataSet((28, 28, 1), 10, "test", flip=False),
+    "cifar10": DataSet((32, 32, 3), 10, "test"),
+    "tiny_imagenet80": DataSet(
+        (64, 64, 3),
+        80,
+        "validation",
+        source="its classes are the first 80 of wnids.txt in "
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip, prepared in TFDS' format",
+    ),
+    "cifar10_lossless_part": DataSet(
+        (32, 32, 3),
+        10,
+        "test",
+        source="it is the first 1,017 images of CIFAR-10's test split: measure on cifar10 instead",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split of a data set in memory.
+
+    Attributes:
+        images: uint8 array (N, H, W, C).
+        labels: int64 array (N,).
+        class_names: one str a class.
+        dataset: its name.
+        split: "train", "test", ...
+        tag: what results are filed under: the data set's name, but "cifar10_jpeg" for a CIFAR-10
+            whose images are stored as JPEG, which are not CIFAR-10's pixels.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple
+    dataset: str
+    split: str
+    tag: str
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def load(
+    dataset,
+    split,
+    data_dir=None,
+    size=None,
+    limit=None,
+    crop=1.0,
+    interpolation="bicubic",
+    progress=False,
+):
+    """Reads one split of a data set into memory; never from the network.
+
+    Args:
+        dataset: "mnist", "cifar10", "tiny_imagenet80", or any image classification data set that
+            TFDS prepared in `data_dir`.
+        split: "train", "test", ..., or "evaluation" for the split that accuracy is measured on.
+        data_dir: the folder that holds NAME/VERSION, or a packed .npz file; None for TFDS' own
+            default, TFDS_DATA_DIR or ~/tensorflow_datasets.
+        size: (height, width) in pixels to bring the images to, aspect ratio kept and the middle
+            cut out, as `Preprocessing` does it; None keeps the stored size.
+        limit: only the first so many images (TFDS shuffled them when it prepared them).
+        crop: with `size`, the part of the resized image that is kept, in (0, 1].
+        interpolation: "nearest", "bilinear" or "bicubic", for `size`.
+        progress: show a progress bar when the terminal can.
+
+    Returns:
+        An `Images` record.
+
+    Raises:
+        UserError: the data is absent, corrupt, or not images with one label each; the sentence
+            says where it was looked for and the command that fetches it.
+
+    Example:
+        >>> data = load("mnist", "train", data_dir="~/tensorflow_datasets", limit=512)
+        >>> data.images.shape
+        (512, 28, 28, 1)
+    """
+    encoded = read_encoded(dataset, split, data_dir, limit)
+    return decode(encoded, size, crop, interpolation, progress)
+
+
+def read_encoded(dataset, split, data_dir=None, limit=None):
+    """Reads one split as it is stored, see `load`.
+
+    Returns:
+        A `packed.Encoded` record: the files' bytes, labels, names.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"the limit on the number of images must be at least 1, found {limit}.")
+    folder = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    known = DATA_SETS.get(dataset)
+    if folder.suffix == ".npz":
+        if split == "evaluation":
+            split = packed.evaluation_split(folder, known)
+        return packed.read(folder, dataset, split, limit)
+    version = tfds_folder.find(dataset, folder)
+    if version is None:
+        raise UserError(_absent(dataset, folder))
+    if split == "evaluation" and known:
+        split = known.evaluation
+    return tfds_folder.read(dataset, split, version, limit)
+
+
+def default_data_dir():
+    """TFDS' own default folder."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _absent(dataset, folder):
+    looked = f"{dataset!r} is not in {folder}: there is no {folder / dataset}/VERSION"
+    prepared = tfds_folder.prepared(folder)
+    if dataset not in DATA_SETS:
+        return (
+            f"{looked}.{errors.nearest(dataset, [*DATA_SETS, *prepared])} Data sets there: "
+            f"{', '.join(prepared) or 'none'}."
+        )
+    source = DATA_SETS[dataset].source
+    if source != "tfds":
+        return f"{looked}, and it cannot be fetched ({source}); give its folder with --data-dir."
+    return (
+        f"{looked}; fetch it with `python -m training.data download {dataset} --data-dir {folder}`"
+        ", or give the folder that has it with --data-dir."
+    )
+
+
+def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False):
+    """Decodes the images of a `packed.Encoded` record with Pillow, see `load`.
+
+    Returns:
+        An `Images` record.
+    """
+    mode = {1: "L", 3: "RGB"}.get(encoded.channels)
+    if mode is None:
+        raise UserError(f"images must have 1 or 3 channels, found {encoded.channels}.")
+    count = len(encoded.data)
+    where = f"{encoded.dataset} ({encoded.split})"
+    if count == 0:
+        raise UserError(f"{where} has no images.")
+    first = _decode_one(encoded.data[0], mode, size, crop, interpolation, where)
+    images = np.empty((count, *first.shape), dtype=np.uint8)
+
+    def work(start):
+        for i in range(start, min(start + 256, count)):
+            image = _decode_one(encoded.data[i], mode, size, crop, interpolation, where)
+            if image.shape != images.shape[1:]:
+                raise UserError(
+                    f"{where} has images of different sizes, {first.shape[:2]} and "
+                    f"{image.shape[:2]}: give the size to bring them to."
+                )
+            images[i] = image
+
+    # Pillow decodes outside Python's lock: threads do help.
+    with (
+        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
+        progress_bar(f"decoding {where}", count, enabled=progress) as advance,
+    ):
+        for _ in pool.map(work, range(0, count, 256)):
+            advance(256)
+    return Images(
+        images,
+        np.asarray(encoded.labels, dtype=np.int64),
+        encoded.class_names,
+        encoded.dataset,
+        encoded.split,
+        encoded.tag,
+    )
+
+
+def _decode_one(data, mode, size, crop, interpolation, where):
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(data))
+        image = image if image.mode == mode else image.convert(mode)
+        image.load()
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(f"{where} has an image that cannot be decoded ({error}).") from None
+    if size is not None and (image.height, image.width) != tuple(size):
+        image = _fit_to(image, size, crop, Image.Resampling[interpolation.upper()])
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def _fit_to(image, size, crop, resampling):
+    # The geometry of keras_recres.zoo.Preprocessing.
+    targets = [max(side, round(side / crop)) for side in size]
+    factor = max(targets[0] / image.height, targets[1] / image.width)
+    height = max(targets[0], round(image.height * factor))
+    width = max(targets[1], round(image.width * factor))
+    if (height, width) != (image.height, image.width):
+        image = image.resize((width, height), resampling)
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return image.crop((left, top, left + size[1], top + size[0]))
+
+
+def parse_augment(text, dataset):
+    """Splits "flip,crop" into names and checks them against the data set.
+
+    Raises:
+        UserError: a name is unknown, or "flip" is asked for images that must not be mirrored.
+    """
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip() not in ("", "-"))
+    names = () if names == ("none",) else names
+    for name in names:
+        if name not in augmentation.NAMES:
+            raise UserError(
+                f"there is no augmentation {name!r}.{errors.nearest(name, augmentation.NAMES)} "
+                f"Choose from {', '.join(augmentation.NAMES)}."
+            )
+    if "flip" in names and not getattr(DATA_SETS.get(dataset), "flip", True):
+        raise UserError(f"{dataset} must not be mirrored, its classes have a left and a right.")
+    return names
+
+
+class Batches(keras.utils.PyDataset):
+    """Normalised batches of an `Images` record, for `fit`, `evaluate` and `predict`.
+
+    In training the order is drawn anew for every epoch and the last, smaller batch is dropped: a
+    second batch size would be compiled a second time. Which images it holds changes with the
+    epoch. Otherwise nothing is shuffled and all images are kept.
+
+    A batch depends on (seed, epoch, its number) and on nothing else, so that an interrupted
+    training sees the same batches when it goes on: set `epoch` before each epoch (the callback
+    `training.callbacks.Epochs` does; left alone, the batches count the epochs themselves).
+
+    Args:
+        data: an `Images` record.
+        batch_size: images a batch.
+        preprocessing: an object with `normalize`, such as `model.preprocess`; None leaves pixels
+            in [0, 255].
+        training: whether to shuffle, drop the last batch and augment.
+        augment: names out of `training.augment.NAMES`.
+        mixup: parameter of mixup's beta distribution, 0 for none; needs `one_hot`.
+        seed: int of at least 0.
+        one_hot: give labels as (B, classes) float32 instead of (B,) int64.
+        **kwargs: `workers` and the others of `keras.utils.PyDataset`.
+
+    Example:
+        >>> batches = Batches(load("mnist", "train"), 128, training=True, augment=("crop",))
+        >>> images, labels = batches[0]
+    """
+
+    def __init__(
+        self,
+        data,
+        batch_size,
+        preprocessing=None,
+        training=False,
+        augment=(),
+        mixup=0.0,
+        seed=0,
+        one_hot=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if batch_size < 1 or (training and batch_size > len(data)):
+            raise UserError(
+                f"the batch size must be from 1 to the number of images, {len(data):,}, "
+                f"found {batch_size:,}."
+            )
+        if not 0 <= mixup < float("inf") or (mixup and not one_hot):
+            raise UserError(f"mixup must be at least 0, and needs one-hot labels, found {mixup}.")
+        self.data, self.batch_size, self.preprocessing = data, batch_size, preprocessing
+        self.training, self.augment, self.mixup = training, tuple(augment), mixup
+        self.seed, self.one_hot = seed, one_hot
+        self.epoch = 0
+        self._order = (None, None)
+
+    def __len__(self):
+        if self.training:
+            return len(self.data) // self.batch_size
+        return -(-len(self.data) // self.batch_size)
+
+    @property
+    def num_images(self):
+        """Images an epoch."""
+        return len(self) * self.batch_size if self.training else len(self.data)
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def __getitem__(self, number):
+        epoch = self.epoch
+        index = self._indices(number, epoch)
+        labels = self.data.labels[index]
+        if self.one_hot:
+            labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
+        if not self.training:
+            return self._normalize(self.data.images[index]), labels
+        rng = np.random.default_rng((self.seed, epoch, number))
+        height, width = self.data.images.shape[1:3]
+        shift, flip = augmentation.draw(rng, len(index), height, width, self.augment)
+        batch = self._normalize(augmentation.gather(self.data.images, index, shift, flip))
+        if "erase" in self.augment:
+            batch = augmentation.erase(rng, batch)
+        if self.mixup:
+            batch, labels = augmentation.mixup(rng, batch, labels, self.mixup)
+        return batch, labels
+
+    def _indices(self, number, epoch):
+        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        if not self.training:
+            return np.arange(len(self.data))[part]
+        drawn_for, order = self._order
+        if drawn_for != epoch:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data))
+            self._order = (epoch, order)
+        return order[part]
+
+    def _normalize(self, batch):
+        batch = batch.astype(np.float32)
+        if self.preprocessing is not None:
+            batch = np.asarray(self.preprocessing.normalize(batch), dtype=np.float32)
+        return batch
+
+
+def _list(arguments):
+    folder = Path(arguments.data_dir).expanduser() if arguments.data_dir else default_data_dir()
+    there = tfds_folder.prepared(folder)
+    print(f"in {folder}:")
+    for name in sorted({*DATA_SETS, *there}):
+        known = DATA_SETS.get(name)
+        facts = f"{known.shape}, {known.classes} classes" if known else ""
+        print(f"  {name:24} {'prepared' if name in there else 'absent  '}  {facts}")
+
+
+def _download(arguments):
+    name, known = arguments.name, DATA_SETS.get(arguments.name)
+    if known and known.source != "tfds":
+        raise UserError(f"{name!r} cannot be fetched: {known.source}.")
+    folder = Path(arguments.data_dir).expanduser() if arguments.data_dir else default_data_dir()
+    tfds_folder.download(name, folder)
+    print(f"{name} is in {folder}")
+
+
+def _pack(arguments):
+    splits = arguments.split
+    if not splits:
+        known = DATA_SETS.get(arguments.name)
+        splits = ["train", known.evaluation if known else "test"]
+    parts = [
+        read_encoded(arguments.name, split, arguments.data_dir, arguments.limit) for split in splits
+    ]
+    size = packed.write(arguments.out, parts)
+    counts = ", ".join(f"{len(part.data):,} {part.split}" for part in parts)
+    print(f"{arguments.out}: {parts[0].tag}, {counts} images, {size / 1e6:.1f} MB")
+
+
+def main(argv=None):
+    """The command line: list, download and pack data sets."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.data",
+        description="List, download and pack image data sets.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m training.data list --data-dir ~/tensorflow_datasets\n"
+        "  python -m training.data download mnist --data-dir ~/tensorflow_datasets\n"
+        "  python -m training.data pack mnist --data-dir ~/tensorflow_datasets --out mnist.npz\n"
+        "\nA packed file takes the folder's place anywhere, and needs no TensorFlow:\n"
+        "  python -m training.fit vit3 --dataset mnist --data-dir mnist.npz",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    where = "folder that holds NAME/VERSION; default TFDS_DATA_DIR or ~/tensorflow_datasets"
+    command = commands.add_parser("list", help="what is known, and what is prepared on this disk")
+    command.set_defaults(run=_list)
+    command.add_argument("--data-dir", help=where)
+    command = commands.add_parser("download", help="fetch and prepare a data set with TFDS")
+    command.set_defaults(run=_download)
+    command.add_argument("name", help=f"{', '.join(DATA_SETS)}, or another of TFDS")
+    command.add_argument("--data-dir", help=where)
+    command = commands.add_parser("pack", help="write a data set into one .npz file")
+    command.set_defaults(run=_pack)
+    command.add_argument("name", help="a prepared data set")
+    command.add_argument("--data-dir", help=where)
+    command.add_argument("--out", required=True, type=Path, help="the file to write, FILE.npz")
+    command.add_argument(
+        "--split",
+        action="append",
+        help="split to pack, may be repeated; default train and the one to measure on",
+    )
+    command.add_argument("--limit", type=int, help="only the first so many images of each split")
+    arguments = parser.parse_args(argv)
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

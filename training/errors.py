@@ -1,0 +1,42 @@
+"""A user's mistake ends in one sentence and exit code 2, never in the stack of a library."""
+
+import difflib
+import sys
+
+
+class UserError(Exception):
+    """What was wrong, what was found and what to do, in one sentence."""
+
+
+def nearest(name, names):
+    """Returns ``" Did you mean 'x'?"`` for the closest of ``names``, or an empty string.
+
+    Example:
+        >>> nearest("cifar", ["cifar10", "mnist"])
+        " Did you mean 'cifar10'?"
+    """
+    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def run(main, argv=None):
+    """Runs a command line and turns its outcome into an exit code.
+
+    Args:
+        main: a function of the arguments (a list of str, or None for ``sys.argv[1:]``).
+        argv: those arguments.
+
+    Returns:
+        What ``main`` returned (None counts as 0), 2 after a ``UserError``, 130 after Ctrl-C.
+    """
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"interrupted{f': {stop}' if str(stop) else ''}.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `... | head` closed our output: nothing left to say.
+        sys.stderr.close()
+        return 0

@@ -1,0 +1,190 @@
+"""Files a trained model into `zoo/`: weights, golden file, manifest, row of results, README table.
+
+Knows nothing of images: whatever trained the model, these functions file it.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_recres import zoo
+from keras_recres.zoo import manifest, sources
+from keras_recres.zoo.record import Result
+from training.errors import UserError
+from training.models import save_weights
+from training.run_folder import write_aside
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def zoo_folder(folder=None):
+    """The checkout's `zoo/`, or `folder`."""
+    return sources.data_folder() if folder is None else Path(folder)
+
+
+def file_weights(model, name, tag, inputs=None, folder=None):
+    """Files a model's weights and the golden file that every backend must reproduce.
+
+    Args:
+        model: the trained model, as `zoo.build(name, tag)` makes it.
+        name: its name in the zoo.
+        tag: the data set's tag.
+        inputs: what the model takes, a float32 batch; None draws 4 standard normal inputs from a
+            fixed seed, which are no one's pictures.
+        folder: the zoo's folder; None for the checkout's.
+
+    Returns:
+        The paths of the weights and of the golden file.
+    """
+    folder = zoo_folder(folder)
+    if inputs is None:
+        inputs = np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]))
+    inputs = np.asarray(inputs, dtype=np.float32)
+    logits = keras.ops.convert_to_numpy(model(inputs, training=False)).astype(np.float32)
+    if not np.isfinite(logits).all():
+        raise UserError(f"{name}.{tag} gives logits that are not finite: it is not filed.")
+    weights = folder / sources.weights_file(name, tag)
+    golden = folder / "golden" / f"{name}.{tag}.npz"
+    for path in (weights, golden):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(model, weights)
+    aside = golden.with_name(f".part.{golden.name}")
+    np.savez(aside, inputs=inputs, logits=logits)
+    os.replace(aside, golden)
+    update_manifest(folder)
+    return weights, golden
+
+
+def file_tag(name, tag, dataset, arguments, preprocessing, folder=None):
+    """Enters a tag into `zoo/configs/NAME.json`, unless it is there.
+
+    Args:
+        name: a name of the zoo.
+        tag: the new tag.
+        dataset: its data set.
+        arguments: builder arguments that replace the config's.
+        preprocessing: fields of the preprocessing that replace the config's.
+        folder: the zoo's folder; None for the checkout's.
+    """
+    path = zoo_folder(folder) / "configs" / f"{name}.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if tag in config["tags"]:
+        return
+    config["tags"][tag] = {
+        "dataset": dataset,
+        "arguments": arguments,
+        "preprocessing": preprocessing,
+    }
+    write_aside(path, json.dumps(config, indent=2) + "\n")
+
+
+def update_manifest(folder=None):
+    """Writes `zoo/manifest.json` anew from the configs, weights and golden files there."""
+    return manifest.write(zoo_folder(folder))
+
+
+def read_results(folder=None):
+    """The rows of `zoo/results.csv`, a list of dicts of str."""
+    path = zoo_folder(folder) / "results.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_result(row, folder=None):
+    """Enters a measurement into `zoo/results.csv`; the row of its name, tag and metric gives way.
+
+    Args:
+        row: dict with keys out of `COLUMNS`; those that are missing stay empty. A `value` is in
+            the unit that the metric's name says ("top1_percent").
+        folder: the zoo's folder; None for the checkout's.
+
+    Raises:
+        UserError: a column is unknown, or name, tag, metric or value is missing.
+    """
+    if unknown := [key for key in row if key not in COLUMNS]:
+        raise UserError(f"results.csv has no column {unknown[0]!r}, only {', '.join(COLUMNS)}.")
+    if missing := [k for k in ("name", "tag", "metric", "value") if row.get(k) in (None, "")]:
+        raise UserError(f"a row of results.csv needs {missing[0]!r}, found {row}.")
+    new = {key: "" if row.get(key) is None else str(row[key]) for key in COLUMNS}
+    key = _key(new)
+    rows = [new if _key(old) == key else old for old in read_results(folder)]
+    if new not in rows:
+        rows.append(new)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=_key))
+    write_aside(zoo_folder(folder) / "results.csv", text.getvalue())
+
+
+def _key(row):
+    return row["name"], row["tag"], row["metric"]
+
+
+def facts(name, tag):
+    """What the zoo knows of a name, for a row: counts, steps and what the paper printed.
+
+    Returns:
+        dict with `parameters`, `trainable_parameters`, `steps`, `printed`, `printed_dataset`;
+        the counts are those of the network that the tag builds.
+    """
+    model = zoo.build(name, tag=tag)
+    record = model.zoo_record
+    steps = record.arguments_of(tag).get("steps", 1)
+    return {
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
+        "steps": ",".join(map(str, steps)) if isinstance(steps, tuple) else steps,
+        "printed": record.paper.printed,
+        "printed_dataset": record.paper.dataset,
+    }
+
+
+def readme_table(folder=None):
+    """The README's table of results, Markdown, from `zoo/results.csv`."""
+    head = ("name", "parameters", "steps", "data set", "measured", "printed (on)", "budget")
+    lines = [f"| {' | '.join(head)} |", "|---|--:|--:|---|--:|--:|---|"]
+    for row in read_results(folder):
+        seeds = f" ({row['seeds']} seeds)" if row["seeds"] not in ("", "1") else ""
+        spread = f" ± {row['std']}" if row["std"] else ""
+        printed = f"{_quantity(row['printed'], row['metric'])} ({row['printed_dataset']})"
+        cells = (
+            f"`{row['name']}`",
+            f"{int(row['parameters']):,}" if row["parameters"] else "",
+            row["steps"],
+            f"{row['dataset']} {row['split']}".strip(),
+            _quantity(f"{row['value']}{spread}", row["metric"]) + seeds,
+            printed if row["printed"] else "",
+            row["budget"],
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _quantity(value, metric):
+    unit = metric.removesuffix("_percent")
+    unit = {"top1": "top-1"}.get(unit, unit)
+    return f"{value} % {unit}" if metric.endswith("_percent") else f"{value} {unit}"
+
+
+def write_readme(path=README, folder=None):
+    """Puts the table of results between the two marks of the README."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"{path} needs the lines {BEGIN} and {END}, the table goes between them.")
+    write_aside(path, f"{before}{BEGIN}\n{readme_table(folder)}{END}{after}")

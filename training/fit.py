@@ -1,0 +1,213 @@
+"""Trains one model of the zoo on one image data set with Keras' own ``fit``.
+
+    python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10
+
+AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate,
+cross-entropy with label smoothing (the losses in the log contain the smoothing). Runs on the
+backend that KERAS_BACKEND names. A run that was interrupted goes on when the same command is
+given again. Training drops an epoch's last, smaller batch; evaluation keeps all images.
+"""
+
+import argparse
+import datetime
+import json
+import math
+import signal
+import sys
+from pathlib import Path
+
+import keras
+
+from training import callbacks, curves, data, errors
+from training.errors import UserError
+from training.models import build, compile_model, overrides_of, save_weights
+from training.provenance import provenance
+from training.run_folder import RunFolder, write_aside
+
+# What does not change a result is not compared when a run goes on.
+NOT_SETTINGS = ("data_dir", "out", "resume")
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.fit",
+        description="Train a model of the zoo on an image data set, on any Keras backend.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10\n"
+        "  KERAS_BACKEND=jax python -m training.fit vit3 --dataset mnist --limit 5000 --epochs 2\n"
+        "  python -m training.fit vit3 --dataset cifar10 --data-dir FILE.npz --augment flip,crop\n"
+        "  python -m training.fit vit3_rec --dataset cifar10 --steps 4 --model-arguments "
+        "drop_path=0.2\n\n"
+        "Give the same command again after an interruption: it goes on at the last whole epoch.",
+    )
+    p.add_argument("name", help="a name of the zoo, see `keras_recres.zoo.list()`")
+    p.add_argument(
+        "--dataset", required=True, help=f"{', '.join(data.DATA_SETS)}, or what TFDS has"
+    )
+    p.add_argument("--data-dir", help="folder with NAME/VERSION, or a packed .npz file")
+    p.add_argument("--epochs", type=int, default=10)
+    p.add_argument("--batch-size", type=int, default=128)
+    p.add_argument("--learning-rate", type=float, default=1e-3, help="peak (default 1e-3)")
+    p.add_argument("--weight-decay", type=float, default=0.05, help="of kernels (default 0.05)")
+    p.add_argument("--warmup-epochs", type=float, default=1.0)
+    p.add_argument("--label-smoothing", type=float, default=0.1, help="0 to below 1")
+    p.add_argument("--augment", default="", help="flip,crop,erase: any of them; default none")
+    p.add_argument("--mixup", type=float, default=0.0, help="beta parameter, 0 for none")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    p.add_argument("--limit", type=int, help="train on the first so many images only")
+    p.add_argument("--eval-limit", type=int, help="evaluate on the first so many images only")
+    p.add_argument("--steps", help="steps of the recurrent blocks, such as 2,4,2 or 4")
+    p.add_argument("--model-arguments", nargs="*", default=[], metavar="KEY=VALUE")
+    p.add_argument("--out", type=Path, help="the run's folder; default runs/NAME.DATASET.SEED")
+    p.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+    return p
+
+
+def check(a):
+    """Raises a UserError for a number out of its range."""
+    rules = {
+        "epochs": (a.epochs >= 1, "at least 1"),
+        "batch-size": (a.batch_size >= 1, "at least 1"),
+        "learning-rate": (0 < a.learning_rate < float("inf"), "above 0"),
+        "weight-decay": (0 <= a.weight_decay < float("inf"), "at least 0"),
+        "warmup-epochs": (0 <= a.warmup_epochs <= a.epochs, "from 0 to the number of epochs"),
+        "label-smoothing": (0 <= a.label_smoothing < 1, "from 0 to below 1"),
+        "mixup": (0 <= a.mixup < float("inf"), "at least 0"),
+        "seed": (0 <= a.seed < 2**32, "from 0 to 2**32 - 1"),
+    }
+    for option, (fine, allowed) in rules.items():
+        if not fine:
+            value = getattr(a, option.replace("-", "_"))
+            raise UserError(f"--{option} must be {allowed}, found {value}.")
+
+
+def main(argv=None):
+    """The command line."""
+    a = parser().parse_args(argv)
+    check(a)
+    augment = data.parse_augment(a.augment, a.dataset)
+    overrides = overrides_of(a.steps, a.model_arguments)
+    keras.utils.set_random_seed(a.seed)
+    peek = data.load(a.dataset, "train", a.data_dir, limit=1)
+    model = build(a.name, peek, overrides, a.precision)
+    settings = {k: v for k, v in vars(a).items() if k not in NOT_SETTINGS}
+    settings |= {"name": model.zoo_record.name, "tag": peek.tag, "augment": ",".join(augment)}
+    settings |= {"model_arguments": overrides, "backend": keras.backend.backend()}
+    del settings["steps"]
+    out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
+    folder = RunFolder(out, settings, a.resume)
+    if not folder.finished:
+        images = train(model, a, augment, folder)
+        finish(model, settings, images, folder)
+    summarize(folder)
+
+
+def train(model, a, augment, folder):
+    """Runs ``fit``; returns how many images of which split it saw."""
+    p = model.preprocess
+    how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True}
+    size = model.input_shape[1:3]
+    train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
+    test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
+    batches = data.Batches(
+        train_data, a.batch_size, p, True, augment, a.mixup, a.seed, one_hot=True
+    )
+    test_batches = data.Batches(test_data, a.batch_size, p, one_hot=True)
+    compile_model(
+        model,
+        a.epochs * len(batches),
+        round(a.warmup_epochs * len(batches)),
+        a.learning_rate,
+        a.weight_decay,
+        a.label_smoothing,
+    )
+    progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
+    done = folder.epochs_done
+    print(
+        f"{folder.weights.name.removesuffix('.weights.h5')}: {model.count_params():,} parameters, "
+        f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} images, "
+        f"{a.epochs} epochs{f', {done} done before' if done else ''}",
+        file=sys.stderr,
+    )
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)  # `kill` ends it as Ctrl-C does.
+    try:
+        model.fit(
+            batches,
+            validation_data=test_batches,
+            epochs=a.epochs,
+            verbose=0,
+            callbacks=[
+                callbacks.Epochs(batches),
+                callbacks.StopAtNaN(),
+                callbacks.Timing(batches.num_images),
+                progress,
+                keras.callbacks.CSVLogger(str(folder.log), append=True),
+                keras.callbacks.BackupAndRestore(
+                    str(folder.backup), double_checkpoint=True, delete_checkpoint=False
+                ),
+            ],
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{folder.epochs_done} of {a.epochs} epochs are kept in {folder.path}, the same "
+            "command goes on from there"
+        ) from None
+    finally:
+        progress.close()
+        signal.signal(signal.SIGTERM, before)
+    return {
+        "train_images": len(train_data),
+        "eval_images": len(test_data),
+        "split": test_data.split + (f"[:{len(test_data)}]" if a.eval_limit else ""),
+    }
+
+
+def finish(model, settings, images, folder):
+    """Saves weights, metrics and picture, then removes the backup."""
+    rows = folder.rows()
+    save_weights(model, folder.weights)
+    best = max(rows, key=lambda row: row["val_accuracy"])
+    metrics = {
+        "val_accuracy": rows[-1]["val_accuracy"],
+        "val_loss": rows[-1]["val_loss"],
+        "best_val_accuracy": best["val_accuracy"],
+        "best_epoch": int(best["epoch"]) + 1,
+        "train_accuracy": rows[-1]["accuracy"],
+        "train_loss": rows[-1]["loss"],
+        "epochs": len(rows),
+        "seconds": sum(row["seconds"] for row in rows),
+        "images_per_second": len(rows) / sum(1 / row["images_per_second"] for row in rows),
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        "overrides": overrides,
+        "preprocessing": preprocessing,
+        **images,
+        **provenance(),
+        "date": datetime.date.today().isoformat(),
+        "settings": settings,
+    }
+    curves.draw(rows, folder.curve, f"{settings['name']} on {settings['tag']}")
+    write_aside(folder.metrics, json.dumps(metrics, indent=2) + "\n")
+    folder.remove_backup()
+
+
+def summarize(folder):
+    """Prints the result in one line."""
+    m = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    print(
+        f"{m['settings']['name']}.{m['settings']['tag']}: {m['val_accuracy']:.2%} after "
+        f"{m['epochs']} epochs (best {m['best_val_accuracy']:.2%} after {m['best_epoch']}), "
+        f"{m['seconds']:,.0f} s, {m['images_per_second']:,.0f} images/s on {m['backend']}; "
+        f"in {folder.path}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

@@ -1,0 +1,129 @@
+"""A model of the zoo made ready to train on a data set."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import keras
+
+from keras_recres import zoo
+from training.errors import UserError
+
+
+def overrides_of(steps, model_arguments):
+    """Builder arguments given on the command line: values are JSON, else text.
+
+    Example:
+        >>> overrides_of("2,4,2", ["depth=3"])
+        {'depth': 3, 'steps': (2, 4, 2)}
+    """
+    overrides = {}
+    for item in model_arguments:
+        key, equals, value = item.partition("=")
+        if not (key.isidentifier() and equals):
+            raise UserError(f"--model-arguments takes KEY=VALUE, found {item!r}.")
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+        overrides[key] = tuple(value) if isinstance(value, list) else value
+    if steps:
+        try:
+            numbers = tuple(int(number) for number in steps.split(","))
+        except ValueError:
+            raise UserError(f"--steps takes numbers such as 2,4,2, found {steps!r}.") from None
+        overrides["steps"] = numbers if len(numbers) > 1 else numbers[0]
+    return overrides
+
+
+def build(name, peek, overrides, precision="float32"):
+    """Builds a model of the zoo for a data set.
+
+    Args:
+        name: a name of the zoo.
+        peek: an ``Images`` record of the data set, one image is enough.
+        overrides: builder arguments that replace the config's.
+        precision: a Keras dtype policy.
+
+    Returns:
+        The model; its ``preprocess`` is right for the data set. With no tag for the data set in
+        the config, input shape and classes follow the data, and a T2T-ViT's side is brought into
+        32 to 384.
+    """
+    try:
+        record = zoo.info(name)
+        if record.family == "planar":
+            raise UserError(
+                f"{name!r} classifies points, not images: `python -m training.reproduce planar` "
+                "trains it."
+            )
+        tag = peek.tag if peek.tag in record.tags else None
+        if tag is None:
+            height, width, channels = peek.images.shape[1:]
+            if record.family == "t2t_vit":
+                height, width = (min(max(side, 32), 384) for side in (height, width))
+            shape = {"input_shape": (height, width, channels)}
+            overrides = {**shape, "num_classes": len(peek.class_names), **overrides}
+        model = zoo.build(record.name, tag=tag, dtype=precision, **overrides)
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from None
+    classes = model.output_shape[-1]
+    if classes != len(peek.class_names) or model.input_shape[-1] != peek.images.shape[-1]:
+        raise UserError(
+            f"{name!r} as asked for takes {model.input_shape[-1]} channels and gives {classes} "
+            f"classes, but {peek.dataset} has {peek.images.shape[-1]} and {len(peek.class_names)}."
+        )
+    return model
+
+
+def compile_model(
+    model, steps, warmup=0, learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.0
+):
+    """Compiles a classifier: AdamW (arXiv 1711.05101), cross-entropy on logits, accuracy.
+
+    The learning rate rises linearly from 0, then falls along a half cosine to a hundredth of its
+    peak. The decay spares vectors and tokens: biases, norms, slopes and scales are no kernels.
+
+    Args:
+        model: a model that gives logits; labels are one-hot.
+        steps: training steps in all.
+        warmup: how many of them the rate rises for.
+        learning_rate: its peak.
+        weight_decay: per step and unit of learning rate.
+        label_smoothing: 0 to below 1.
+    """
+    warmup = min(warmup, steps - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else learning_rate,
+        decay_steps=steps - warmup,
+        alpha=0.01,
+        warmup_target=learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
+        var_names=["token", "embedding"],
+    )
+    loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
+
+
+def save_weights(model, path):
+    """Saves a model's weights whole or not at all, and without the optimizer's.
+
+    Keras would save those too: three times the size, and nothing that anyone loads.
+
+    Args:
+        model: the model; its optimizer is left as it was.
+        path: a file whose name ends in .weights.h5.
+    """
+    path = Path(path)
+    aside = path.with_name(f".part.{os.getpid()}.{path.name}")
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
+    try:
+        model.save_weights(aside)
+        os.replace(aside, path)
+    finally:
+        model.optimizer = optimizer
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""Where a number comes from: backend, hardware, commit."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import keras
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def provenance():
+    """Returns {"backend", "hardware", "commit", "keras"}, all str.
+
+    The commit is "" outside a git checkout, and ends in "-dirty" when the code differs from it.
+    """
+    return {
+        "backend": keras.backend.backend(),
+        "hardware": hardware(),
+        "commit": commit(),
+        "keras": keras.__version__,
+    }
+
+
+def hardware():
+    """The accelerator if the backend has one, else the processor and its number of cores."""
+    try:
+        accelerators = keras.distribution.list_devices("gpu")
+    except (ValueError, RuntimeError, AttributeError, NotImplementedError):
+        accelerators = []
+    if accelerators:
+        name = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+        name = name.splitlines()[0].strip() if name else "GPU"
+        return name if len(accelerators) == 1 else f"{len(accelerators)} x {name}"
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
+
+
+def _processor():
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "CPU"
+
+
+def commit():
+    """The checkout's commit, abbreviated; "" if it has none."""
+    found = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD").strip()
+    if not found:
+        return ""
+    changed = _output(
+        "git", "-C", str(ROOT), "status", "--porcelain", "--", "keras_recres", "training"
+    )
+    return f"{found}-dirty" if changed.strip() else found
+
+
+def _output(*command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

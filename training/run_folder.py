@@ -1,0 +1,120 @@
+"""The folder of one training: settings, log, backup, weights, metrics.
+
+settings.json   what the training was asked for; another training does not get mixed in
+log.csv         one row an epoch
+backup/         Keras' BackupAndRestore, removed at the end
+NAME.TAG.weights.h5, metrics.json, curve.png   written at the end
+"""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+from training.errors import UserError
+
+
+class RunFolder:
+    """Opens the folder of a training, new or half done.
+
+    Args:
+        path: the folder; made when it is not there.
+        settings: dict of what the training was asked for, as JSON can hold it.
+        resume: go on with a training that is there; False removes it and begins anew.
+
+    Raises:
+        UserError: the folder cannot be written, or holds a training with other settings.
+    """
+
+    def __init__(self, path, settings, resume=True):
+        self.path = Path(path)
+        self.log = self.path / "log.csv"
+        self.backup = self.path / "backup"
+        self.metrics = self.path / "metrics.json"
+        self.curve = self.path / "curve.png"
+        self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
+        file = self.path / "settings.json"
+        settings = json.loads(json.dumps(settings))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                self._clear()
+            # Settings alone are no training: one that failed at once may be asked for differently.
+            if file.exists() and (self.epochs_done or self.finished):
+                self._compare(json.loads(file.read_text(encoding="utf-8")), settings)
+            if not (self.epochs_done or self.finished):
+                self.log.unlink(missing_ok=True)
+            write_aside(file, json.dumps(settings, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"the run's folder {self.path} cannot be written ({error.strerror})."
+            ) from None
+        except ValueError as error:
+            raise UserError(
+                f"{file} is not JSON ({error}); give another --out, or --no-resume to begin anew."
+            ) from None
+
+    @property
+    def finished(self):
+        """Whether the training reached its end."""
+        return self.metrics.exists() and self.weights.exists()
+
+    @property
+    def epochs_done(self):
+        """Epochs that a continued training need not do again."""
+        try:
+            file = self.backup / "training_metadata.json"
+            return int(json.loads(file.read_text(encoding="utf-8"))["epoch"])
+        except (OSError, ValueError, KeyError):
+            return 0
+
+    def rows(self):
+        """The log: a list of dicts of floats, one an epoch, in order."""
+        return read_log(self.log)
+
+    def remove_backup(self):
+        """Removes what only an interrupted training needs."""
+        shutil.rmtree(self.backup, ignore_errors=True)
+
+    def _clear(self):
+        # Only the files of a training: the folder may be one with other things in it.
+        self.remove_backup()
+        for path in (self.log, self.metrics, self.curve, self.path / "settings.json"):
+            path.unlink(missing_ok=True)
+        for path in self.path.glob("*.weights.h5"):
+            path.unlink()
+
+    def _compare(self, found, asked):
+        keys = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]
+        if keys:
+            differences = ", ".join(f"{k} {found.get(k)!r}, not {asked.get(k)!r}" for k in keys)
+            raise UserError(
+                f"{self.path} holds a training with {differences}: give another --out, the same "
+                "settings to go on, or --no-resume to remove it and begin anew."
+            )
+
+
+def read_log(path):
+    """Reads a log.csv: a list of dicts of floats, one an epoch, in order."""
+    if not Path(path).exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    # An epoch that was interrupted between its row and its backup stands there twice.
+    last = {int(row["epoch"]): row for row in rows}
+    return [last[epoch] for epoch in sorted(last)]
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def write_aside(path, text):
+    """Writes a text file whole or not at all."""
+    aside = Path(path).with_name(f".{Path(path).name}.part")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)
