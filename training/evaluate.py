@@ -76,14 +76,16 @@ def measure(
     """
     try:
         known = zoo.info(name)
-        tag = tag or known.default_tag
+        if weights is None:
+            tag = tag or known.default_tag
         full = f"{known.name}.{tag}" if tag else known.name
-        model = zoo.load(full, weights=str(Path(weights).resolve()) if weights else "default")
+        model = zoo.load(full, weights="default" if weights is None else Path(weights))
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from None
+    tag = model.zoo_tag
     if dataset is None:
         if tag is None:
-            raise UserError(f"{name!r} has no default tag: give --tag or --dataset.")
+            raise UserError(f"{weights} does not say what it was trained on: give --tag.")
         dataset = known.tags[tag].dataset
     images = data.load(READ_AS.get(dataset, dataset), split, data_dir, limit=limit, progress=True)
     if len(images.class_names) != model.output_shape[-1]:
@@ -128,7 +130,7 @@ def _terminal():
     return sys.stderr.isatty()
 
 
-def record(run_dirs, note="", folder=None):
+def record(run_dirs, note=""):
     """Files finished runs of `training.fit`, equal but for the seed, as one entry of the zoo.
 
     The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
@@ -137,7 +139,6 @@ def record(run_dirs, note="", folder=None):
     Args:
         run_dirs: folders that `training.fit` wrote.
         note: a remark for the row of results.
-        folder: the zoo's folder; None for the checkout's.
 
     Returns:
         The row of results, a dict.
@@ -157,7 +158,7 @@ def record(run_dirs, note="", folder=None):
         raise UserError(f"{len(runs)} runs were given, but only {len(seeds)} different seeds.")
     name, tag = first["name"], first["tag"]
     best = min(range(len(runs)), key=lambda i: runs[i]["train_loss"])
-    model = _model_of(run_dirs[best], runs[best], folder)
+    model = _model_of(run_dirs[best], runs[best])
     values = [100 * run["val_accuracy"] for run in runs]
     row = {
         "name": name,
@@ -174,8 +175,8 @@ def record(run_dirs, note="", folder=None):
         "note": "; ".join(part for part in (NOTES.get(tag), _recipe(first), note) if part),
         **{key: runs[best][key] for key in ("backend", "hardware", "commit", "date")},
     }
-    file_weights(model, name, tag, folder=folder)
-    write_result(row, folder)
+    file_weights(model, name, tag)
+    write_result(row)
     return row
 
 
@@ -188,14 +189,14 @@ def _read_run(path):
         raise UserError(f"{path / 'metrics.json'} is not JSON ({error}).") from None
 
 
-def _model_of(path, run, folder):
+def _model_of(path, run):
     settings = run["settings"]
     name, tag = settings["name"], settings["tag"]
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in run["overrides"].items()}
     try:
         known = zoo.info(name)
         if tag not in known.tags:
-            file_tag(name, tag, tag, run["overrides"], run["preprocessing"], folder)
+            file_tag(name, tag, tag, run["overrides"], run["preprocessing"])
             known = zoo.info(name)
         arguments = known.arguments_of(tag)
         changed = [f"{k}={v}" for k, v in given.items() if arguments.get(k, v) != v]
@@ -264,9 +265,7 @@ def main(argv=None):
     if a.readme:
         write_readme()
     if a.name:
-        m = measure(
-            a.name, a.tag, a.data_dir, a.dataset, a.split, a.weights, a.limit, a.batch_size
-        )
+        m = measure(a.name, a.tag, a.data_dir, a.dataset, a.split, a.weights, a.limit, a.batch_size)
         print(
             f"{m['name']}.{m['tag']}: {m['top1_percent']:.2f} % top-1 (standard error "
             f"{m['standard_error_percent']:.2f}), loss {m['loss']:.4f} on {m['images']:,} "

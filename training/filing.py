@@ -25,12 +25,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
-def zoo_folder(folder=None):
-    """The checkout's `zoo/`, or `folder`."""
-    return sources.data_folder() if folder is None else Path(folder)
-
-
-def file_weights(model, name, tag, inputs=None, folder=None):
+def file_weights(model, name, tag, inputs=None):
     """Files a model's weights and the golden file that every backend must reproduce.
 
     Args:
@@ -39,18 +34,17 @@ def file_weights(model, name, tag, inputs=None, folder=None):
         tag: the data set's tag.
         inputs: what the model takes, a float32 batch; None draws 4 standard normal inputs from a
             fixed seed, which are no one's pictures.
-        folder: the zoo's folder; None for the checkout's.
 
     Returns:
         The paths of the weights and of the golden file.
     """
-    folder = zoo_folder(folder)
     if inputs is None:
         inputs = np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]))
     inputs = np.asarray(inputs, dtype=np.float32)
     logits = keras.ops.convert_to_numpy(model(inputs, training=False)).astype(np.float32)
     if not np.isfinite(logits).all():
         raise UserError(f"{name}.{tag} gives logits that are not finite: it is not filed.")
+    folder = sources.data_folder()
     weights = folder / sources.weights_file(name, tag)
     golden = folder / "golden" / f"{name}.{tag}.npz"
     for path in (weights, golden):
@@ -59,11 +53,11 @@ def file_weights(model, name, tag, inputs=None, folder=None):
     aside = golden.with_name(f".part.{golden.name}")
     np.savez(aside, inputs=inputs, logits=logits)
     os.replace(aside, golden)
-    update_manifest(folder)
+    update_manifest()
     return weights, golden
 
 
-def file_tag(name, tag, dataset, arguments, preprocessing, folder=None):
+def file_tag(name, tag, dataset, arguments, preprocessing):
     """Enters a tag into `zoo/configs/NAME.json`, unless it is there.
 
     Args:
@@ -72,9 +66,8 @@ def file_tag(name, tag, dataset, arguments, preprocessing, folder=None):
         dataset: its data set.
         arguments: builder arguments that replace the config's.
         preprocessing: fields of the preprocessing that replace the config's.
-        folder: the zoo's folder; None for the checkout's.
     """
-    path = zoo_folder(folder) / "configs" / f"{name}.json"
+    path = sources.data_folder() / "configs" / f"{name}.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     if tag in config["tags"]:
         return
@@ -86,27 +79,26 @@ def file_tag(name, tag, dataset, arguments, preprocessing, folder=None):
     write_aside(path, json.dumps(config, indent=2) + "\n")
 
 
-def update_manifest(folder=None):
+def update_manifest():
     """Writes `zoo/manifest.json` anew from the configs, weights and golden files there."""
-    return manifest.write(zoo_folder(folder))
+    return manifest.write(sources.data_folder())
 
 
-def read_results(folder=None):
+def read_results():
     """The rows of `zoo/results.csv`, a list of dicts of str."""
-    path = zoo_folder(folder) / "results.csv"
+    path = sources.data_folder() / "results.csv"
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def write_result(row, folder=None):
+def write_result(row):
     """Enters a measurement into `zoo/results.csv`; the row of its name, tag and metric gives way.
 
     Args:
         row: dict with keys out of `COLUMNS`; those that are missing stay empty. A `value` is in
             the unit that the metric's name says ("top1_percent").
-        folder: the zoo's folder; None for the checkout's.
 
     Raises:
         UserError: a column is unknown, or name, tag, metric or value is missing.
@@ -117,14 +109,14 @@ def write_result(row, folder=None):
         raise UserError(f"a row of results.csv needs {missing[0]!r}, found {row}.")
     new = {key: "" if row.get(key) is None else str(row[key]) for key in COLUMNS}
     key = _key(new)
-    rows = [new if _key(old) == key else old for old in read_results(folder)]
+    rows = [new if _key(old) == key else old for old in read_results()]
     if new not in rows:
         rows.append(new)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(sorted(rows, key=_key))
-    write_aside(zoo_folder(folder) / "results.csv", text.getvalue())
+    write_aside(sources.data_folder() / "results.csv", text.getvalue())
 
 
 def _key(row):
@@ -150,11 +142,11 @@ def facts(name, tag):
     }
 
 
-def readme_table(folder=None):
+def readme_table():
     """The README's table of results, Markdown, from `zoo/results.csv`."""
     head = ("name", "parameters", "steps", "data set", "measured", "printed (on)", "budget")
     lines = [f"| {' | '.join(head)} |", "|---|--:|--:|---|--:|--:|---|"]
-    for row in read_results(folder):
+    for row in read_results():
         seeds = f" ({row['seeds']} seeds)" if row["seeds"] not in ("", "1") else ""
         spread = f" ± {row['std']}" if row["std"] else ""
         printed = f"{_quantity(row['printed'], row['metric'])} ({row['printed_dataset']})"
@@ -177,7 +169,7 @@ def _quantity(value, metric):
     return f"{value} % {unit}" if metric.endswith("_percent") else f"{value} {unit}"
 
 
-def write_readme(path=README, folder=None):
+def write_readme(path=README):
     """Puts the table of results between the two marks of the README."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -187,4 +179,4 @@ def write_readme(path=README, folder=None):
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise UserError(f"{path} needs the lines {BEGIN} and {END}, the table goes between them.")
-    write_aside(path, f"{before}{BEGIN}\n{readme_table(folder)}{END}{after}")
+    write_aside(path, f"{before}{BEGIN}\n{readme_table()}{END}{after}")

@@ -9,6 +9,7 @@ given again. Training drops an epoch's last, smaller batch; evaluation keeps all
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
 import math
@@ -89,19 +90,19 @@ def main(argv=None):
     a = parser().parse_args(argv)
     check(a)
     augment = data.parse_augment(a.augment, a.dataset)
-    overrides = overrides_of(a.steps, a.model_arguments)
     keras.utils.set_random_seed(a.seed)
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
-    model = build(a.name, peek, overrides, a.precision)
+    asked = overrides_of(a.steps, a.model_arguments)
+    model, overrides = build(a.name, peek, asked, a.precision)
     settings = {k: v for k, v in vars(a).items() if k not in NOT_SETTINGS}
     settings |= {"name": model.zoo_record.name, "tag": peek.tag, "augment": ",".join(augment)}
-    settings |= {"model_arguments": overrides, "backend": keras.backend.backend()}
+    settings |= {"model_arguments": asked, "backend": keras.backend.backend()}
     del settings["steps"]
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
     folder = RunFolder(out, settings, a.resume)
     if not folder.finished:
         images = train(model, a, augment, folder)
-        finish(model, settings, images, folder)
+        finish(model, settings, {"overrides": overrides, **images}, folder)
     summarize(folder)
 
 
@@ -169,7 +170,7 @@ def train(model, a, augment, folder):
     }
 
 
-def finish(model, settings, images, folder):
+def finish(model, settings, extra, folder):
     """Saves weights, metrics and picture, then removes the backup."""
     rows = folder.rows()
     save_weights(model, folder.weights)
@@ -186,9 +187,8 @@ def finish(model, settings, images, folder):
         "images_per_second": len(rows) / sum(1 / row["images_per_second"] for row in rows),
         "parameters": model.count_params(),
         "trainable_parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
-        "overrides": overrides,
-        "preprocessing": preprocessing,
-        **images,
+        "preprocessing": dataclasses.asdict(model.preprocess),
+        **extra,
         **provenance(),
         "date": datetime.date.today().isoformat(),
         "settings": settings,

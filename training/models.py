@@ -45,9 +45,9 @@ def build(name, peek, overrides, precision="float32"):
         precision: a Keras dtype policy.
 
     Returns:
-        The model; its ``preprocess`` is right for the data set. With no tag for the data set in
-        the config, input shape and classes follow the data, and a T2T-ViT's side is brought into
-        32 to 384.
+        The model, whose ``preprocess`` is right for the data set, and the overrides that it was
+        built with: when the config has no tag for the data set, input shape and classes follow
+        the data, a T2T-ViT's side brought into 32 to 384.
     """
     try:
         record = zoo.info(name)
@@ -72,7 +72,7 @@ def build(name, peek, overrides, precision="float32"):
             f"{name!r} as asked for takes {model.input_shape[-1]} channels and gives {classes} "
             f"classes, but {peek.dataset} has {peek.images.shape[-1]} and {len(peek.class_names)}."
         )
-    return model
+    return model, overrides
 
 
 def compile_model(
@@ -102,7 +102,7 @@ def compile_model(
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
-        var_names=["token", "embedding"],
+        var_names=["bias", "gamma", "beta", "token", "embedding"],
     )
     loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
