@@ -178,7 +178,8 @@ class RecurrentResidual(keras.layers.Layer):
     def _add_copy(self, weight, sublayer_name, step):
         return self.add_weight(
             shape=weight.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(weight, dtype=dtype),
+            # A copy: JAX may not be handed one buffer twice.
+            initializer=lambda shape, dtype: ops.copy(ops.convert_to_tensor(weight, dtype=dtype)),
             dtype=weight.dtype,
             trainable=weight.trainable,
             regularizer=weight.regularizer,

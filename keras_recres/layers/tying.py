@@ -54,7 +54,9 @@ def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
     if recurrent:
         for block in blocks:
             if block.steps != 1:
-                raise ValueError(f"blocks must run one step, but {block.name!r} runs {block.steps}.")
+                raise ValueError(
+                    f"blocks must run one step, but {block.name!r} runs {block.steps}."
+                )
         options = {**first.get_config(), "name": None, "dtype": first.dtype_policy}
         del options["branch"]
         unshare = unshare or first.unshare
@@ -63,9 +65,7 @@ def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
     else:
         branches = blocks
         kwargs = {"shortcut": shortcut, "dtype": first.dtype_policy, **kwargs}
-    branch = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(branches[0])
-    )
+    branch = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(branches[0]))
     layer = cls(branch, **{**kwargs, "steps": len(blocks), "unshare": unshare})
     layer.build(first.get_build_config()["input_shape"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 FOLDERS = ("configs", "weights", "golden")
@@ -44,7 +45,11 @@ def describe(folder):
 def write(folder):
     """Writes `folder/manifest.json` anew from the files that are there, and returns its path."""
     path = Path(folder) / "manifest.json"
-    path.write_text(json.dumps({"files": describe(folder)}, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps({"files": describe(folder)}, indent=2) + "\n"
+    # Whole or not at all, also for another process that reads it now.
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
     return path
 
 

@@ -13,15 +13,25 @@ def read(model, path):
     Raises:
         ValueError: The file is not HDF5, or has other weights.
     """
-    try:
-        with warnings.catch_warnings():
-            # Where a group is missing, Keras only warns and leaves fresh weights.
-            warnings.filterwarnings("error", "Skipping nested container")
+    reason = ""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
             model.load_weights(path)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
-        reason = " ".join(str(error).split())
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error)
+    for warning in caught:
+        if "Skipping nested container" not in str(warning.message):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        elif not reason:
+            # Where a group is missing, Keras only warns and leaves fresh weights.
+            reason = str(warning.message)
+    if reason:
+        reason = " ".join(reason.split())
         reason = reason if len(reason) < 300 else reason[:300] + "…"
-        raise ValueError(f"The weights in {path} do not fit {model.name!r}: {reason}") from None
+        raise ValueError(f"The weights in {path} do not fit {model.name!r}: {reason}")
 
 
 def fits(model, path):

@@ -54,7 +54,8 @@ def reference(layer, x, steps=None):
     steps = steps or layer.steps
     norm, mix = layer.branch.layers
     own = {
-        v.path: per_step for v, per_step in zip(layer.own_variables, layer.own_per_step, strict=True)
+        v.path: per_step
+        for v, per_step in zip(layer.own_variables, layer.own_per_step, strict=True)
     }
 
     def weight(variable, t):
@@ -252,9 +253,7 @@ class Halving(keras.layers.Layer):
 
 @pytest.mark.parametrize("loop", ["unroll", "scan"])
 def test_exit_stops_each_example_by_itself(loop):
-    layer = RecurrentResidual(
-        Halving(), steps=6, shortcut="none", loop=loop, exit_threshold=0.15
-    )
+    layer = RecurrentResidual(Halving(), steps=6, shortcut="none", loop=loop, exit_threshold=0.15)
     x = np.ones((4, 3), "float32")
     out, used = layer(x, return_steps_used=True)
     # The change is 1 − rate at every step: only 0.5 is above the threshold.

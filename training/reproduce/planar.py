@@ -129,9 +129,7 @@ def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None):
         )
         z = RecurrentResidual(branch, steps=network.steps, residual_scale=scale)(z)
     model = keras.Model(inputs, z)
-    model.compile(
-        keras.optimizers.Adam(LEARNING_RATE), SumOverSeeds(), steps_per_execution=REPEATS
-    )
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), SumOverSeeds(), steps_per_execution=REPEATS)
     tell = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: advance(REPEATS) if advance else None
     )
@@ -249,7 +247,7 @@ def main(argv=None):
     if a.zoo:
         from training.reproduce import planar_zoo
 
-        planar_zoo.file(results, x, y)
+        planar_zoo.file(results, x, a.steps)
     names = "figure2.png, regions.png (and .svg), seeds.csv, summary.json"
     print(f"Written to {a.out}: {names}.", file=sys.stderr)
     return 0

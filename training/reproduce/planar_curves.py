@@ -38,9 +38,9 @@ def waves(count, amplitude=2.0, gap=1.5):
 
 FAMILIES = {
     "spiral": spiral,
-    "spiral, small": lambda count: spiral(count, radii=(0.25, 1.5)),
-    "spiral, half a turn": lambda count: spiral(count, turns=0.5),
-    "spiral, 1½ turns": lambda count: spiral(count, turns=1.5),
+    "small spiral": lambda count: spiral(count, radii=(0.25, 1.5)),
+    "half spiral": lambda count: spiral(count, turns=0.5),
+    "long spiral": lambda count: spiral(count, turns=1.5),
     "circles": circles,
     "moons": moons,
     "waves": waves,

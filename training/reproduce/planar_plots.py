@@ -28,7 +28,7 @@ def coordinates(results, x, y, path):
         y: Classes, (points,).
         path: Where to write, without ending.
     """
-    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 4.4))
+    figure, axes = _panels(len(results))
     for axis, result in zip(axes, results, strict=True):
         seed = result.median_seed
         z = result.model(seed).predict(x, verbose=0)
@@ -44,7 +44,7 @@ def coordinates(results, x, y, path):
 
 def regions(results, x, y, path):
     """The points in the plane, and what each network decides there; arguments as above."""
-    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 4.4))
+    figure, axes = _panels(len(results))
     span = np.abs(x).max() * 1.15
     ticks = np.linspace(-span, span, 301)
     grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2).astype("float32")
@@ -79,7 +79,8 @@ def ordering_map(cells, families, scales, path):
     """
     shades = {"holds": "#0072B2", "saturated": "#d9d9d9", "fails": "#E69F00"}
     ink = {"holds": "white", "saturated": "black", "fails": "black"}
-    figure, axis = plt.subplots(figsize=(2.2 + 1.35 * len(scales), 1.6 + 0.55 * len(families)))
+    size = (2.2 + 1.35 * len(scales), 1.6 + 0.55 * len(families))
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     for row, family in enumerate(families):
         for column, scale in enumerate(scales):
             verdict, accuracies = cells[family, scale]
@@ -87,9 +88,7 @@ def ordering_map(cells, families, scales, path):
                 plt.Rectangle((column, row), 1, 1, facecolor=shades[verdict], edgecolor="white")
             )
             text = " ".join(f"{100 * accuracy:.0f}" for accuracy in accuracies)
-            axis.text(
-                column + 0.5, row + 0.5, text, ha="center", va="center", color=ink[verdict]
-            )
+            axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink[verdict])
     axis.set(xlim=(0, len(scales)), ylim=(len(families), 0), xlabel="residual scale s")
     axis.set_xticks(np.arange(len(scales)) + 0.5, [f"{scale:g}" for scale in scales])
     axis.set_yticks(np.arange(len(families)) + 0.5, families)
@@ -98,10 +97,13 @@ def ordering_map(cells, families, scales, path):
         side.set_visible(False)
     handles = [plt.Rectangle((0, 0), 1, 1, color=shades[verdict]) for verdict in shades]
     names = ["shallow < recurrent < deep", "all three at 100 %", "ordering fails"]
-    figure.legend(handles, names, loc="lower center", ncols=3, frameon=False, fontsize=9)
-    figure.suptitle("Median accuracy, %: shallow, recurrent, deep", fontsize=11)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.suptitle("Median accuracy, %: shallow, recurrent, deep", fontsize=12)
     _write(figure, path)
+
+
+def _panels(count):
+    return plt.subplots(1, count, figsize=(4 * count, 4.7), layout="constrained")
 
 
 def _scatter(axis, z, y):
@@ -121,9 +123,8 @@ def _title(result, seed):
 
 def _finish(figure, axes, title, path):
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
-    figure.suptitle(title, fontsize=11)
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.suptitle(title, fontsize=12)
     _write(figure, path)
 
 

@@ -55,6 +55,8 @@ def run(a):
         ("saturated", "all three separate everything"),
         ("fails", "the ordering fails"),
     ):
-        where = [f"{family} (s = {s:g})" for (family, s), cell in cells.items() if cell[0] == verdict]
+        where = [
+            f"{family} (s = {s:g})" for (family, s), cell in cells.items() if cell[0] == verdict
+        ]
         print(f"{len(where)} of {len(cells)} settings: {text}: {', '.join(where) or 'none'}.")
     print(f"Written to {a.out}: sweep.png, sweep.svg, sweep.csv.", file=sys.stderr)

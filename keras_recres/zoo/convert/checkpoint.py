@@ -1,0 +1,89 @@
+"""Reads PyTorch checkpoints into plain NumPy arrays."""
+
+import os
+
+import numpy as np
+
+# Where training scripts of the timm family keep the weights, the averaged ones first.
+ENTRIES = ("state_dict_ema", "state_dict")
+PREFIX = "module."
+
+
+def read_state_dict(source):
+    """The weights of a checkpoint as NumPy arrays by name.
+
+    Args:
+        source: Path of a `.pth` or `.pth.tar` file, or a dict: of arrays or tensors by name, or a
+            checkpoint that has such a dict under `state_dict_ema` (preferred) or `state_dict`.
+
+    Returns:
+        The pair (state, origin): a dict of NumPy arrays whose names have lost the prefix
+        `module.`, and words that say where they were.
+
+    Raises:
+        ValueError: If the file is missing or is no checkpoint, or an entry is no array.
+        ImportError: If a file is to be read and torch is not installed.
+    """
+    origin = "a dict"
+    if isinstance(source, str | os.PathLike):
+        origin = os.path.basename(os.fspath(source))
+        source = _load(os.fspath(source))
+    if not isinstance(source, dict):
+        raise ValueError(
+            f"A checkpoint must be a path or a dict of arrays by name, but {origin} holds a "
+            f"{type(source).__name__}."
+        )
+    for entry in ENTRIES:
+        if isinstance(source.get(entry), dict):
+            source, origin = source[entry], f"{origin}, {entry!r}"
+            break
+    state = {}
+    for key, value in source.items():
+        name = str(key).removeprefix(PREFIX)
+        if name in state:
+            raise ValueError(
+                f"{origin} has the weight {name!r} with and without the prefix {PREFIX!r}: "
+                f"remove one of them."
+            )
+        state[name] = _to_numpy(name, value, origin)
+    return state, origin
+
+
+def _load(path):
+    if not os.path.isfile(path):
+        raise ValueError(f"There is no checkpoint file {path!r}: give the path of a .pth.tar file.")
+    try:
+        # torch is the reader of the file format here, whatever the Keras backend is, so it is
+        # imported only once there is a file to read.
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {path!r} needs PyTorch, which is not installed: run `pip install torch`, or "
+            f"pass the weights as a dict of NumPy arrays."
+        ) from error
+    import argparse
+
+    try:
+        # weights_only refuses every class but tensors and plain containers, so nothing in the
+        # file is executed. Training scripts store their options beside the weights as a
+        # Namespace, which is a mere holder of attributes.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from KeyError to UnpicklingError.
+        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise ValueError(
+            f"{path!r} is not a PyTorch checkpoint of plain weights ({reason}): download it again, "
+            f"or save its state_dict alone."
+        ) from None
+
+
+def _to_numpy(name, value, origin):
+    if hasattr(value, "detach"):  # A torch tensor; NumPy does not know bfloat16.
+        value = value.detach().cpu()
+        value = (value.double() if value.is_floating_point() else value).numpy()
+    if not isinstance(value, np.ndarray | np.generic):
+        raise ValueError(
+            f"{origin} must hold arrays by name, but {name!r} is a {type(value).__name__}: pass "
+            f"the dict of weights itself."
+        )
+    return np.asarray(value)

@@ -1,0 +1,237 @@
+"""The official T2T-ViT checkpoints (PyTorch) as `t2t_vit` models."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+
+from keras_recres.layers.sinusoid_position import sinusoid_table
+from keras_recres.models import t2t_vit as build_t2t_vit
+from keras_recres.zoo.convert.checkpoint import read_state_dict
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion did.
+
+    Args:
+        origin: Where the weights came from.
+        model: Name of the model they went into.
+        counts: How many weights were treated how: "copied", "transposed", "permuted", "permuted
+            and transposed".
+        parameters: How many numbers they hold.
+        sinusoid_error: Largest difference between the checkpoint's position table and the fixed
+            sinusoid; the checkpoint's is what the model has.
+    """
+
+    origin: str
+    model: str
+    counts: dict
+    parameters: int
+    sinusoid_error: float
+
+    def __str__(self):
+        treated = ", ".join(f"{count} {how}" for how, count in self.counts.items() if count)
+        return (
+            f"{self.origin} → {self.model}: {sum(self.counts.values())} weights "
+            f"({self.parameters:,} numbers), {treated}; none missing, none left over; position "
+            f"table within {self.sinusoid_error:.1e} of the sinusoid."
+        )
+
+
+def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True, **arguments):
+    """A `t2t_vit` model with the weights of an official T2T-ViT checkpoint.
+
+    Every name and shape is checked in both directions before a weight is set. Dense kernels are
+    transposed. The features of a patch are ordered (channel, row, column) by PyTorch's Unfold and
+    (row, column, channel) here, so what reads patches is permuted. With `steps` above 1 the
+    weights of block i are those that all its steps share.
+
+    Example:
+    >>> model = keras_recres.zoo.convert.t2t_vit(
+    ...     "71.7_T2T_ViT_7.pth.tar", depth=7)  # doctest: +SKIP
+    71.7_T2T_ViT_7.pth.tar, 'state_dict_ema' → t2t_vit_7: 110 weights (4,310,222 numbers), …
+
+    Args:
+        path_or_state_dict: Path of a `.pth` or `.pth.tar` file, which needs PyTorch to be read,
+            or a dict of arrays or tensors by their official names.
+        depth: Integer ≥ 1, blocks in the checkpoint.
+        steps: Integer ≥ 1 or a list of one per block: how often the model runs each block.
+        num_classes: Integer ≥ 1, classes in the checkpoint.
+        verbose: Whether to print the report.
+        **arguments: Further arguments of `models.t2t_vit`, which the checkpoint must fit, such as
+            `token_type="transformer"`, or `embed_dim=384, num_heads=6, mlp_ratio=3.0`.
+
+    Returns:
+        A keras.Model of any backend. Its `conversion_report` is the `ConversionReport`.
+
+    Raises:
+        ValueError: If the checkpoint does not fit; the sentence names what differs.
+        ImportError: If a file is to be read and PyTorch is not installed.
+    """
+    state, origin = read_state_dict(path_or_state_dict)
+    blocks = len({match[1] for key in state if (match := re.match(r"blocks\.(\d+)\.", key))})
+    if blocks != depth:
+        raise ValueError(
+            f"`depth` is {depth}, but {origin} has {blocks} blocks"
+            + (f": pass depth={blocks}." if blocks else ": it is no T2T-ViT checkpoint.")
+        )
+    model = build_t2t_vit(depth, steps, num_classes=num_classes, **arguments)
+    rules = list(_rules(model))
+    if not any(rule.key.startswith("head.") for rule in rules):
+        # features_only: the model has no head for the checkpoint's.
+        state = {key: value for key, value in state.items() if not key.startswith("head.")}
+    _check(state, rules, origin)
+    counts = dict.fromkeys(("copied", "transposed", "permuted", "permuted and transposed"), 0)
+    for rule in rules:
+        rule.variable.assign(rule.convert(state[rule.key]))
+        counts[rule.treatment] += 1
+    _fill_steps(model)
+    model.conversion_report = ConversionReport(
+        origin=origin,
+        model=model.name,
+        counts=counts,
+        parameters=sum(rule.size for rule in rules),
+        sinusoid_error=_sinusoid_error(state["pos_embed"]),
+    )
+    if verbose:
+        print(model.conversion_report)
+    return model
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    """One weight: its official name, ours, and how the first becomes the second."""
+
+    key: str
+    variable: object
+    transpose: bool = False
+    patch: tuple = ()  # (channels, kernel_size): the last official axis is a flat patch.
+    leading: int = 0  # Axes of length 1 which the official weight has in front.
+
+    @property
+    def treatment(self):
+        if not self.patch:
+            return "transposed" if self.transpose else "copied"
+        return "permuted and transposed" if self.transpose else "permuted"
+
+    @property
+    def shape(self):
+        shape = tuple(self.variable.shape)
+        return (1,) * self.leading + (shape[::-1] if self.transpose else shape)
+
+    @property
+    def size(self):
+        return int(np.prod(self.shape))
+
+    def convert(self, array):
+        array = array.reshape(self.shape[self.leading :])
+        if self.patch:
+            array = _from_unfold(array, *self.patch)
+        return array.T if self.transpose else array
+
+
+def _from_unfold(array, channels, kernel_size):
+    """The last axis from (channel, row, column) order to (row, column, channel)."""
+    leading = array.shape[:-1]
+    patches = array.reshape(*leading, channels, kernel_size, kernel_size)
+    return np.moveaxis(patches, -3, -1).reshape(*leading, -1)
+
+
+def _rules(model):
+    yield _Rule("cls_token", model.get_layer("class_token").token)
+    yield _Rule("pos_embed", model.get_layer("position").positions, leading=1)
+    t2t = model.get_layer("tokens_to_token")
+    channels = model.input_shape[-1]
+    patches = (
+        (channels, t2t.first_kernel_size),
+        (t2t.token_dim, t2t.split2.kernel_size),
+        (t2t.token_dim, t2t.split3.kernel_size),
+    )
+    for i, tokens in enumerate((t2t.tokens1, t2t.tokens2)):
+        prefix = f"tokens_to_token.attention{i + 1}"
+        if t2t.token_type == "performer":
+            yield _Rule(f"{prefix}.w", tokens.random_features)
+            projection, inner, mlp = (f"{prefix}.kqv", tokens.kqv), prefix, ("0", "2")
+        else:
+            projection, mlp = (f"{prefix}.attn.qkv", tokens.qkv), ("fc1", "fc2")
+            inner = f"{prefix}.attn"
+        yield from _norm(f"{prefix}.norm1", tokens.norm1, patches[i])
+        yield from _dense(*projection, patches[i])
+        yield from _dense(f"{inner}.proj", tokens.attention_output)
+        yield from _norm(f"{prefix}.norm2", tokens.norm2)
+        yield from _dense(f"{prefix}.mlp.{mlp[0]}", tokens.mlp_hidden)
+        yield from _dense(f"{prefix}.mlp.{mlp[1]}", tokens.mlp_output)
+    yield from _dense("tokens_to_token.project", t2t.project, patches[2])
+    for i, layer in enumerate(_blocks(model)):
+        block = layer.branch
+        yield from _norm(f"blocks.{i}.norm1", block.norm1)
+        yield from _dense(f"blocks.{i}.attn.qkv", block.qkv)
+        yield from _dense(f"blocks.{i}.attn.proj", block.attention_output)
+        yield from _norm(f"blocks.{i}.norm2", block.norm2)
+        yield from _dense(f"blocks.{i}.mlp.fc1", block.mlp_hidden)
+        yield from _dense(f"blocks.{i}.mlp.fc2", block.mlp_output)
+    yield from _norm("norm", model.get_layer("norm"))
+    heads = [layer for layer in model.layers if layer.name == "head"]
+    for head in heads:
+        yield from _dense("head", head)
+
+
+def _blocks(model):
+    return [layer for layer in model.layers if re.fullmatch(r"block\d+", layer.name)]
+
+
+def _norm(key, layer, patch=()):
+    yield _Rule(f"{key}.weight", layer.gamma, patch=patch)
+    yield _Rule(f"{key}.bias", layer.beta, patch=patch)
+
+
+def _dense(key, layer, patch=()):
+    yield _Rule(f"{key}.weight", layer.kernel, transpose=True, patch=patch)
+    if layer.use_bias:
+        yield _Rule(f"{key}.bias", layer.bias)
+
+
+def _check(state, rules, origin):
+    """Raises one ValueError that names what does not fit, before anything is set."""
+    wanted = {rule.key: rule.shape for rule in rules}
+    missing = [key for key in wanted if key not in state]
+    unexpected = [key for key in state if key not in wanted]
+    wrong = [
+        f"{key} is {state[key].shape} and must be {shape}"
+        for key, shape in wanted.items()
+        if key in state and state[key].shape != shape
+    ]
+    faults = [
+        f"{len(found)} {words} ({_first(found)})"
+        for found, words in (
+            (missing, "weights are missing"),
+            (unexpected, "are unexpected"),
+            (wrong, "have the wrong shape"),
+        )
+        if found
+    ]
+    if faults:
+        raise ValueError(
+            f"{origin} does not fit the model: {', '.join(faults)}; pass the arguments of "
+            f"`t2t_vit` with which the checkpoint was trained."
+        )
+
+
+def _first(items, count=3):
+    return "; ".join(items[:count]) + ("; …" if len(items) > count else "")
+
+
+def _fill_steps(model):
+    """Gives what steps do not share (`unshare`) the checkpoint's values in every step."""
+    for layer in _blocks(model):
+        for first, *others in layer.own_per_step:
+            # Through NumPy: two variables of one JAX buffer cannot be donated to a train step.
+            value = keras.ops.convert_to_numpy(first)
+            for other in others:
+                other.assign(value)
+
+
+def _sinusoid_error(table):
+    return float(np.abs(table[0] - sinusoid_table(*table.shape[1:])).max())

@@ -1,0 +1,201 @@
+"""One battery for every public layer: a layer added to `keras_recres.layers` needs a case here."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from keras.src import testing
+
+from keras_recres import layers
+
+
+def dense_branch(units=4):
+    return keras.Sequential(
+        [keras.layers.LayerNormalization(), keras.layers.Dense(units, activation="tanh")]
+    )
+
+
+# Class → cases: a function that gives constructor arguments, input shape, output shape.
+CASES = {
+    "ClassToken": [(dict, (2, 5, 4), (2, 6, 4))],
+    "RecurrentResidual": [
+        (lambda: {"branch": keras.layers.Dense(4), "steps": 3}, (2, 4), (2, 4)),
+        (lambda: {"branch": dense_branch(), "steps": 6, "loop": "scan"}, (2, 3, 4), (2, 3, 4)),
+        (
+            lambda: {
+                "branch": dense_branch(),
+                "steps": 3,
+                "unshare": ("norm",),
+                "residual_scale": "learned",
+                "step_embedding": True,
+                "inject_input": "concat",
+                "backprop_steps": 2,
+            },
+            (2, 4),
+            (2, 4),
+        ),
+        (
+            lambda: {
+                "branch": keras.layers.Conv2D(4, 3, padding="same"),
+                "steps": 2,
+                "residual_scale": 0.5,
+                "remat": True,
+                "return_states": True,
+            },
+            (2, 5, 5, 4),
+            (2, 2, 5, 5, 4),
+        ),
+    ],
+    "SinusoidPosition": [(dict, (2, 5, 4), (2, 5, 4))],
+    "SoftSplit": [
+        (lambda: {"kernel_size": 3, "strides": 2, "padding": 1}, (2, 8, 6, 5), (2, 12, 45)),
+        (lambda: {"kernel_size": 7, "strides": 4, "padding": 2}, (2, 16, 16, 3), (2, 16, 147)),
+    ],
+    "TokenPerformer": [(lambda: {"units": 8}, (2, 6, 5), (2, 6, 8))],
+    "TokenTransformer": [(lambda: {"units": 8}, (2, 6, 5), (2, 6, 8))],
+    "TokensToToken": [
+        (lambda: {"units": 16, "token_dim": 8}, (2, 32, 32, 3), (2, 4, 16)),
+        (
+            lambda: {"units": 16, "token_dim": 8, "token_type": "transformer"},
+            (2, 32, 32, 3),
+            (2, 4, 16),
+        ),
+    ],
+    "TransformerBlock": [
+        (lambda: {"num_heads": 2}, (2, 5, 8), (2, 5, 8)),
+        (lambda: {"num_heads": 2, "drop_path": 0.1, "dropout": 0.1}, (2, 5, 8), (2, 5, 8)),
+    ],
+}
+FLAT = [
+    pytest.param(name, *case, id=f"{name}{i}")
+    for name, cases in CASES.items()
+    for i, case in enumerate(cases)
+]
+
+
+class KerasTestCase(testing.TestCase):
+    def runTest(self):
+        """unittest wants one."""
+
+
+def batch(shape, dtype="float32"):
+    return np.random.default_rng(0).normal(size=shape).astype(dtype)
+
+
+def test_every_public_layer_has_a_case():
+    assert set(CASES) == set(layers.__all__)
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
+def test_keras_own_layer_test(name, kwargs, shape, output_shape):
+    KerasTestCase().run_layer_test(
+        getattr(layers, name),
+        init_kwargs=kwargs(),
+        input_shape=shape,
+        expected_output_shape=output_shape,
+        # Ours below: Keras' is for float16 on a GPU, and here also compares the numbers.
+        run_mixed_precision_check=False,
+    )
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
+def test_mixed_bfloat16_computes_in_bfloat16_near_float32(name, kwargs, shape, output_shape):
+    reference = getattr(layers, name)(**kwargs())
+    x = batch(shape)
+    want = ops.convert_to_numpy(reference(x))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = getattr(layers, name)(**kwargs())
+        layer.build(shape)
+        layer.set_weights(reference.get_weights())
+        got = layer(x)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert keras.backend.standardize_dtype(got.dtype) == "bfloat16"
+    assert {v.dtype for v in layer.weights} <= {"float32"}
+    scale = np.abs(want).max()
+    got = ops.convert_to_numpy(ops.cast(got, "float32"))
+    np.testing.assert_allclose(got / scale, want / scale, atol=0.05)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has float64 off by default")
+@pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
+def test_float64_computes_in_float64_and_float32_agrees(name, kwargs, shape, output_shape):
+    single = getattr(layers, name)(**kwargs())
+    x = batch(shape, "float64")
+    got = ops.convert_to_numpy(single(x.astype("float32")))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        double = getattr(layers, name)(**kwargs())
+        double.build(shape)
+        double.set_weights(single.get_weights())
+        # As a tensor: on PyTorch Keras rounds a float64 array to float32.
+        want = double(ops.convert_to_tensor(x, dtype="float64"))
+        rounded = double(ops.convert_to_tensor(x.astype("float32"), dtype="float64"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert keras.backend.standardize_dtype(want.dtype) == "float64"
+    want = ops.convert_to_numpy(want)
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+    # Computed in float64, not only called so: rounding the input to float32 must be seen. (Not on
+    # PyTorch, where Keras 3.15 itself multiplies float64 matrices in float32.)
+    if keras.backend.result_type("float64") == "float64":
+        assert 0 < np.abs(ops.convert_to_numpy(rounded) - want).max() < 1e-4
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
+def test_any_batch_size_in_functional_and_subclassed_models(name, kwargs, shape, output_shape):
+    layer = getattr(layers, name)(**kwargs())
+    inputs = keras.Input(shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = layer
+
+        def call(self, x):
+            return self.inner(x)
+
+    subclassed = Subclassed()
+    for size in (1, 3):
+        x = batch((size, *shape[1:]))
+        eager = ops.convert_to_numpy(layer(x))
+        states = len(output_shape) > len(shape)
+        assert eager.shape[1 if states else 0] == size
+        if not states:
+            np.testing.assert_allclose(model.predict(x, verbose=0), eager, atol=1e-5)
+            np.testing.assert_allclose(subclassed.predict(x, verbose=0), eager, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
+def test_saved_and_loaded_as_keras_file(name, kwargs, shape, output_shape, tmp_path):
+    inputs = keras.Input(shape[1:])
+    model = keras.Model(inputs, getattr(layers, name)(**kwargs())(inputs))
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(ops.convert_to_numpy(weight) + 0.1 * rng.normal(size=weight.shape))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = batch(shape)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(loaded(x)), ops.convert_to_numpy(model(x)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
+def test_docstring_tells_shapes_and_source(name, kwargs, shape, output_shape):
+    text = getattr(layers, name).__doc__
+    assert ">>> " in text
+    assert "Args:" in text or name in ("ClassToken", "SinusoidPosition")
+    assert "nput shape" in text
+    assert "utput shape" in text
+    assert "arXiv" in text
+
+
+@pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
+def test_unknown_arguments_are_refused(name, kwargs, shape, output_shape):
+    with pytest.raises((TypeError, ValueError), match="stepz"):
+        getattr(layers, name)(**kwargs(), stepz=3)

@@ -1,0 +1,255 @@
+"""Training from the command line: what is learnt, resuming, repeating, mistakes."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from pictures import VIT
+
+from keras_recres import zoo
+from training import callbacks, data, errors, fit, models, run_folder
+from training.errors import UserError
+
+
+def run(arguments):
+    return errors.run(fit.main, arguments)
+
+
+def metrics(tmp_path, out="run"):
+    return json.loads((tmp_path / out / "metrics.json").read_text())
+
+
+def test_fit_learns_and_leaves_everything_behind(fit_arguments, stripes_file, tmp_path, capsys):
+    assert run(fit_arguments(label_smoothing=0.0)) == 0
+    m = metrics(tmp_path)
+    # Four classes: chance is a quarter.
+    assert m["val_accuracy"] > 0.9
+    assert m["train_loss"] < 0.3
+    out, err = capsys.readouterr()
+    assert out.startswith("vit3.stripes: ")
+    assert out.count("\n") == 1
+    assert err.count("val_accuracy") == 4
+    assert "images/s" in err
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {
+        "settings.json",
+        "log.csv",
+        "metrics.json",
+        "curve.png",
+        "vit3.stripes.weights.h5",
+    }
+    rows = run_folder.read_log(tmp_path / "run" / "log.csv")
+    assert [row["epoch"] for row in rows] == list(range(4))
+    assert rows[-1]["val_accuracy"] == m["val_accuracy"]
+    assert max(row["val_accuracy"] for row in rows) == m["best_val_accuracy"]
+    assert rows[-1]["learning_rate"] < 2e-4 < rows[0]["learning_rate"]
+    assert m["epochs"] == 4
+    assert (m["train_images"], m["eval_images"], m["split"]) == (512, 128, "test")
+    assert m["backend"] == keras.backend.backend()
+    assert m["hardware"]
+    assert m["seconds"] > 0 < m["images_per_second"]
+    assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+    # The weights are those that were measured, and nothing but the model's.
+    test = data.load("stripes", "test", stripes_file)
+    overrides = models.overrides_of(None, VIT)
+    model, _ = models.build("vit3", test, overrides)
+    model.load_weights(tmp_path / "run" / "vit3.stripes.weights.h5")
+    logits = model.predict(model.preprocess(test.images), verbose=0)
+    assert (logits.argmax(1) == test.labels).mean() == pytest.approx(m["val_accuracy"])
+    kept = (tmp_path / "run" / "vit3.stripes.weights.h5").stat().st_size
+    assert kept < 4 * model.count_params() + 150_000
+
+    # The same command again has nothing to do.
+    assert run(fit_arguments(label_smoothing=0.0)) == 0
+    assert capsys.readouterr().out == out
+
+
+def interrupt_in(monkeypatch, epoch):
+    original = callbacks.Progress.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        if self._name.startswith(f"epoch {epoch}/") and batch >= 2:
+            raise KeyboardInterrupt
+        original(self, batch, logs)
+
+    monkeypatch.setattr(callbacks.Progress, "on_train_batch_end", stop)
+
+
+def test_a_continued_training_is_the_uninterrupted_one(
+    fit_arguments, small_model, tmp_path, capsys, monkeypatch
+):
+    # Everything random is in it: order, augmentation, mixup and dropout.
+    options = {"augment": "crop,erase", "mixup": 0.2, "limit": 256, "epochs": 4}
+    assert run(fit_arguments("whole", **options)) == 0
+    with monkeypatch.context() as patch:
+        interrupt_in(patch, epoch=3)
+        capsys.readouterr()
+        assert run(fit_arguments("parts", **options)) == 130
+    message = capsys.readouterr().err
+    assert f"2 of 4 epochs are kept in {tmp_path / 'parts'}" in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "parts" / "metrics.json").exists()
+    assert run(fit_arguments("parts", **options)) == 0
+    assert "2 done before" in capsys.readouterr().err
+    whole, parts = metrics(tmp_path, "whole"), metrics(tmp_path, "parts")
+    for key in ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "best_val_accuracy"):
+        assert parts[key] == pytest.approx(whole[key], abs=2e-4), key
+    assert parts["epochs"] == 4
+    assert not (tmp_path / "parts" / "backup").exists()
+
+
+def test_a_seed_fixes_the_result(fit_arguments, small_model, tmp_path):
+    options = {"epochs": 1, "warmup_epochs": 0, "limit": 128, "augment": "crop"}
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert run(fit_arguments(out, seed=seed, **options)) == 0
+    a, b, c = (metrics(tmp_path, out)["train_loss"] for out in "abc")
+    assert a == pytest.approx(b, abs=1e-5)
+    assert abs(a - c) > 1e-3
+
+
+def test_other_settings_in_the_same_folder_are_refused(
+    fit_arguments, small_model, tmp_path, capsys
+):
+    options = {"epochs": 1, "warmup_epochs": 0, "limit": 64, "eval_limit": 32}
+    assert run(fit_arguments(**options)) == 0
+    assert metrics(tmp_path)["split"] == "test[:32]"
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    capsys.readouterr()
+    assert run(fit_arguments(**{**options, "epochs": 2})) == 2
+    message = capsys.readouterr().err
+    assert "epochs 1, not 2" in message
+    assert "--no-resume" in message
+    assert message.count("\n") == 1
+    assert run([*fit_arguments(**{**options, "epochs": 2}), "--no-resume"]) == 0
+    assert metrics(tmp_path)["epochs"] == 2
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_a_mistake_before_the_first_step_does_not_block_the_folder(fit_arguments, small_model):
+    assert run(fit_arguments(batch_size=4096)) == 2
+    assert run(fit_arguments(epochs=1, limit=64, eval_limit=32)) == 0
+
+
+def test_a_loss_that_is_no_number_stops_in_a_sentence(fit_arguments, small_model, tmp_path, capsys):
+    options = {"learning_rate": 1e30, "warmup_epochs": 0, "limit": 256}
+    assert run(fit_arguments(**options)) == 2
+    assert "the loss became" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run" / "backup" / "latest.weights.h5").exists()
+
+
+def test_mixed_precision_trains(fit_arguments, small_model, tmp_path):
+    options = {"precision": "mixed_bfloat16", "epochs": 1, "limit": 128, "warmup_epochs": 0}
+    assert run(fit_arguments(**options)) == 0
+    assert np.isfinite(metrics(tmp_path)["train_loss"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": "vit33"}, "did you mean 'vit3'"),
+        ({"name": "planar_rec"}, "classifies points, not images"),
+        ({"dataset": "cifar10"}, "holds the data set 'stripes', not 'cifar10'"),
+        ({"data_dir": "/nowhere/at.npz"}, "there is no packed file"),
+        ({"data_dir": "/nowhere"}, "is not in /nowhere"),
+        ({"out": "/proc/run"}, "cannot be written"),
+        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"label_smoothing": 1}, "--label-smoothing must be"),
+        ({"learning_rate": "nan"}, "--learning-rate must be above 0"),
+        ({"warmup_epochs": 9}, "--warmup-epochs must be"),
+        ({"augment": "flop"}, "Did you mean 'flip'"),
+        ({"limit": 0}, "at least 1"),
+        ({"steps": "2,x"}, "--steps takes numbers"),
+        ({"steps": "2,4,2"}, "steps"),
+        ({"model_arguments": ["depth"]}, "KEY=VALUE"),
+        ({"model_arguments": ["depht=1"]}, "did you mean 'depth'"),
+        ({"model_arguments": ["num_classes=7"]}, "gives 7 classes"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_code_2(fit_arguments, capsys, changes, sentence):
+    assert run(fit_arguments(**changes)) == 2
+    out, err = capsys.readouterr()
+    assert sentence in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as stop:
+        fit.main(["--help"])
+    assert stop.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_overrides_are_json_or_text():
+    overrides = models.overrides_of("2,4,2", ["drop_path=0.2", "loop=scan", 'unshare=["norm"]'])
+    assert overrides == {
+        "drop_path": 0.2,
+        "loop": "scan",
+        "unshare": ("norm",),
+        "steps": (2, 4, 2),
+    }
+    assert models.overrides_of("4", []) == {"steps": 4}
+
+
+def peek(tag, shape, classes):
+    names = tuple(map(str, range(classes)))
+    return data.Images(np.zeros((1, *shape), np.uint8), np.zeros(1, int), names, tag, "train", tag)
+
+
+def test_a_tag_of_the_config_decides_the_model():
+    model, overrides = models.build("vit3_rec", peek("mnist", (28, 28, 1), 10), {})
+    assert (model.input_shape, model.output_shape) == ((None, 32, 32, 1), (None, 10))
+    assert (model.zoo_tag, overrides) == ("mnist", {})
+    assert model.preprocess == zoo.info("vit3_rec").preprocessing_of("mnist")
+
+
+@pytest.mark.parametrize(("side", "taken"), [(20, 32), (48, 48), (500, 384)])
+def test_without_a_tag_the_data_decide(side, taken):
+    model, overrides = models.build("vit3", peek("toy", (side, side, 1), 5), {"depth": 1})
+    assert model.input_shape == (None, taken, taken, 1)
+    assert model.output_shape == (None, 5)
+    assert overrides["num_classes"] == 5
+    assert model.preprocess.size == (taken, taken)
+
+
+def test_decay_spares_vectors_and_tokens_and_the_rate_follows_its_schedule():
+    model, _ = models.build("vit3", peek("mnist", (28, 28, 1), 10), {"depth": 1})
+    models.compile_model(model, steps=100, warmup=10, learning_rate=1e-2, weight_decay=0.1)
+    optimizer = model.optimizer
+    for v in model.trainable_variables:
+        assert optimizer._use_weight_decay(v) == (v.name == "kernel"), v.path
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    assert rates == pytest.approx([0, 5e-3, 1e-2, (1e-2 + 1e-4) / 2, 1e-4], rel=1e-3, abs=1e-8)
+
+
+def test_an_epoch_written_twice_counts_once(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss\n0,3\n1,2.5\n1,2\n")
+    assert run_folder.read_log(tmp_path / "log.csv") == [
+        {"epoch": 0, "loss": 3},
+        {"epoch": 1, "loss": 2},
+    ]
+
+
+def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
+    settings = {"name": "vit3", "tag": "x"}
+    folder = run_folder.RunFolder(tmp_path, settings)
+    folder.metrics.write_text("{}")
+    folder.weights.write_text("")
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(UserError, match="is not JSON"):
+        run_folder.RunFolder(tmp_path, settings)
+
+
+def test_fit_on_mnist(data_dir, tmp_path):
+    pytest.importorskip("tensorflow_datasets")
+    arguments = ["vit3", "--dataset=mnist", f"--data-dir={data_dir / 'tfds'}"]
+    arguments += [f"--out={tmp_path / 'run'}", "--limit=2000", "--eval-limit=1000"]
+    arguments += ["--epochs=5", "--batch-size=32", "--learning-rate=3e-3"]
+    arguments += ["--label-smoothing=0", "--model-arguments"]
+    arguments += ["depth=1", "embed_dim=64", "num_heads=2", "token_dim=32", "first_strides=4"]
+    assert run(arguments) == 0
+    assert metrics(tmp_path)["val_accuracy"] > 0.8
