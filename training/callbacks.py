@@ -13,10 +13,11 @@ class Epochs(keras.callbacks.Callback):
     """Makes an epoch depend on its number only, so that a continued training is the same one.
 
     Before each epoch it tells the batches which epoch it is, and sets the counter of every
-    random generator of the model (dropout, drop path), which no weights file keeps.
+    random generator of the model (dropout, drop path), which no weights file keeps. On PyTorch
+    Keras' dropout draws from the global generator instead: that is seeded anew, too.
 
     Args:
-        batches: a ``training.data.Batches``.
+        batches: a ``training.data.Batches``; its seed is the training's.
     """
 
     def __init__(self, batches):
@@ -26,6 +27,7 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.epoch = epoch
+        keras.utils.set_random_seed((self.batches.seed * 1_000_003 + epoch + 1) % 2**32)
         if self._generators is None:
             weights = {id(variable) for variable in self.model.weights}
             others = [v for v in self.model.variables if id(v) not in weights]

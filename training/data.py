@@ -6,7 +6,7 @@
 
     data = load("cifar10", "train", data_dir=DIR)
     batches = Batches(data, batch_size=128, training=True, augment=("flip", "crop"))
-    model.fit(batches)
+    model.fit(batches, shuffle=False)
 
 A data set is either a folder that TensorFlow Datasets prepared, DIR/NAME/VERSION, or one packed
 file (`training/packed.py`), which needs no TensorFlow. Images stay encoded until Pillow decodes
@@ -276,7 +276,8 @@ class Batches(keras.utils.PyDataset):
 
     A batch depends on (seed, epoch, its number) and on nothing else, so that an interrupted
     training sees the same batches when it goes on: set `epoch` before each epoch (the callback
-    `training.callbacks.Epochs` does; left alone, the batches count the epochs themselves).
+    `training.callbacks.Epochs` does; left alone, the batches count the epochs themselves), and
+    give `fit` shuffle=False, or Keras shuffles the shuffled batches from a global state.
 
     Args:
         data: an `Images` record.

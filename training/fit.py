@@ -144,6 +144,7 @@ def train(model, a, augment, folder):
             validation_data=test_batches,
             epochs=a.epochs,
             verbose=0,
+            shuffle=False,  # The batches are; Keras would draw their order from a global state.
             callbacks=[
                 callbacks.Epochs(batches),
                 callbacks.StopAtNaN(),

@@ -3,6 +3,6 @@
 import jax
 
 
-def scan(step, carry, xs, length):
+def scan(step, carry, xs, length, unroll=1):
     """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`."""
-    return jax.lax.scan(step, carry, xs, length=length)
+    return jax.lax.scan(step, carry, xs, length=length, unroll=unroll)

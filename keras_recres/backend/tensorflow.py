@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 
-def scan(step, carry, xs, length):
+def scan(step, carry, xs, length, unroll=1):
     """`carry, y = step(carry, x)` for every slice x of `xs`, as `jax.lax.scan` does it.
 
     `keras.ops.scan` wants the outputs y to look like the carry, and fails under XLA. This one
@@ -17,29 +17,43 @@ def scan(step, carry, xs, length):
         carry: Structure of tensors; the step must keep its shapes and dtypes.
         xs: Structure of tensors with a leading axis of `length`, or an empty structure.
         length: Number of steps, a Python int ≥ 1.
+        unroll: Steps in one turn of the loop, a Python int ≥ 1.
 
     Returns:
         The last carry, and the ys stacked on a new leading axis.
     """
+    turns = (length - 1) // unroll
+    # The first step stands before the loop: it shows how y is built, which the arrays need to
+    # know. Those that do not fill a turn stand there with it.
+    before = length - turns * unroll
+    arrays = None
+    for t in range(before):
+        carry, y = step(carry, _slices(xs, t))
+        if arrays is None:
+            arrays = [
+                tf.TensorArray(leaf.dtype, size=length, element_shape=leaf.shape)
+                for leaf in keras.tree.flatten(y)
+            ]
+        arrays = _write(arrays, t, y)
 
-    def slices(t):
-        return keras.tree.map_structure(lambda x: tf.gather(x, t), xs)
+    def turn(t, carry, arrays):
+        for _ in range(unroll):
+            carry, y = step(carry, _slices(xs, t))
+            arrays = _write(arrays, t, y)
+            t = t + 1
+        return t, carry, arrays
 
-    # The first step stands before the loop: it shows how y is built, which the arrays need to know.
-    carry, y = step(carry, slices(0))
-    if length == 1:
-        return carry, keras.tree.map_structure(lambda leaf: leaf[None], y)
-    arrays = [
-        tf.TensorArray(leaf.dtype, size=length, element_shape=leaf.shape).write(0, leaf)
-        for leaf in keras.tree.flatten(y)
-    ]
+    if turns:
+        _, carry, arrays = tf.while_loop(
+            lambda t, *_: t < length, turn, (before, carry, arrays), maximum_iterations=turns
+        )
+    return carry, keras.tree.pack_sequence_as(y, [array.stack() for array in arrays])
 
-    def body(t, carry, arrays):
-        carry, y = step(carry, slices(t))
-        leaves = keras.tree.flatten(y)
-        return t + 1, carry, [a.write(t, leaf) for a, leaf in zip(arrays, leaves, strict=True)]
 
-    _, carry, arrays = tf.while_loop(
-        lambda t, *_: t < length, body, (1, carry, arrays), maximum_iterations=length - 1
-    )
-    return carry, keras.tree.pack_sequence_as(y, [a.stack() for a in arrays])
+def _slices(xs, t):
+    return keras.tree.map_structure(lambda x: tf.gather(x, t), xs)
+
+
+def _write(arrays, t, y):
+    leaves = keras.tree.flatten(y)
+    return [array.write(t, leaf) for array, leaf in zip(arrays, leaves, strict=True)]

@@ -4,10 +4,10 @@ import keras
 import torch
 
 
-def scan(step, carry, xs, length):
+def scan(step, carry, xs, length, unroll=1):
     """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`.
 
-    PyTorch runs eagerly: its scan is a Python loop.
+    PyTorch runs eagerly: its scan is a Python loop, and `unroll` has no meaning.
     """
     ys = []
     for t in range(length):

@@ -5,9 +5,12 @@ from keras import ops
 
 from keras_recres import backend
 
-# Above this many steps a loop in the graph beats unrolled steps, counting compilation
-# (`python -m training.benchmark recurrence`).
-SCAN_ABOVE = {"jax": 4, "tensorflow": 16, "torch": 0}
+# Up to this many steps unrolled ones are as fast as a loop in the graph, or faster; above, the loop
+# wins by its compile time, and for branches of any size by its step time, too. Measured with
+# `python -m training.benchmark recurrence`.
+UNROLL_UP_TO = {"jax": 4, "tensorflow": 16, "torch": float("inf")}
+# Steps in one turn of the loop. TensorFlow pays for every turn; JAX does not.
+STEPS_A_TURN = {"jax": 1, "tensorflow": 4, "torch": 1}
 
 
 def run(layer, x0, steps, mask=None, training=None, return_states=False):
@@ -25,7 +28,7 @@ def run(layer, x0, steps, mask=None, training=None, return_states=False):
         The last state or all of them on a new first axis, and the steps each example took.
     """
     scan = layer.loop == "scan" or (
-        layer.loop == "auto" and steps > SCAN_ABOVE[keras.backend.backend()]
+        layer.loop == "auto" and steps > UNROLL_UP_TO[keras.backend.backend()]
     )
     may_exit = layer.exit_threshold is not None and not training
     # Said explicitly: remat runs the branch again when the context of this call is gone.
@@ -180,7 +183,7 @@ def _unrolled(step, carry, values):
 
 def _scanned(step, carry, values):
     stacked = keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *values)
-    return backend.scan(step, carry, stacked, len(values))
+    return backend.scan(step, carry, stacked, len(values), STEPS_A_TURN[keras.backend.backend()])
 
 
 def _norm(x):

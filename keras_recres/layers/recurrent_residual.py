@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_recres import backend
 from keras_recres.layers import recurrence, tying
+from keras_recres.layers.checks import check_count
 from keras_recres.layers.unsharing import match_sublayers
 
 SHORTCUTS = ("add", "none")
@@ -108,12 +109,12 @@ class RecurrentResidual(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(branch, keras.layers.Layer):
             raise ValueError(f"`branch` must be a Keras layer or model, but it is {branch!r}.")
-        _check_count("steps", steps)
+        check_count("steps", steps)
         _check_choice("shortcut", shortcut, SHORTCUTS)
         _check_choice("inject_input", inject_input, INJECTIONS)
         _check_choice("loop", loop, LOOPS)
         if backprop_steps is not None:
-            _check_count("backprop_steps", backprop_steps)
+            check_count("backprop_steps", backprop_steps)
         if not (
             residual_scale is None
             or residual_scale == "learned"
@@ -197,7 +198,7 @@ class RecurrentResidual(keras.layers.Layer):
         return_steps_used=None,
     ):
         steps = self.steps if steps is None else steps
-        _check_count("steps", steps)
+        check_count("steps", steps)
         return_states = self.return_states if return_states is None else return_states
         if return_steps_used is None:
             return_steps_used = self.return_steps_used
@@ -258,7 +259,7 @@ class RecurrentResidual(keras.layers.Layer):
     ):
         # Stated rather than traced: tracing would run the branch `steps` times.
         steps = self.steps if steps is None else steps
-        _check_count("steps", steps)
+        check_count("steps", steps)
         shape = tuple(inputs.shape)
         if self.return_states if return_states is None else return_states:
             shape = (steps, *shape)
@@ -326,11 +327,6 @@ class RecurrentResidual(keras.layers.Layer):
         config = dict(config)
         config["branch"] = keras.saving.deserialize_keras_object(config["branch"])
         return cls(**config)
-
-
-def _check_count(name, value):
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1, but it is {value!r}.")
 
 
 def _check_choice(name, value, allowed):

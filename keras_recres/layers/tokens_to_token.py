@@ -5,7 +5,7 @@ import difflib
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count
+from keras_recres.layers.checks import check_count, check_rate
 from keras_recres.layers.soft_split import SoftSplit
 from keras_recres.layers.token_performer import TokenPerformer
 from keras_recres.layers.token_transformer import TokenTransformer
@@ -58,6 +58,11 @@ class TokensToToken(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_count("units", units)
+        check_count("token_dim", token_dim)
+        check_count("first_kernel_size", first_kernel_size)
+        check_count("first_strides", first_strides)
+        if dropout is not None:
+            check_rate("dropout", dropout)
         if token_type not in TOKEN_TYPES:
             near = difflib.get_close_matches(str(token_type), TOKEN_TYPES, n=1)
             raise ValueError(

@@ -27,7 +27,6 @@ def planar(
     ("recurrent"), 78 for depth 13 ("deep").
 
     Example:
-
     >>> model = keras_recres.models.planar(depth=1, steps=13)
     >>> model.count_params()
     6

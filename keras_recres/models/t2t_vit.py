@@ -89,7 +89,9 @@ def t2t_vit(
     """
     check_count("depth", depth)
     check_count("num_classes", num_classes)
+    check_count("embed_dim", embed_dim)
     check_rate("drop_path", drop_path)
+    check_rate("dropout", dropout)
     steps = _steps_per_block(steps, depth)
     input_shape = _check_input_shape(input_shape)
     if name is None:

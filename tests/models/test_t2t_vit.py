@@ -1,0 +1,196 @@
+"""T2T-ViT: exact counts, shapes, recurrence, and that it learns."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_recres.models import t2t_vit
+
+TINY = {"embed_dim": 32, "token_dim": 16, "num_classes": 2, "input_shape": (32, 32, 3)}
+
+
+def count(weights):
+    return sum(int(np.prod(weight.shape)) for weight in weights)
+
+
+def images(shape=(32, 32, 3), batch=2, seed=0):
+    return np.random.default_rng(seed).normal(size=(batch, *shape)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trainable", "total"),
+    [
+        ({"depth": 3}, 2_150_350, 2_204_878),
+        ({"depth": 3, "steps": [2, 4, 2]}, 2_150_350, 2_204_878),
+        ({"depth": 7}, 4_255_694, 4_310_222),
+        ({"depth": 7, "steps": 2}, 4_255_694, 4_310_222),
+        ({"depth": 7, "token_type": "transformer"}, 4_255_310, 4_305_742),
+    ],
+)
+def test_parameter_counts_are_the_papers(arguments, trainable, total):
+    model = t2t_vit(**arguments)
+    assert count(model.trainable_weights) == trainable
+    assert count(model.weights) == total
+    assert model.output_shape == (None, 1000)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride", "tokens"),
+    [
+        ((32, 32, 3), 3, 1, 8 * 8),
+        ((32, 32, 3), 7, 4, 2 * 2),
+        ((64, 64, 3), 7, 4, 4 * 4),
+        ((64, 48, 1), 3, 2, 8 * 6),
+        ((33, 47, 3), 4, 4, 2 * 3),
+        ((224, 224, 3), 7, 4, 14 * 14),
+        ((384, 384, 3), 7, 4, 24 * 24),
+        ((384, 32, 3), 7, 4, 24 * 2),
+    ],
+)
+def test_input_sizes(shape, kernel, stride, tokens):
+    model = t2t_vit(
+        1, **{**TINY, "input_shape": shape}, first_kernel_size=kernel, first_strides=stride
+    )
+    assert model.get_layer("tokens_to_token").output.shape == (None, tokens, 32)
+    assert model.get_layer("position").output.shape == (None, tokens + 1, 32)
+    if shape[0] * shape[1] <= 64 * 64:
+        x = images(shape)
+        got = model.predict_on_batch(x)
+        assert got.shape == (2, 2)
+        assert np.isfinite(got).all()
+
+
+def test_features_only_is_what_the_head_reads():
+    model = t2t_vit(2, 2, **TINY)
+    features = t2t_vit(2, 2, **TINY, features_only=True)
+    features.set_weights(model.get_weights()[: len(features.weights)])
+    x, head = images(), model.get_layer("head")
+    assert features.output_shape == (None, 32)
+    wanted = features.predict_on_batch(x) @ ops.convert_to_numpy(head.kernel)
+    np.testing.assert_allclose(
+        model.predict_on_batch(x), wanted + ops.convert_to_numpy(head.bias), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("steps", [1, [2, 1]])
+def test_is_its_layers_one_after_another(steps):
+    model = t2t_vit(2, steps, **TINY)
+    y = model.input
+    for name in ("tokens_to_token", "class_token", "position"):
+        y = model.get_layer(name)(y)
+    for i, count in enumerate([1, 1] if steps == 1 else steps):
+        for _ in range(count):
+            y = model.get_layer(f"block{i}").branch(y)
+    y = model.get_layer("head")(model.get_layer("norm")(y)[:, 0])
+    by_hand = keras.Model(model.input, y)
+    x = images()
+    np.testing.assert_allclose(model.predict_on_batch(x), by_hand.predict_on_batch(x), atol=1e-5)
+
+
+def test_weights_files_fit_any_steps(tmp_path):
+    once, twice = t2t_vit(2, **TINY), t2t_vit(2, [3, 2], **TINY)
+    path = tmp_path / "once.weights.h5"
+    once.save_weights(path)
+    twice.load_weights(path)
+    for a, b in zip(once.weights, twice.weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+    assert np.abs(once.predict_on_batch(images()) - twice.predict_on_batch(images())).max() > 1e-4
+
+
+def test_keras_file_round_trip(tmp_path):
+    model = t2t_vit(
+        2,
+        [2, 1],
+        **{**TINY, "input_shape": [32, 48, 3]},
+        unshare=("norm",),
+        step_embedding=True,
+        dropout=0.1,
+        token_type="transformer",
+        classifier_activation="softmax",
+    )
+    x = images((32, 48, 3))
+    wanted = model.predict_on_batch(x)
+    np.testing.assert_allclose(wanted.sum(axis=-1), 1, atol=1e-5)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    np.testing.assert_allclose(loaded.predict_on_batch(x), wanted, atol=1e-6)
+    assert loaded.get_layer("block0").steps == 2
+
+
+def test_learns_a_toy():
+    # Two classes that differ in the direction of a brightness ramp.
+    rng = np.random.default_rng(0)
+    labels = np.arange(32) % 2
+    ramp = np.linspace(-1, 1, 32, dtype="float32")[None, None, :, None]
+    x = np.where(labels[:, None, None, None] == 1, ramp, -ramp)
+    x = (x + rng.normal(size=(32, 32, 32, 3)) * 0.3).astype("float32")
+    model = t2t_vit(2, [2, 1], **TINY)
+    model.compile(
+        keras.optimizers.Adam(3e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    losses = model.fit(x, labels, batch_size=16, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    assert model.evaluate(x, labels, verbose=0, return_dict=True)["accuracy"] > 0.9
+
+
+def test_drop_path_grows_linearly():
+    model = t2t_vit(3, **TINY, drop_path=0.2)
+    rates = [model.get_layer(f"block{i}").branch.drop_path for i in range(3)]
+    np.testing.assert_allclose(rates, [0.0, 0.1, 0.2])
+    assert t2t_vit(1, **TINY, drop_path=0.2).get_layer("block0").branch.drop_path == 0
+
+
+def test_mixed_precision_keeps_float32_weights():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = t2t_vit(1, **TINY)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    full = t2t_vit(1, **TINY)
+    full.set_weights(model.get_weights())
+    got = model.predict_on_batch(images())
+    np.testing.assert_allclose(got.astype("float32"), full.predict_on_batch(images()), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"depth": 0}, "`depth` must be an integer of at least 1, but it is 0."),
+        (
+            {"depth": 3, "steps": [2, 4]},
+            "`steps` must be an integer or a list of one per block, but it has 2 entries, [2, 4], "
+            "and `depth` is 3.",
+        ),
+        ({"depth": 2, "steps": [1, 0]}, "`steps[1]` must be an integer of at least 1"),
+        ({"steps": 1.5}, "`steps` must be an integer of at least 1, but it is 1.5."),
+        ({"num_classes": "ten"}, "`num_classes` must be an integer of at least 1"),
+        (
+            {"input_shape": (31, 64, 3)},
+            "`input_shape` must have sides from 32 to 384 pixels, but it is (31, 64, 3).",
+        ),
+        ({"input_shape": (64, 385, 3)}, "sides from 32 to 384 pixels"),
+        ({"input_shape": (None, None, 3)}, "sides from 32 to 384 pixels"),
+        ({"input_shape": (64, 64)}, "`input_shape` must be (height, width, channels)"),
+        ({"embed_dim": 0}, "`embed_dim` must be an integer of at least 1, but it is 0."),
+        ({"token_dim": 0}, "`token_dim` must be an integer of at least 1, but it is 0."),
+        ({"token_dropout": 2}, "`dropout` must be a number in [0, 1), but it is 2."),
+        ({"num_heads": 3}, "`num_heads` must divide the 32 features"),
+        ({"token_type": "perfomer"}, "did you mean 'performer'?"),
+        ({"drop_path": 1.0}, "`drop_path` must be a number in [0, 1), but it is 1.0."),
+        ({"dropout": -0.1}, "`dropout` must be a number in [0, 1), but it is -0.1."),
+        ({"first_kernel_size": 0}, "`first_kernel_size` must be an integer of at least 1"),
+        ({"unshare": ("nrom",)}, "`unshare` entry 'nrom' matches no sub-layer"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
+        t2t_vit(**{"depth": 1, **TINY, **arguments})
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,102 @@
+"""`python -m training.benchmark NAME`: measures speed and memory on this machine.
+
+Every number that is compared is measured in the same run, and each in a process of its own, so
+that compilation, caches and peak memory are not those of the one before.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from training import errors
+from training.errors import UserError, nearest
+
+BACKENDS = ("tensorflow", "jax", "torch")
+BENCHMARKS = {
+    "recurrence": "RecurrentResidual unrolled against scanned: first step, later steps, memory",
+    "t2t": "T2T-ViT-7: images per second, forward and training step",
+}
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="benchmarks:\n"
+        + "\n".join(f"  {name:12} {what}" for name, what in BENCHMARKS.items())
+        + "\n\nexample:\n  python -m training.benchmark recurrence --backends jax,torch",
+    )
+    p.add_argument("name", help=", ".join(BENCHMARKS))
+    p.add_argument("--backends", default=",".join(BACKENDS), help="default: all that are installed")
+    p.add_argument("--quick", action="store_true", help="fewer cases and repetitions")
+    p.add_argument("--json", type=Path, help="write the measurements to this file, too")
+    return p
+
+
+def main(argv=None):
+    """The command line."""
+    a = parser().parse_args(argv)
+    if a.name not in BENCHMARKS:
+        raise UserError(
+            f"there is no benchmark {a.name!r}.{nearest(a.name, BENCHMARKS)} "
+            f"The benchmarks are: {', '.join(BENCHMARKS)}."
+        )
+    backends = a.backends.split(",")
+    for backend in backends:
+        if backend not in BACKENDS:
+            raise UserError(f"--backends must be some of {', '.join(BACKENDS)}, found {backend!r}.")
+    installed = [b for b in backends if importlib.util.find_spec(b)]
+    if not installed:
+        raise UserError(f"none of {', '.join(backends)} is installed: install a backend first.")
+    module = importlib.import_module(f"training.benchmarks.{a.name}")
+    rows = []
+    cases = [(b, case) for b in installed for case in module.cases(b, a.quick)]
+    for i, (backend, case) in enumerate(cases):
+        print(f"[{i + 1}/{len(cases)}] {backend} {case}", file=sys.stderr, flush=True)
+        rows.append({"backend": backend, **case, **in_process(a.name, backend, case)})
+    module.report(rows)
+    if a.json:
+        a.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def in_process(name, backend, case):
+    """Measures one case in a fresh process with a backend.
+
+    Args:
+        name: Benchmark.
+        backend: "tensorflow", "jax" or "torch".
+        case: dict of str to numbers and strings, for the benchmark's `measure`.
+
+    Returns:
+        What `measure(**case)` returned, a dict.
+    """
+    code = (
+        "import json, sys; from training.benchmarks import " + name + " as m; "
+        "print('\\n' + json.dumps(m.measure(**json.loads(sys.argv[1]))))"
+    )
+    env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(case)],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=ROOT,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{name} with {backend} and {case} failed: {last}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

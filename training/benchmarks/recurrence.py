@@ -1,0 +1,111 @@
+"""RecurrentResidual: unrolled steps against a loop in the graph, and what "auto" chooses.
+
+The training step of a model with one recurrent block: "dense", a narrow tanh layer, where a step
+costs little more than its launch; "block", a transformer block, where the arithmetic dominates.
+"""
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from training.benchmarks.timing import peak_mib, seconds
+
+STEPS = (1, 4, 16, 64)
+SHAPES = {"dense": (128, 32), "block": (8, 17, 128)}
+
+
+def cases(backend, quick):
+    """The cases of one backend; on PyTorch both forms of the loop are one Python loop."""
+    loops = ("unroll", "auto") if backend == "torch" else ("unroll", "scan", "auto")
+    steps = STEPS[:3] if quick else STEPS
+    return [
+        {"branch": branch, "steps": s, "loop": loop, "remat": False}
+        for branch in SHAPES
+        for s in steps
+        for loop in loops
+    ] + [
+        {"branch": "block", "steps": steps[-1], "loop": "auto", "remat": remat, "batch": 64}
+        for remat in (False, True)
+    ]
+
+
+def measure(branch, steps, loop, remat, batch=None):
+    """First and later training steps, in seconds, and the memory they added, in MiB."""
+    from keras_recres import layers
+
+    shape = SHAPES[branch]
+    shape = (batch or shape[0], *shape[1:])
+    inputs = keras.Input(shape[1:])
+    inner = (
+        keras.layers.Dense(shape[-1], activation="tanh")
+        if branch == "dense"
+        else layers.TransformerBlock(num_heads=4)
+    )
+    shortcut = "add" if branch == "dense" else "none"
+    recurrent = layers.RecurrentResidual(
+        inner, steps=steps, shortcut=shortcut, residual_scale=0.1, loop=loop, remat=remat
+    )
+    model = keras.Model(inputs, recurrent(inputs))
+    model.compile(keras.optimizers.SGD(1e-3), "mse")
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=shape).astype("float32") for _ in range(2))
+
+    def step():
+        # The loss comes back as a float, so the step is over when this returns.
+        return float(model.train_on_batch(x, y))
+
+    before = peak_mib()
+    first = seconds(step, 1)
+    later = seconds(step, 50)
+    return {"first": first, "later": later, "mib": peak_mib() - before}
+
+
+def report(rows):
+    """Prints the table, and the two bars: auto's steps, and JAX' compile time."""
+    console = Console(width=110)
+    table = Table(title="RecurrentResidual, one training step")
+    headings = ("backend", "branch", "steps", "loop", "first step, s", "later steps, ms", "MiB")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    plain = [row for row in rows if "batch" not in row]
+    for row in plain:
+        table.add_row(
+            row["backend"],
+            row["branch"],
+            str(row["steps"]),
+            row["loop"],
+            f"{row['first']:.2f}",
+            f"{1e3 * row['later']:.2f}",
+            f"{row['mib']:.0f}",
+        )
+    console.print(table)
+    for backend in dict.fromkeys(row["backend"] for row in rows):
+        of_backend = [row for row in plain if row["backend"] == backend]
+        worst = 0.0
+        for row in of_backend:
+            if row["loop"] != "auto":
+                continue
+            same = [
+                r["later"]
+                for r in of_backend
+                if (r["branch"], r["steps"]) == (row["branch"], row["steps"])
+            ]
+            worst = max(worst, row["later"] / min(same))
+        console.print(f"{backend}: auto's later steps are at most {worst:.2f} of the best form's")
+        plainly, remat = (
+            next(r for r in rows if "batch" in r and r["backend"] == backend and r["remat"] is flag)
+            for flag in (False, True)
+        )
+        console.print(
+            f"{backend}: remat at {remat['steps']} steps: {plainly['mib']:.0f} → "
+            f"{remat['mib']:.0f} MiB, {1e3 * plainly['later']:.0f} → "
+            f"{1e3 * remat['later']:.0f} ms a step"
+        )
+        first = {(r["branch"], r["steps"]): r["first"] for r in of_backend if r["loop"] == "auto"}
+        for branch in SHAPES:
+            if backend == "jax" and (branch, 64) in first:
+                ratio = first[branch, 64] / first[branch, 4]
+                console.print(
+                    f"jax: first step of {branch} at 64 steps: {ratio:.2f} of that at 4 steps"
+                )
