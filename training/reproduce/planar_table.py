@@ -62,7 +62,8 @@ def show(results, verdict):
             f"{network.printed_loss:.2f} / {100 * network.printed_accuracy:.0f} %",
             f"{loss.min():.2f} / {accuracy.max():.1f} %",
             f"{np.median(loss):.2f} / {np.median(accuracy):.1f} %",
-            f"{loss.mean():.2f} ± {loss.std():.2f} / {accuracy.mean():.1f} ± {accuracy.std():.1f} %",
+            f"{loss.mean():.2f} ± {loss.std():.2f} / "
+            f"{accuracy.mean():.1f} ± {accuracy.std():.1f} %",
         )
     width = None if sys.stdout.isatty() else 110
     console = Console(width=width)
