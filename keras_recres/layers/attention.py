@@ -7,10 +7,10 @@ def multi_head_attention(qkv, num_heads, scale, dropout=None):
     """Softmax attention softmax(scale · q kᵀ) v in every head.
 
     Written out rather than `keras.ops.dot_product_attention`: that one computes in float32 under
-    a float64 policy on PyTorch (and rounds the scale to float32 on TensorFlow), has no dropout,
-    and at the sizes of T2T-ViT (17 to 197 tokens, 4 heads of 64, training step on two CPU cores)
-    was 1 to 15 % slower in float32 on every backend, and three times slower in bfloat16 on
-    PyTorch.
+    a float64 policy on PyTorch, rounds the scale to float32 on TensorFlow, and has no dropout. At
+    the sizes of T2T-ViT (17 to 197 tokens, 4 heads of 64, training step on two CPU cores) it was
+    no faster on any backend, about a tenth slower in float32 in most cases, and three times
+    slower in bfloat16 on PyTorch.
 
     Args:
         qkv: Tensor (batch, N, 3·units): q, k and v in this order, in each of them head by head.
@@ -28,6 +28,6 @@ def multi_head_attention(qkv, num_heads, scale, dropout=None):
     # The factor meets q, which is small, and not the N² products.
     weights = ops.softmax(ops.einsum("bqhd,bkhd->bhqk", q * scale, k), axis=-1)
     if dropout is not None:
-        weights = dropout(weights)
+        weights = ops.cast(dropout(weights), v.dtype)
     attended = ops.einsum("bhqk,bkhd->bqhd", weights, v)
     return ops.reshape(attended, (-1, tokens, units)), ops.reshape(v, (-1, tokens, units))

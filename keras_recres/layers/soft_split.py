@@ -86,9 +86,9 @@ class SoftSplit(keras.layers.Layer):
         # blocks of s×s pixels, so that a patch is ⌈k/s⌉ blocks a side (the last one cut) and every
         # slice is contiguous; columns first, then rows. Measured with a layer norm and a dense
         # layer behind it at (8, 56, 56, 64), 3/2, and (8, 224, 224, 3), 7/4, forward and backward
-        # on two CPU cores, this is the fastest or near it on all three backends, compiled or not,
-        # in both regimes, so one form serves all; no scatter stands in its gradient, as it would
-        # with gathers.
+        # on two CPU cores, this is the fastest or within a fifth of it on all three backends,
+        # compiled or not, in both regimes (each other form is twice as slow somewhere), so one
+        # form serves all. Gathers would come near, but their gradient is a scatter.
         k, s = self.kernel_size, self.strides
         rows, columns = self.grid(inputs.shape)
         channels = inputs.shape[-1]

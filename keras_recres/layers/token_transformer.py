@@ -1,6 +1,7 @@
 """TokenTransformer: softmax attention between the tokens of a soft split."""
 
 import keras
+from keras import ops
 
 from keras_recres.layers.attention import multi_head_attention
 from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
@@ -96,7 +97,9 @@ class TokenTransformer(keras.layers.Layer):
             layer.build(hidden_shape)
 
     def call(self, inputs, training=None):
-        y, v = multi_head_attention(self.qkv(self.norm1(inputs)), self.num_heads, self.scale)
+        # Keras' matmul gives float32 on PyTorch under a float64 policy.
+        qkv = ops.cast(self.qkv(self.norm1(inputs)), self.compute_dtype)
+        y, v = multi_head_attention(qkv, self.num_heads, self.scale)
         x = v + self.dropout_layer(self.attention_output(y), training=training)
         y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
         return x + self.dropout_layer(y, training=training)

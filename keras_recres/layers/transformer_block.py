@@ -1,6 +1,7 @@
 """TransformerBlock: the pre-norm block of a vision transformer."""
 
 import keras
+from keras import ops
 
 from keras_recres.layers.attention import multi_head_attention
 from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
@@ -131,7 +132,9 @@ class TransformerBlock(keras.layers.Layer):
             def dropout(weights):
                 return self.attention_dropout_layer(weights, training=training)
 
-        y, _ = multi_head_attention(self.qkv(inputs), self.num_heads, self.scale, dropout)
+        # Keras' matmul gives float32 on PyTorch under a float64 policy.
+        qkv = ops.cast(self.qkv(inputs), self.compute_dtype)
+        y, _ = multi_head_attention(qkv, self.num_heads, self.scale, dropout)
         return self.dropout_layer(self.attention_output(y), training=training)
 
     def mlp(self, inputs, training=None):

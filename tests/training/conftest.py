@@ -4,31 +4,31 @@ import dataclasses
 
 import keras
 import pytest
-from pictures import VIT, stripes
+from pictures import VIT, corners
 
 from keras_recres import zoo
 from training import fit, packed
 
 
 @pytest.fixture(scope="session")
-def stripes_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "stripes.npz"
-    packed.write(path, [stripes(512, 0, "train"), stripes(128, 1, "test")])
+def corners_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "corners.npz"
+    packed.write(path, [corners(512, 0, "train"), corners(128, 1, "test")])
     return path
 
 
 @pytest.fixture
-def fit_arguments(stripes_file, tmp_path):
-    """A command line of training.fit that learns stripes in seconds."""
+def fit_arguments(corners_file, tmp_path):
+    """A command line of training.fit that learns corners in seconds."""
 
     def make(out="run", model_arguments=VIT, **options):
         options = {
-            "dataset": "stripes",
-            "data-dir": stripes_file,
+            "dataset": "corners",
+            "data-dir": corners_file,
             "out": tmp_path / out,
             "epochs": 4,
             "batch-size": 16,
-            "learning-rate": 2e-3,
+            "learning-rate": 1e-3,
             **{key.replace("_", "-"): value for key, value in options.items()},
         }
         name = options.pop("name", "vit3")

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from pictures import png, stripes
+from pictures import corners, png
 
 from keras_recres.zoo import Preprocessing
 from training import augment, data, errors, packed, tfds_folder
@@ -35,15 +35,15 @@ def numbered(count, side=8, channels=1):
 
 
 def test_a_packed_file_gives_back_what_was_packed(tmp_path):
-    part = stripes(10, 3, "train")
-    size = packed.write(tmp_path / "a.npz", [part, stripes(6, 4, "test")])
+    part = corners(10, 3, "train")
+    size = packed.write(tmp_path / "a.npz", [part, corners(6, 4, "test")])
     assert size == (tmp_path / "a.npz").stat().st_size
-    back = packed.read(tmp_path / "a.npz", "stripes", "train")
+    back = packed.read(tmp_path / "a.npz", "corners", "train")
     assert back.data == part.data
     assert back.class_names == part.class_names
     assert back.channels == 1
     np.testing.assert_array_equal(back.labels, part.labels)
-    assert len(packed.read(tmp_path / "a.npz", "stripes", "test", limit=4).data) == 4
+    assert len(packed.read(tmp_path / "a.npz", "corners", "test", limit=4).data) == 4
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"], "nothing is left aside"
 
 
@@ -77,10 +77,10 @@ def test_decoded_pixels_are_the_packed_ones(tmp_path):
 )
 def test_a_damaged_packed_file_is_one_sentence(tmp_path, damage, sentence):
     path = tmp_path / "a.npz"
-    packed.write(path, [stripes(40, 3, "train")])
+    packed.write(path, [corners(40, 3, "train")])
     damage(path)
     with pytest.raises(UserError, match=sentence) as error:
-        data.load("stripes", "train", path)
+        data.load("corners", "train", path)
     assert "\n" not in str(error.value)
 
 
@@ -91,20 +91,20 @@ def _with(path, key, change):
     np.savez(path, **arrays)
 
 
-def test_a_packed_file_says_what_it_holds(stripes_file):
-    with pytest.raises(UserError, match="holds the data set 'stripes', not 'mnist'"):
-        data.load("mnist", "train", stripes_file)
+def test_a_packed_file_says_what_it_holds(corners_file):
+    with pytest.raises(UserError, match="holds the data set 'corners', not 'mnist'"):
+        data.load("mnist", "train", corners_file)
     with pytest.raises(UserError, match="no split 'validation', only train, test"):
-        data.load("stripes", "validation", stripes_file)
-    assert data.load("stripes", "evaluation", stripes_file, limit=3).split == "test"
+        data.load("corners", "validation", corners_file)
+    assert data.load("corners", "evaluation", corners_file, limit=3).split == "test"
 
 
-def test_packed_files_need_no_tensorflow(stripes_file):
+def test_packed_files_need_no_tensorflow(corners_file):
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
         "import os; os.environ['KERAS_BACKEND'] = 'numpy'\n"
         "from training import data\n"
-        f"d = data.load('stripes', 'train', {str(stripes_file)!r}, limit=40)\n"
+        f"d = data.load('corners', 'train', {str(corners_file)!r}, limit=40)\n"
         "print(d.images.shape, data.Batches(d, 16)[2][0].shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -227,7 +227,7 @@ def test_resizing_keeps_the_aspect_and_cuts_the_middle():
 
 
 def test_resizing_is_that_of_the_preprocessing():
-    part = stripes(4, 0, "test")
+    part = corners(4, 0, "test")
     pillow = data.decode(part, size=(24, 24), crop=0.9, interpolation="bilinear").images
     preprocess = Preprocessing(size=(24, 24), crop=0.9, interpolation="bilinear")
     ours = np.asarray(_numpy(preprocess(data.decode(part).images)))
@@ -251,16 +251,16 @@ def test_images_of_different_sizes_need_a_size():
 
 
 def test_grey_pictures_of_a_colour_set_become_rgb():
-    part = packed.Encoded(stripes(2, 0, "x").data, np.zeros(2, np.int64), ("a",), "x", "x", 3)
+    part = packed.Encoded(corners(2, 0, "x").data, np.zeros(2, np.int64), ("a",), "x", "x", 3)
     images = data.decode(part).images
     assert images.shape == (2, 32, 32, 3)
     np.testing.assert_array_equal(images[..., 0], images[..., 2])
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused(stripes_file, limit):
+def test_a_limit_below_one_is_refused(corners_file, limit):
     with pytest.raises(UserError, match="at least 1"):
-        data.load("stripes", "train", stripes_file, limit=limit)
+        data.load("corners", "train", corners_file, limit=limit)
 
 
 # --- batches
@@ -417,7 +417,7 @@ def test_the_commands_explain_themselves(capsys):
 def test_mistakes_end_in_one_sentence_and_code_2(tmp_path, capsys):
     for argv in (
         ["pack", "mnist", f"--data-dir={tmp_path}", f"--out={tmp_path}/m.npz"],
-        ["pack", "stripes", f"--data-dir={tmp_path}/x.npz", f"--out={tmp_path}/m.npz"],
+        ["pack", "corners", f"--data-dir={tmp_path}/x.npz", f"--out={tmp_path}/m.npz"],
         ["download", "cifar10_lossless_part"],
     ):
         assert errors.run(data.main, argv) == 2
@@ -426,8 +426,8 @@ def test_mistakes_end_in_one_sentence_and_code_2(tmp_path, capsys):
         assert message.count("\n") == 1
 
 
-def test_pack_writes_npz_only(stripes_file, tmp_path, capsys):
-    argv = ["pack", "stripes", f"--data-dir={stripes_file}", f"--out={tmp_path}/m.zip"]
+def test_pack_writes_npz_only(corners_file, tmp_path, capsys):
+    argv = ["pack", "corners", f"--data-dir={corners_file}", f"--out={tmp_path}/m.zip"]
     assert errors.run(data.main, argv) == 2
     assert "must end in .npz" in capsys.readouterr().err
     argv[-1] = f"--out={tmp_path}/none/m.npz"

@@ -20,16 +20,16 @@ def metrics(tmp_path, out="run"):
     return json.loads((tmp_path / out / "metrics.json").read_text())
 
 
-def test_fit_learns_and_leaves_everything_behind(fit_arguments, stripes_file, tmp_path, capsys):
-    assert run(fit_arguments(label_smoothing=0.0)) == 0
+def test_fit_learns_and_leaves_everything_behind(fit_arguments, corners_file, tmp_path, capsys):
+    assert run(fit_arguments(epochs=6, label_smoothing=0.0)) == 0
     m = metrics(tmp_path)
     # Four classes: chance is a quarter.
     assert m["val_accuracy"] > 0.9
     assert m["train_loss"] < 0.3
     out, err = capsys.readouterr()
-    assert out.startswith("vit3.stripes: ")
+    assert out.startswith("vit3.corners: ")
     assert out.count("\n") == 1
-    assert err.count("val_accuracy") == 4
+    assert err.count("val_accuracy") == 6
     assert "images/s" in err
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert names == {
@@ -37,14 +37,14 @@ def test_fit_learns_and_leaves_everything_behind(fit_arguments, stripes_file, tm
         "log.csv",
         "metrics.json",
         "curve.png",
-        "vit3.stripes.weights.h5",
+        "vit3.corners.weights.h5",
     }
     rows = run_folder.read_log(tmp_path / "run" / "log.csv")
-    assert [row["epoch"] for row in rows] == list(range(4))
+    assert [row["epoch"] for row in rows] == list(range(6))
     assert rows[-1]["val_accuracy"] == m["val_accuracy"]
     assert max(row["val_accuracy"] for row in rows) == m["best_val_accuracy"]
-    assert rows[-1]["learning_rate"] < 2e-4 < rows[0]["learning_rate"]
-    assert m["epochs"] == 4
+    assert rows[-1]["learning_rate"] < 1e-4 < rows[0]["learning_rate"]
+    assert m["epochs"] == 6
     assert (m["train_images"], m["eval_images"], m["split"]) == (512, 128, "test")
     assert m["backend"] == keras.backend.backend()
     assert m["hardware"]
@@ -52,17 +52,17 @@ def test_fit_learns_and_leaves_everything_behind(fit_arguments, stripes_file, tm
     assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
     # The weights are those that were measured, and nothing but the model's.
-    test = data.load("stripes", "test", stripes_file)
+    test = data.load("corners", "test", corners_file)
     overrides = models.overrides_of(None, VIT)
     model, _ = models.build("vit3", test, overrides)
-    model.load_weights(tmp_path / "run" / "vit3.stripes.weights.h5")
+    model.load_weights(tmp_path / "run" / "vit3.corners.weights.h5")
     logits = model.predict(model.preprocess(test.images), verbose=0)
     assert (logits.argmax(1) == test.labels).mean() == pytest.approx(m["val_accuracy"])
-    kept = (tmp_path / "run" / "vit3.stripes.weights.h5").stat().st_size
+    kept = (tmp_path / "run" / "vit3.corners.weights.h5").stat().st_size
     assert kept < 4 * model.count_params() + 150_000
 
     # The same command again has nothing to do.
-    assert run(fit_arguments(label_smoothing=0.0)) == 0
+    assert run(fit_arguments(epochs=6, label_smoothing=0.0)) == 0
     assert capsys.readouterr().out == out
 
 
@@ -95,7 +95,7 @@ def test_a_continued_training_is_the_uninterrupted_one(
     assert "2 done before" in capsys.readouterr().err
     whole, parts = metrics(tmp_path, "whole"), metrics(tmp_path, "parts")
     for key in ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "best_val_accuracy"):
-        assert parts[key] == pytest.approx(whole[key], abs=2e-4), key
+        assert parts[key] == pytest.approx(whole[key], abs=1e-5), key
     assert parts["epochs"] == 4
     assert not (tmp_path / "parts" / "backup").exists()
 
@@ -151,7 +151,7 @@ def test_mixed_precision_trains(fit_arguments, small_model, tmp_path):
     [
         ({"name": "vit33"}, "did you mean 'vit3'"),
         ({"name": "planar_rec"}, "classifies points, not images"),
-        ({"dataset": "cifar10"}, "holds the data set 'stripes', not 'cifar10'"),
+        ({"dataset": "cifar10"}, "holds the data set 'corners', not 'cifar10'"),
         ({"data_dir": "/nowhere/at.npz"}, "there is no packed file"),
         ({"data_dir": "/nowhere"}, "is not in /nowhere"),
         ({"out": "/proc/run"}, "cannot be written"),
@@ -244,12 +244,12 @@ def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
         run_folder.RunFolder(tmp_path, settings)
 
 
-def test_fit_on_mnist(data_dir, tmp_path):
+def test_fit_on_mnist(data_dir, small_model, tmp_path):
     pytest.importorskip("tensorflow_datasets")
     arguments = ["vit3", "--dataset=mnist", f"--data-dir={data_dir / 'tfds'}"]
     arguments += [f"--out={tmp_path / 'run'}", "--limit=2000", "--eval-limit=1000"]
-    arguments += ["--epochs=5", "--batch-size=32", "--learning-rate=3e-3"]
-    arguments += ["--label-smoothing=0", "--model-arguments"]
-    arguments += ["depth=1", "embed_dim=64", "num_heads=2", "token_dim=32", "first_strides=4"]
+    arguments += ["--epochs=8", "--batch-size=32", "--learning-rate=1e-2"]
     assert run(arguments) == 0
-    assert metrics(tmp_path)["val_accuracy"] > 0.8
+    m = metrics(tmp_path)
+    assert m["val_accuracy"] > 0.75  # Chance is 0.1.
+    assert (m["train_images"], m["split"], m["settings"]["tag"]) == (2000, "test[:1000]", "mnist")

@@ -103,7 +103,8 @@ def ordering_map(cells, families, scales, path):
 
 
 def _panels(count):
-    return plt.subplots(1, count, figsize=(4 * count, 4.7), layout="constrained")
+    # "compressed" is the constrained layout for axes of equal aspect.
+    return plt.subplots(1, count, figsize=(4 * count, 4.9), layout="compressed")
 
 
 def _scatter(axis, z, y):

@@ -1,0 +1,102 @@
+"""What importing the package costs and needs."""
+
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_recres
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def run(code, **env):
+    """Runs code in a process of its own; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **env},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_import_pulls_in_nothing_heavy():
+    code = (
+        "import keras, sys; before = set(sys.modules); import keras_recres;"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    added = set(run(code).split())
+    assert "keras_recres" in added
+    assert not added & {"tensorflow_datasets", "matplotlib", "PIL", "rich", "keras_cv", "h5py"}
+    other = {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
+    assert not added & other
+
+
+def test_import_adds_little_to_that_of_keras():
+    code = (
+        "import keras, time; start = time.process_time(); import keras_recres;"
+        "print(time.process_time() - start)"
+    )
+    # Processor time, and the least of three: this machine may be busy.
+    assert min(float(run(code)) for _ in range(3)) < 0.05
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_works_without_tensorflow(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "import keras, keras_recres, numpy as np\n"
+        "model = keras_recres.zoo.load('planar_rec', weights=None)\n"
+        "print(model.predict(np.zeros((3, 2)), verbose=0).shape, 'tensorflow' in sys.modules)\n"
+        "print(sys.modules['tensorflow'])"
+    )
+    assert run(code, KERAS_BACKEND=backend).splitlines()[-2:] == ["(3, 2) True", "None"]
+
+
+def test_an_unknown_backend_is_named():
+    code = "import keras, keras_recres"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "tensorflow, jax and torch" in done.stderr.strip().splitlines()[-1]
+
+
+def test_version_is_the_metadata_one():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{keras_recres.__version__}"' in text
+    assert (ROOT / "keras_recres" / "py.typed").exists()
+
+
+def test_only_the_backend_folder_imports_backends():
+    allowed = {"backend", "serve"}
+    pattern = re.compile(r"^\s*(import|from) (tensorflow|jax|torch)\b", re.MULTILINE)
+    for path in (ROOT / "keras_recres").rglob("*.py"):
+        parts = path.relative_to(ROOT / "keras_recres").parts
+        if parts[0] in allowed or parts[0] == "distribute.py":
+            continue
+        found = pattern.findall(path.read_text(encoding="utf-8"))
+        # The converter reads PyTorch's file format: no backend code.
+        assert not found or "convert" in path.as_posix(), path
+
+
+def test_the_readme_names_no_missing_file():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target
