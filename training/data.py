@@ -22,13 +22,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from training import augment as augmentation
 from training import errors, packed, tfds_folder
+from training.batches import Batches
 from training.errors import UserError
 from training.terminal import progress_bar
+
+__all__ = ["DATA_SETS", "Batches", "DataSet", "Images", "decode", "load", "parse_augment"]
 
 
 @dataclass(frozen=True)
@@ -265,109 +267,6 @@ def parse_augment(text, dataset):
     if "flip" in names and not getattr(DATA_SETS.get(dataset), "flip", True):
         raise UserError(f"{dataset} must not be mirrored, its classes have a left and a right.")
     return names
-
-
-class Batches(keras.utils.PyDataset):
-    """Normalised batches of an `Images` record, for `fit`, `evaluate` and `predict`.
-
-    In training the order is drawn anew for every epoch and the last, smaller batch is dropped: a
-    second batch size would be compiled a second time. Which images it holds changes with the
-    epoch. Otherwise nothing is shuffled and all images are kept.
-
-    A batch depends on (seed, epoch, its number) and on nothing else, so that an interrupted
-    training sees the same batches when it goes on: set `epoch` before each epoch (the callback
-    `training.callbacks.Epochs` does; left alone, the batches count the epochs themselves), and
-    give `fit` shuffle=False, or Keras shuffles the shuffled batches from a global state.
-
-    Args:
-        data: an `Images` record.
-        batch_size: images a batch.
-        preprocessing: an object with `normalize`, such as `model.preprocess`; None leaves pixels
-            in [0, 255].
-        training: whether to shuffle, drop the last batch and augment.
-        augment: names out of `training.augment.NAMES`.
-        mixup: parameter of mixup's beta distribution, 0 for none; needs `one_hot`.
-        seed: int of at least 0.
-        one_hot: give labels as (B, classes) float32 instead of (B,) int64.
-        **kwargs: `workers` and the others of `keras.utils.PyDataset`.
-
-    Example:
-        >>> batches = Batches(load("mnist", "train"), 128, training=True, augment=("crop",))
-        >>> images, labels = batches[0]
-    """
-
-    def __init__(
-        self,
-        data,
-        batch_size,
-        preprocessing=None,
-        training=False,
-        augment=(),
-        mixup=0.0,
-        seed=0,
-        one_hot=False,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        if batch_size < 1 or (training and batch_size > len(data)):
-            raise UserError(
-                f"the batch size must be from 1 to the number of images, {len(data):,}, "
-                f"found {batch_size:,}."
-            )
-        if not 0 <= mixup < float("inf") or (mixup and not one_hot):
-            raise UserError(f"mixup must be at least 0, and needs one-hot labels, found {mixup}.")
-        self.data, self.batch_size, self.preprocessing = data, batch_size, preprocessing
-        self.training, self.augment, self.mixup = training, tuple(augment), mixup
-        self.seed, self.one_hot = seed, one_hot
-        self.epoch = 0
-        self._order = (None, None)
-
-    def __len__(self):
-        if self.training:
-            return len(self.data) // self.batch_size
-        return -(-len(self.data) // self.batch_size)
-
-    @property
-    def num_images(self):
-        """Images an epoch."""
-        return len(self) * self.batch_size if self.training else len(self.data)
-
-    def on_epoch_end(self):
-        self.epoch += 1
-
-    def __getitem__(self, number):
-        epoch = self.epoch
-        index = self._indices(number, epoch)
-        labels = self.data.labels[index]
-        if self.one_hot:
-            labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
-        if not self.training:
-            return self._normalize(self.data.images[index]), labels
-        rng = np.random.default_rng((self.seed, epoch, number))
-        height, width = self.data.images.shape[1:3]
-        shift, flip = augmentation.draw(rng, len(index), height, width, self.augment)
-        batch = self._normalize(augmentation.gather(self.data.images, index, shift, flip))
-        if "erase" in self.augment:
-            batch = augmentation.erase(rng, batch)
-        if self.mixup:
-            batch, labels = augmentation.mixup(rng, batch, labels, self.mixup)
-        return batch, labels
-
-    def _indices(self, number, epoch):
-        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        if not self.training:
-            return np.arange(len(self.data))[part]
-        drawn_for, order = self._order
-        if drawn_for != epoch:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data))
-            self._order = (epoch, order)
-        return order[part]
-
-    def _normalize(self, batch):
-        batch = batch.astype(np.float32)
-        if self.preprocessing is not None:
-            batch = np.asarray(self.preprocessing.normalize(batch), dtype=np.float32)
-        return batch
 
 
 def _list(arguments):

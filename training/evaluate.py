@@ -216,7 +216,8 @@ def _budget(runs):
     minutes = statistics.mean(run["seconds"] for run in runs) / 60
     spent = f"{minutes:.0f} min" if minutes >= 1.5 else f"{60 * minutes:.0f} s"
     run = runs[0]
-    return f"{run['epochs']} epochs of {run['train_images']:,} images, {spent}"
+    epochs = "1 epoch" if run["epochs"] == 1 else f"{run['epochs']} epochs"
+    return f"{epochs} of {run['train_images']:,} images, {spent}"
 
 
 def _recipe(settings):

@@ -18,8 +18,9 @@ class SinusoidPosition(keras.layers.Layer):
     is not trained, so that it is saved with the model.
 
     Example:
-    >>> keras_recres.layers.SinusoidPosition()(keras.ops.zeros((2, 197, 256)))[0, 0, :4]
-    [0., 1., 0., 1.]
+    >>> y = keras_recres.layers.SinusoidPosition()(keras.ops.zeros((2, 197, 256)))
+    >>> keras.ops.convert_to_numpy(y[0, 0, :4]).tolist()
+    [0.0, 1.0, 0.0, 1.0]
 
     Args:
         max_wavelength: Number P > 0; the slowest feature has nearly the period 2πP, in tokens.

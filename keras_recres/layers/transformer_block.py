@@ -24,7 +24,7 @@ class TransformerBlock(keras.layers.Layer):
     >>> block(keras.random.normal((2, 197, 256))).shape
     (2, 197, 256)
     >>> block.count_params()
-    525824
+    526336
 
     Args:
         num_heads: Integer ≥ 1, a divisor of the features.

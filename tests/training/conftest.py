@@ -4,9 +4,9 @@ import dataclasses
 
 import keras
 import pytest
-from pictures import VIT, corners
 
 from keras_recres import zoo
+from tests.training.pictures import VIT, corners
 from training import fit, packed
 
 

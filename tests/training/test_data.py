@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from pictures import corners, png
 
 from keras_recres.zoo import Preprocessing
+from tests.training.pictures import corners, png
 from training import augment, data, errors, packed, tfds_folder
 from training.errors import UserError
 

@@ -5,9 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
-from pictures import VIT
 
 from keras_recres import zoo
+from tests.training.pictures import VIT
 from training import callbacks, data, errors, fit, models, run_folder
 from training.errors import UserError
 

@@ -6,10 +6,10 @@ import sys
 import keras
 import numpy as np
 import pytest
-import t2t_numpy
 
 from keras_recres.zoo import convert
 from keras_recres.zoo.convert import t2t
+from tests.zoo import t2t_numpy
 
 SMALL = {"side": 32, "embed": 32, "mlp": 64, "token": 16, "classes": 5, "depth": 2}
 SMALL_MODEL = {

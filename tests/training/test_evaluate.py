@@ -1,0 +1,255 @@
+"""Measuring, and filing runs into a zoo: always into a copy of the checkout's."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_recres import zoo
+from keras_recres.zoo import manifest, sources
+from tests.training.pictures import VIT, png
+from training import errors, evaluate, filing, fit, models, packed
+from training.errors import UserError
+
+LIMITS = {"epochs": 1, "warmup_epochs": 0, "limit": 64, "eval_limit": 64}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A copy of the zoo, without weights and results, in which vit3 is a very small network."""
+    copy = tmp_path / "zoo"
+    shutil.copytree(sources.data_folder() / "configs", copy / "configs")
+    for sub in ("weights", "golden"):
+        (copy / sub).mkdir()
+    path = copy / "configs" / "vit3.json"
+    config = json.loads(path.read_text())
+    config["arguments"] |= models.overrides_of(None, VIT)
+    path.write_text(json.dumps(config))
+    monkeypatch.setattr(sources, "data_folder", lambda: copy)
+    filing.update_manifest()
+    return copy
+
+
+@pytest.fixture
+def trained(folder, fit_arguments, tmp_path):
+    """Two finished runs of that network, which differ in the seed."""
+    for seed in (0, 1):
+        arguments = fit_arguments(f"run{seed}", [], seed=seed, **LIMITS)
+        assert errors.run(fit.main, arguments) == 0
+    return [tmp_path / "run0", tmp_path / "run1"]
+
+
+def read_run(path):
+    return json.loads((path / "metrics.json").read_text())
+
+
+def test_runs_become_one_entry_that_loads_and_is_measured_again(
+    folder, trained, corners_file, capsys
+):
+    runs = [read_run(path) for path in trained]
+    row = evaluate.record(trained, note="a test")
+
+    # The row says what was measured.
+    values = [100 * run["val_accuracy"] for run in runs]
+    assert float(row["value"]) == pytest.approx(np.mean(values), abs=0.005)
+    assert float(row["std"]) == pytest.approx(np.std(values, ddof=1), abs=0.005)
+    assert row["seeds"] == 2
+    assert (row["dataset"], row["split"]) == ("corners", "test[:64]")
+    assert row["metric"] == "top1_percent"
+    assert row["budget"].startswith("1 epoch of 64 images, ")
+    assert row["backend"] == keras.backend.backend()
+    assert "a test" in row["note"]
+    assert (row["printed"], row["printed_dataset"]) == (61.53, "imagenet")
+    assert row["parameters"] == runs[0]["parameters"]
+    (written,) = filing.read_results()
+    assert written == {key: str(row.get(key, "")) for key in filing.COLUMNS}
+
+    # The tag is in the config now, the files are in the manifest, and the zoo loads them.
+    assert manifest.read(folder) == manifest.describe(folder)
+    record = zoo.info("vit3")
+    assert record.trained_tags == ("corners",)
+    assert record.results[0].value == row["value"]
+    model = zoo.load("vit3.corners")
+    best = min(range(2), key=lambda i: runs[i]["train_loss"])
+    other = zoo.build("vit3.corners")
+    other.load_weights(trained[best] / "vit3.corners.weights.h5")
+    for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with np.load(folder / "golden" / "vit3.corners.npz") as golden:
+        assert golden["inputs"].shape == (4, 32, 32, 1)
+        assert golden["logits"].shape == (4, 4)
+        logits = keras.ops.convert_to_numpy(model(golden["inputs"]))
+        np.testing.assert_allclose(logits, golden["logits"], atol=1e-5)
+
+    # Measuring the zoo's weights gives the run's own number.
+    arguments = ["vit3", "--tag=corners", f"--data-dir={corners_file}", "--limit=64"]
+    assert errors.run(evaluate.main, arguments) == 0
+    expected = f"vit3.corners: {values[best]:.2f} % top-1"
+    assert capsys.readouterr().out.startswith(expected)
+
+    # So does measuring the run's file; the tag is in its name.
+    file = trained[best] / "vit3.corners.weights.h5"
+    found = evaluate.measure("vit3", data_dir=corners_file, weights=file, limit=64)
+    assert found["top1_percent"] == pytest.approx(values[best])
+    assert (found["tag"], found["dataset"], found["images"]) == ("corners", "corners", 64)
+
+    # Filed again, it takes the old row's place.
+    evaluate.record(trained[:1])
+    (written,) = filing.read_results()
+    assert (written["seeds"], written["std"]) == ("1", "")
+
+
+def test_runs_that_do_not_belong_together_are_refused(folder, trained, fit_arguments, tmp_path):
+    with pytest.raises(UserError, match="only 1 different seeds"):
+        evaluate.record([trained[0], trained[0]])
+    metrics = read_run(trained[1])
+    metrics["settings"]["epochs"] = 9
+    (trained[1] / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(UserError, match="differ in epochs"):
+        evaluate.record(trained)
+    with pytest.raises(UserError, match="no finished run"):
+        evaluate.record([tmp_path / "nothing"])
+    assert filing.read_results() == []
+    assert not list((folder / "weights").iterdir())
+
+
+def test_a_run_with_other_arguments_is_not_filed_under_the_name(folder, trained):
+    metrics = read_run(trained[0])
+    evaluate.record(trained[:1])
+    metrics["overrides"]["steps"] = 3
+    (trained[0] / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(UserError, match="trained vit3 with steps=3"):
+        evaluate.record(trained[:1])
+
+
+def test_cifar10_stored_as_jpeg_is_called_so_in_the_results():
+    assert evaluate.NOTES["cifar10_jpeg"].startswith("CIFAR-10 re-encoded as JPEG")
+    assert evaluate.READ_AS["cifar10_jpeg"] == "cifar10"
+
+
+def test_measuring_needs_weights_and_matching_classes(folder, corners_file):
+    with pytest.raises(UserError, match="no trained weights yet"):
+        evaluate.measure("vit3", data_dir=corners_file)
+    with pytest.raises(UserError, match="did you mean 'vit3'"):
+        evaluate.measure("vit33", data_dir=corners_file)
+    filing.file_weights(zoo.build("vit3.mnist"), "vit3", "mnist")
+    with pytest.raises(UserError, match="knows 10 classes, but corners has 4"):
+        evaluate.measure("vit3.mnist", data_dir=corners_file, dataset="corners")
+
+
+def test_measuring_resizes_as_a_user_would(folder, tmp_path):
+    model = zoo.build("vit3.mnist")
+    filing.file_weights(model, "vit3", "mnist")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    logits = keras.ops.convert_to_numpy(model(model.preprocess(images[..., None])))
+    labels = logits.argmax(1)
+    labels[:5] = (labels[:5] + 1) % 10
+    part = packed.Encoded([png(i) for i in images], labels, (*"0123456789",), "mnist", "test", 1)
+    packed.write(tmp_path / "mnist.npz", [part])
+    found = evaluate.measure("vit3.mnist", data_dir=tmp_path / "mnist.npz", batch_size=8)
+    assert found["top1_percent"] == pytest.approx(75)
+    assert found["standard_error_percent"] == pytest.approx(100 * (0.75 * 0.25 / 20) ** 0.5)
+
+
+def test_any_model_can_be_filed(folder):
+    model = zoo.build("planar_rec")
+    model.compile("adam", "mse")
+    optimizer = model.optimizer
+    weights, golden = filing.file_weights(model, "planar_rec", "spiral", inputs=np.eye(2))
+    assert model.optimizer is optimizer
+    assert manifest.read(folder) == manifest.describe(folder)
+    assert {p.name for p in (folder / "weights").iterdir()} == {weights.name}
+    assert {p.name for p in (folder / "golden").iterdir()} == {golden.name}
+    np.testing.assert_array_equal(
+        zoo.load("planar_rec", weights="spiral").get_weights()[0], model.get_weights()[0]
+    )
+    assert filing.facts("planar_rec", "spiral") == {
+        "parameters": 6,
+        "trainable_parameters": 6,
+        "steps": 13,
+        "printed": 97,
+        "printed_dataset": zoo.info("planar_rec").paper.dataset,
+    }
+
+
+def test_a_model_with_nan_is_not_filed(folder):
+    model = zoo.build("planar_rec")
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    with pytest.raises(UserError, match="not finite"):
+        filing.file_weights(model, "planar_rec", "spiral")
+    assert not list((folder / "weights").iterdir())
+
+
+def test_a_result_is_replaced_by_name_tag_and_metric(folder):
+    row = {"name": "vit3", "tag": "mnist", "metric": "top1_percent", "value": "50.00"}
+    filing.write_result(row)
+    filing.write_result({**row, "metric": "loss", "value": "1.5"})
+    filing.write_result({**row, "tag": "cifar10"})
+    filing.write_result({**row, "value": "60.00", "note": 'with "quotes", and commas'})
+    rows = {(r["tag"], r["metric"]): r for r in filing.read_results()}
+    assert len(rows) == len(filing.read_results()) == 3
+    assert rows["mnist", "top1_percent"]["value"] == "60.00"
+    assert rows["mnist", "top1_percent"]["note"] == 'with "quotes", and commas'
+    assert rows["cifar10", "top1_percent"]["value"] == "50.00"
+    with pytest.raises(UserError, match="no column 'accuracy'"):
+        filing.write_result({**row, "accuracy": 1})
+    with pytest.raises(UserError, match="needs 'value'"):
+        filing.write_result({**row, "value": None})
+
+
+def test_the_readme_gets_its_table(folder, tmp_path):
+    row = {
+        "name": "vit3_rec",
+        "tag": "mnist",
+        "dataset": "mnist",
+        "split": "test",
+        "metric": "top1_percent",
+        "value": "97.10",
+        "std": "0.20",
+        "seeds": 3,
+        "printed": 67.16,
+        "printed_dataset": "imagenet",
+        "parameters": 2204878,
+        "steps": "2,4,2",
+        "budget": "10 epochs of 60,000 images, 30 min",
+    }
+    filing.write_result(row)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{filing.BEGIN}\nold\n{filing.END}\nafter\n")
+    for _ in range(2):
+        filing.write_readme(readme)
+        text = readme.read_text()
+        assert text.startswith(f"before\n{filing.BEGIN}\n| name |")
+        assert text.endswith(f"{filing.END}\nafter\n")
+        assert "old" not in text
+        assert (
+            "| `vit3_rec` | 2,204,878 | 2,4,2 | mnist test | 97.10 ± 0.20 % top-1 (3 seeds) "
+            "| 67.16 % top-1 (imagenet) | 10 epochs of 60,000 images, 30 min |\n"
+        ) in text
+    readme.write_text("no marks")
+    with pytest.raises(UserError, match="needs the lines"):
+        filing.write_readme(readme)
+    assert readme.read_text() == "no marks"
+
+
+def test_the_checkouts_readme_shows_the_checkouts_results():
+    text = filing.README.read_text(encoding="utf-8")
+    between = text.partition(filing.BEGIN)[2].partition(filing.END)[0]
+    assert between.strip() == filing.readme_table().strip(), (
+        "renew it with `python -m training.evaluate --readme`"
+    )
+
+
+def test_mistakes_end_with_code_2(folder, tmp_path, capsys):
+    for arguments in (["vit33"], ["--record", str(tmp_path)], ["vit3", "--data-dir=/nowhere"]):
+        assert errors.run(evaluate.main, arguments) == 2
+        message = capsys.readouterr().err
+        assert message.startswith("error: ")
+        assert message.count("\n") == 1
+    for arguments in ([], ["vit3", "--readme"]):
+        with pytest.raises(SystemExit) as stop:
+            evaluate.main(arguments)
+        assert stop.value.code == 2
