@@ -29,7 +29,8 @@ def untie(layer):
         block.build(layer.get_build_config()["input_shape"])
         block.branch.set_weights(layer.branch.get_weights())
         for target, per_step in zip(block.own_variables, layer.own_per_step, strict=True):
-            target.assign(per_step[t])
+            # Through NumPy: on JAX two variables would share a buffer, which training may not.
+            target.assign(keras.ops.convert_to_numpy(per_step[t]))
         _set_step(block, 0, layer, t)
         blocks.append(block)
     return blocks

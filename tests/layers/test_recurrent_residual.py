@@ -302,6 +302,19 @@ def test_untie_then_tie_is_exact(kwargs, shortcut):
     assert tied.count_params() == layer.count_params()
 
 
+def test_tied_and_untied_layers_train():
+    # JAX donates the buffers of weights: two layers must not share one.
+    layer = randomised(RecurrentResidual(branch(), steps=2, unshare=("norm",)), (None, WIDTH))
+    blocks = layer.untie()
+    tied = RecurrentResidual.tie(blocks)
+    x = np.random.default_rng(1).normal(size=(8, WIDTH)).astype("float32")
+    for parts in ([layer], blocks, [tied]):
+        model = keras.Sequential(parts)
+        model.compile(keras.optimizers.SGD(1e-2), "mse")
+        losses = model.fit(x, np.zeros_like(x), epochs=3, verbose=0).history["loss"]
+        assert losses[-1] < losses[0]
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_tying_equal_plain_blocks_is_exact_and_silent():
     blocks = [keras.layers.Dense(WIDTH, activation="tanh") for _ in range(3)]

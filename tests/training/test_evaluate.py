@@ -13,32 +13,44 @@ from tests.training.pictures import VIT, png
 from training import errors, evaluate, filing, fit, models, packed
 from training.errors import UserError
 
-LIMITS = {"epochs": 1, "warmup_epochs": 0, "limit": 64, "eval_limit": 64}
+
+def copy_of_the_zoo(target, patch):
+    """A copy without weights and results, in which vit3 is a very small network."""
+    shutil.copytree(sources.data_folder() / "configs", target / "configs")
+    for sub in ("weights", "golden"):
+        (target / sub).mkdir()
+    path = target / "configs" / "vit3.json"
+    config = json.loads(path.read_text())
+    config["arguments"] |= models.overrides_of(None, VIT)
+    path.write_text(json.dumps(config))
+    patch.setattr(sources, "data_folder", lambda: target)
+    filing.update_manifest()
+    return target
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A copy of the zoo, without weights and results, in which vit3 is a very small network."""
-    copy = tmp_path / "zoo"
-    shutil.copytree(sources.data_folder() / "configs", copy / "configs")
-    for sub in ("weights", "golden"):
-        (copy / sub).mkdir()
-    path = copy / "configs" / "vit3.json"
-    config = json.loads(path.read_text())
-    config["arguments"] |= models.overrides_of(None, VIT)
-    path.write_text(json.dumps(config))
-    monkeypatch.setattr(sources, "data_folder", lambda: copy)
-    filing.update_manifest()
-    return copy
+    return copy_of_the_zoo(tmp_path / "zoo", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory, corners_file):
+    """Two finished runs of that network, which differ in the seed."""
+    base = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        copy_of_the_zoo(base / "zoo", patch)
+        for seed in (0, 1):
+            arguments = ["vit3", "--dataset=corners", f"--data-dir={corners_file}"]
+            arguments += [f"--out={base / f'run{seed}'}", f"--seed={seed}", "--epochs=1"]
+            arguments += ["--limit=64", "--eval-limit=64", "--batch-size=16"]
+            assert errors.run(fit.main, arguments) == 0
+    return base
 
 
 @pytest.fixture
-def trained(folder, fit_arguments, tmp_path):
-    """Two finished runs of that network, which differ in the seed."""
-    for seed in (0, 1):
-        arguments = fit_arguments(f"run{seed}", [], seed=seed, **LIMITS)
-        assert errors.run(fit.main, arguments) == 0
-    return [tmp_path / "run0", tmp_path / "run1"]
+def trained(folder, two_runs, tmp_path):
+    """Copies of the runs, to be spoilt."""
+    return [shutil.copytree(two_runs / run, tmp_path / run) for run in ("run0", "run1")]
 
 
 def read_run(path):
@@ -80,7 +92,7 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     with np.load(folder / "golden" / "vit3.corners.npz") as golden:
         assert golden["inputs"].shape == (4, 32, 32, 1)
         assert golden["logits"].shape == (4, 4)
-        logits = keras.ops.convert_to_numpy(model(golden["inputs"]))
+        logits = model.predict_on_batch(golden["inputs"])
         np.testing.assert_allclose(logits, golden["logits"], atol=1e-5)
 
     # Measuring the zoo's weights gives the run's own number.
@@ -101,7 +113,7 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     assert (written["seeds"], written["std"]) == ("1", "")
 
 
-def test_runs_that_do_not_belong_together_are_refused(folder, trained, fit_arguments, tmp_path):
+def test_runs_that_do_not_belong_together_are_refused(folder, trained, tmp_path):
     with pytest.raises(UserError, match="only 1 different seeds"):
         evaluate.record([trained[0], trained[0]])
     metrics = read_run(trained[1])
@@ -129,27 +141,32 @@ def test_cifar10_stored_as_jpeg_is_called_so_in_the_results():
     assert evaluate.READ_AS["cifar10_jpeg"] == "cifar10"
 
 
+def save(model, folder):
+    models.save_weights(model, folder / "weights" / "vit3.mnist.weights.h5")
+    filing.update_manifest()
+
+
 def test_measuring_needs_weights_and_matching_classes(folder, corners_file):
     with pytest.raises(UserError, match="no trained weights yet"):
         evaluate.measure("vit3", data_dir=corners_file)
     with pytest.raises(UserError, match="did you mean 'vit3'"):
         evaluate.measure("vit33", data_dir=corners_file)
-    filing.file_weights(zoo.build("vit3.mnist"), "vit3", "mnist")
+    save(zoo.build("vit3.mnist"), folder)
     with pytest.raises(UserError, match="knows 10 classes, but corners has 4"):
         evaluate.measure("vit3.mnist", data_dir=corners_file, dataset="corners")
 
 
 def test_measuring_resizes_as_a_user_would(folder, tmp_path):
     model = zoo.build("vit3.mnist")
-    filing.file_weights(model, "vit3", "mnist")
+    save(model, folder)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20, 28, 28), dtype=np.uint8)
-    logits = keras.ops.convert_to_numpy(model(model.preprocess(images[..., None])))
+    logits = model.predict(model.preprocess(images[..., None]), batch_size=20, verbose=0)
     labels = logits.argmax(1)
     labels[:5] = (labels[:5] + 1) % 10
     part = packed.Encoded([png(i) for i in images], labels, (*"0123456789",), "mnist", "test", 1)
     packed.write(tmp_path / "mnist.npz", [part])
-    found = evaluate.measure("vit3.mnist", data_dir=tmp_path / "mnist.npz", batch_size=8)
+    found = evaluate.measure("vit3.mnist", data_dir=tmp_path / "mnist.npz", batch_size=20)
     assert found["top1_percent"] == pytest.approx(75)
     assert found["standard_error_percent"] == pytest.approx(100 * (0.75 * 0.25 / 20) ** 0.5)
 

@@ -23,6 +23,7 @@ import numpy as np
 from keras_recres import models
 from keras_recres.layers import RecurrentResidual
 from training.errors import UserError, nearest
+from training.models import jit_compile
 from training.provenance import provenance
 from training.reproduce.planar_curves import FAMILIES, points
 
@@ -129,7 +130,12 @@ def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None):
         )
         z = RecurrentResidual(branch, steps=network.steps, residual_scale=scale)(z)
     model = keras.Model(inputs, z)
-    model.compile(keras.optimizers.Adam(LEARNING_RATE), SumOverSeeds(), steps_per_execution=REPEATS)
+    model.compile(
+        keras.optimizers.Adam(LEARNING_RATE),
+        SumOverSeeds(),
+        steps_per_execution=REPEATS,
+        jit_compile=jit_compile(),
+    )
     tell = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: advance(REPEATS) if advance else None
     )

@@ -1,5 +1,6 @@
 """Pictures of the planar experiment."""
 
+import keras
 import matplotlib
 
 matplotlib.use("Agg")
@@ -31,7 +32,7 @@ def coordinates(results, x, y, path):
     figure, axes = _panels(len(results))
     for axis, result in zip(axes, results, strict=True):
         seed = result.median_seed
-        z = result.model(seed).predict(x, verbose=0)
+        z = keras.ops.convert_to_numpy(result.model(seed)(x))
         low, high = z.min() - 0.5, z.max() + 0.5
         axis.plot([low, high], [low, high], color="black", linewidth=1, label="separating line")
         _scatter(axis, z, y)
@@ -50,7 +51,7 @@ def regions(results, x, y, path):
     grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2).astype("float32")
     for axis, result in zip(axes, results, strict=True):
         seed = result.median_seed
-        logits = result.model(seed).predict(grid, batch_size=len(grid), verbose=0)
+        logits = keras.ops.convert_to_numpy(result.model(seed)(grid))
         decided = logits.argmax(axis=-1).reshape(len(ticks), len(ticks))
         axis.imshow(
             decided,
