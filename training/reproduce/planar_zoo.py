@@ -29,7 +29,7 @@ def file(results, x, steps):
             {
                 "name": name,
                 "tag": TAG,
-                "dataset": "two-arm spiral, 200 points",
+                "dataset": TAG,
                 "split": "train",
                 "metric": "accuracy_percent",
                 "value": f"{100 * np.median(result.accuracy):.1f}",
@@ -43,6 +43,6 @@ def file(results, x, steps):
                 "hardware": source["hardware"],
                 "commit": source["commit"],
                 "date": datetime.date.today().isoformat(),
-                "note": "median over the seeds; the weights are the seed of median loss",
+                "note": "two arms, 200 points; median over the seeds; weights of the seed of median loss",
             }
         )
