@@ -150,6 +150,6 @@ class Progress(keras.callbacks.Callback):
 
     def _print(self, line):
         if self._bar:
-            self._bar.console.print(line, highlight=False)
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
         else:
             print(line, file=sys.stderr, flush=True)

@@ -43,6 +43,6 @@ def file(results, x, steps):
                 "hardware": source["hardware"],
                 "commit": source["commit"],
                 "date": datetime.date.today().isoformat(),
-                "note": "two arms, 200 points; median over the seeds; weights of the seed of median loss",
+                "note": "two arms, 200 points; median over seeds; weights of the median seed",
             }
         )
