@@ -18,10 +18,10 @@ def draw(rows, path, title):
     for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for name, label in ((key, "training"), (f"val_{key}", "evaluation")):
             values = [row[name] for row in rows]
-            axes.plot(epochs, values, marker="o", markersize=3.5, label=label)
-            text = f"{values[-1]:.1%}" if key == "accuracy" else f"{values[-1]:.3f}"
-            axes.annotate(text, (epochs[-1], values[-1]), (5, 0), textcoords="offset points")
-        axes.set(xlabel="epoch", ylabel=key, xmargin=0.12)
+            # The last value stands in the legend: beside the curves two would lie on one another.
+            last = f"{values[-1]:.1%}" if key == "accuracy" else f"{values[-1]:.3f}"
+            axes.plot(epochs, values, marker="o", markersize=3.5, label=f"{label}, {last}")
+        axes.set(xlabel="epoch", ylabel=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
