@@ -8,9 +8,16 @@ from keras_recres import backend
 # Up to this many steps unrolled ones are as fast as a loop in the graph, or faster; above, the loop
 # wins by its compile time, and for branches of any size by its step time, too. Measured with
 # `python -m training.benchmark recurrence`.
-UNROLL_UP_TO = {"jax": 4, "tensorflow": 16, "torch": float("inf")}
+UNROLL_UP_TO = {"jax": 2, "tensorflow": 16, "torch": float("inf")}
 # Steps in one turn of the loop. TensorFlow pays for every turn; JAX does not.
 STEPS_A_TURN = {"jax": 1, "tensorflow": 4, "torch": 1}
+
+
+def form_of_loop(loop, steps):
+    """ "unroll" or "scan": what a layer's `loop` means for so many steps on this backend."""
+    if loop == "auto":
+        return "scan" if steps > UNROLL_UP_TO[keras.backend.backend()] else "unroll"
+    return loop
 
 
 def run(layer, x0, steps, mask=None, training=None, return_states=False):
@@ -27,9 +34,7 @@ def run(layer, x0, steps, mask=None, training=None, return_states=False):
     Returns:
         The last state or all of them on a new first axis, and the steps each example took.
     """
-    scan = layer.loop == "scan" or (
-        layer.loop == "auto" and steps > UNROLL_UP_TO[keras.backend.backend()]
-    )
+    scan = form_of_loop(layer.loop, steps) == "scan"
     may_exit = layer.exit_threshold is not None and not training
     # Said explicitly: remat runs the branch again when the context of this call is gone.
     branch_kwargs = {"training": training}
