@@ -14,7 +14,7 @@ STEPS_A_TURN = {"jax": 1, "tensorflow": 4, "torch": 1}
 
 
 def form_of_loop(loop, steps):
-    """ "unroll" or "scan": what a layer's `loop` means for so many steps on this backend."""
+    """What a layer's `loop` means for so many steps on this backend: "unroll" or "scan"."""
     if loop == "auto":
         return "scan" if steps > UNROLL_UP_TO[keras.backend.backend()] else "unroll"
     return loop
