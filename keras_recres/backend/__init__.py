@@ -7,25 +7,31 @@ import keras
 from keras.src.backend import AutocastScope
 
 if keras.backend.backend() == "tensorflow":
-    from keras_recres.backend.tensorflow import scan
+    from keras_recres.backend.tensorflow import is_traced, scan
 elif keras.backend.backend() == "jax":
-    from keras_recres.backend.jax import scan
+    from keras_recres.backend.jax import is_traced, scan
 elif keras.backend.backend() == "torch":
-    from keras_recres.backend.torch import scan
+    from keras_recres.backend.torch import is_traced, scan
 else:
     raise ImportError(
         f"keras_recres runs on the Keras backends tensorflow, jax and torch, but this one is "
         f"{keras.backend.backend()!r}; set KERAS_BACKEND to one of the three."
     )
 
-__all__ = ["raw_values", "scan"]
+__all__ = ["full_precision", "is_traced", "raw_values", "scan"]
+
+
+def full_precision():
+    """A scope in which variables are read and assigned in their own dtype.
+
+    Inside a mixed-precision layer `variable.value` is cast to the compute dtype. A value that is
+    handed on to a `keras.StatelessScope` must not be: the cast would round the stored weight. And
+    on PyTorch an assignment would write into the cast copy.
+    """
+    return AutocastScope(None)
 
 
 def raw_values(variables):
-    """The variables' tensors in their own dtype, whatever dtype policy is active.
-
-    `variable.value` is cast to the compute dtype inside a mixed-precision layer. A value that is
-    handed on to a `keras.StatelessScope` must not be: the cast would round the stored weight.
-    """
-    with AutocastScope(None):
+    """The variables' tensors in their own dtype, whatever dtype policy is active."""
+    with full_precision():
         return [variable.value for variable in variables]

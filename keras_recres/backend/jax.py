@@ -6,3 +6,8 @@ import jax
 def scan(step, carry, xs, length, unroll=1):
     """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`."""
     return jax.lax.scan(step, carry, xs, length=length, unroll=unroll)
+
+
+def is_traced(x):
+    """Whether a value is part of a function that is being compiled or differentiated."""
+    return isinstance(x, jax.core.Tracer)

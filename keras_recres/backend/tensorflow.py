@@ -50,6 +50,11 @@ def scan(step, carry, xs, length, unroll=1):
     return carry, keras.tree.pack_sequence_as(y, [array.stack() for array in arrays])
 
 
+def is_traced(x):
+    """Whether a value is part of a function that is being compiled."""
+    return not tf.executing_eagerly()
+
+
 def _slices(xs, t):
     return keras.tree.map_structure(lambda x: tf.gather(x, t), xs)
 

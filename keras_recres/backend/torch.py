@@ -14,3 +14,8 @@ def scan(step, carry, xs, length, unroll=1):
         carry, y = step(carry, keras.tree.map_structure(lambda x, t=t: x[t], xs))
         ys.append(y)
     return carry, keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *ys)
+
+
+def is_traced(x):
+    """Whether a value is part of a function that is being compiled: PyTorch runs eagerly here."""
+    return False

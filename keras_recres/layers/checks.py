@@ -1,9 +1,11 @@
 """Argument checks that several layers share: one sentence, with name, value and range."""
 
+import numbers
+
 
 def check_count(name, value):
     """Raises a ValueError unless `value` is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` must be an integer of at least 1, but it is {value!r}.")
 
 

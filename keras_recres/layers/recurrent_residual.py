@@ -1,14 +1,16 @@
 """RecurrentResidual: one residual branch, run several times in depth."""
 
-import inspect
+import math
+import numbers
 import types
 
 import keras
 from keras import ops
+from keras.src.backend import set_keras_mask
 
 from keras_recres import backend
 from keras_recres.layers import recurrence, tying
-from keras_recres.layers.checks import check_count
+from keras_recres.layers.checks import check_count, check_positive
 from keras_recres.layers.unsharing import match_sublayers
 
 SHORTCUTS = ("add", "none")
@@ -31,7 +33,8 @@ class RecurrentResidual(keras.layers.Layer):
 
     A `BatchNormalization` inside a shared branch shares its scale, shift *and moving statistics*
     over the steps, although the states of different steps are distributed differently:
-    `unshare=("norm",)` gives every step its own.
+    `unshare=("norm",)` gives every step its own. Random layers of one's own must hold a
+    `keras.random.SeedGenerator`, as Keras' do: the global one would repeat its numbers.
 
     Example:
     >>> branch = keras.layers.Dense(64, activation="tanh")
@@ -56,7 +59,8 @@ class RecurrentResidual(keras.layers.Layer):
             scalar a step, 1 at first.
         unshare: Which sub-layers of the branch get weights of their own for every step: names
             of sub-layers, or the kind "norm" for all normalisations. Each step's copy begins
-            with the branch's own initial values.
+            with the branch's own initial values. Freeze such a sub-layer before it is built, or
+            the whole layer at any time.
         step_embedding: Whether to add a learned vector e_t, zero at first, to the last axis of
             the branch's input, as in Universal Transformers (arXiv 1807.03819).
         inject_input: None, or how the layer's own input x_0 is given to the branch again at each
@@ -65,9 +69,11 @@ class RecurrentResidual(keras.layers.Layer):
         backprop_steps: None, or k ≥ 1: gradients flow through the last k steps only. Layers
             before this one then receive a gradient only through `inject_input`.
         remat: Whether to recompute each step in the backward pass rather than to store what is
-            inside the branch: memory for time.
+            inside the branch: memory for time. On TensorFlow a branch with dropout is then
+            unrolled.
         return_states: Whether to return the state after every step, shape (steps, batch, …),
-            instead of the last one. `layer(x, return_states=True)` asks for one call.
+            instead of the last one. `layer(x, return_states=True)` asks for one call. As batches
+            lie on the second axis, call such a model; `predict` joins them on the first.
         return_steps_used: Whether to return, besides, the number of steps each example took,
             int32 of shape (batch,).
         exit_threshold: None, or ε > 0. At inference an example stops changing after the first
@@ -115,18 +121,13 @@ class RecurrentResidual(keras.layers.Layer):
         _check_choice("loop", loop, LOOPS)
         if backprop_steps is not None:
             check_count("backprop_steps", backprop_steps)
-        if not (
-            residual_scale is None
-            or residual_scale == "learned"
-            or (isinstance(residual_scale, int | float) and not isinstance(residual_scale, bool))
-        ):
+        if residual_scale is not None and residual_scale != "learned":
+            residual_scale = _finite_number("residual_scale", residual_scale)
+        if exit_threshold is not None:
+            check_positive("exit_threshold", exit_threshold)
+        if not isinstance(unshare, str | list | tuple):
             raise ValueError(
-                f"`residual_scale` must be None, a number or 'learned', but it is "
-                f"{residual_scale!r}."
-            )
-        if exit_threshold is not None and not exit_threshold > 0:
-            raise ValueError(
-                f"`exit_threshold` must be None or positive, but it is {exit_threshold!r}."
+                f"`unshare` must be a list of names of sub-layers or kinds, but it is {unshare!r}."
             )
         self.branch = branch
         self.steps = steps
@@ -145,11 +146,14 @@ class RecurrentResidual(keras.layers.Layer):
         # In a plain namespace, or Keras would track the branch's weights as this layer's too.
         self._own = types.SimpleNamespace(variables=[], per_step=[])
         self.scale = self.embedding = None
-        self._branch_takes_mask = "mask" in inspect.signature(branch.call).parameters
 
     def build(self, input_shape):
         channels = input_shape[-1]
         wanted = tuple(input_shape)
+        if channels is None:
+            raise ValueError(
+                f"the last axis of {self.name!r}'s input must be known, but the shape is {wanted}."
+            )
         branch_shape = wanted
         if self.inject_input == "concat":
             branch_shape = (*wanted[:-1], 2 * channels)
@@ -183,6 +187,8 @@ class RecurrentResidual(keras.layers.Layer):
             initializer=lambda shape, dtype: ops.copy(ops.convert_to_tensor(weight, dtype=dtype)),
             dtype=weight.dtype,
             trainable=weight.trainable,
+            # As BatchNormalization's, which the policy must not round.
+            autocast=weight._autocast,
             regularizer=weight.regularizer,
             constraint=weight.constraint,
             name=f"step{step}_{sublayer_name}_{weight.name}",
@@ -206,10 +212,12 @@ class RecurrentResidual(keras.layers.Layer):
             self,
             inputs,
             steps,
-            mask=mask if self._branch_takes_mask else None,
+            mask=mask,
             training=training,
             return_states=return_states,
         )
+        if mask is not None and not return_states:
+            set_keras_mask(outputs, mask)
         return (outputs, used) if return_steps_used else outputs
 
     @property
@@ -222,8 +230,18 @@ class RecurrentResidual(keras.layers.Layer):
         """For each of `own_variables` the list of its variables, one a step."""
         return self._own.per_step
 
+    def _check_frozen_alike(self):
+        for per_step in self.own_per_step:
+            if len({variable.trainable for variable in per_step}) > 1:
+                raise ValueError(
+                    f"{per_step[0].path!r} was frozen or thawed after {self.name!r} was built, "
+                    f"which its copies for the other steps were not: set `trainable` of its layer "
+                    f"before building, or of the whole {self.name!r}."
+                )
+
     def step_values(self, steps):
         """What the first `steps` steps do not share: a list of dicts, one a step."""
+        self._check_frozen_alike()
         raw = [backend.raw_values(per_step) for per_step in self.own_per_step]
         scale = None if self.scale is None else ops.convert_to_tensor(self.scale)
         embedding = None if self.embedding is None else ops.convert_to_tensor(self.embedding)
@@ -241,7 +259,8 @@ class RecurrentResidual(keras.layers.Layer):
         return values
 
     def compute_mask(self, inputs, mask=None):
-        return None if self.return_states or self.return_steps_used else mask
+        # `call` sets it, since it alone knows what this call returns.
+        return None
 
     def compute_output_shape(self, input_shape):
         shape = tuple(input_shape)
@@ -273,7 +292,8 @@ class RecurrentResidual(keras.layers.Layer):
 
         Returns:
             A list of `steps` built RecurrentResidual layers of one step, with copies of the
-            weights that each step uses.
+            weights that each step uses. They always run: an `exit_threshold` is dropped, since
+            one layer does not know that an example has stopped in another.
 
         Raises:
             ValueError: If the layer is not built, or injects its input, which separate layers
@@ -282,7 +302,7 @@ class RecurrentResidual(keras.layers.Layer):
         return tying.untie(self)
 
     @classmethod
-    def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
+    def tie(cls, blocks, unshare=None, shortcut="none", **kwargs):
         """One recurrent layer from T separate blocks of the same architecture.
 
         Equal blocks are tied exactly. Weights that differ are averaged, with a warning that says
@@ -292,7 +312,7 @@ class RecurrentResidual(keras.layers.Layer):
         Args:
             blocks: List of T built layers: either RecurrentResidual layers of one step (as
                 `untie` gives them), whose options are taken over, or any other layers.
-            unshare: As in the constructor.
+            unshare: As in the constructor; None for that of the blocks.
             shortcut: As in the constructor; for blocks that are not RecurrentResidual.
             **kwargs: Further arguments of the constructor.
 
@@ -300,7 +320,8 @@ class RecurrentResidual(keras.layers.Layer):
             A built RecurrentResidual with `steps` = T.
 
         Raises:
-            ValueError: If the blocks are not built or differ in architecture.
+            ValueError: If the blocks are not built, differ in anything but weights, or inject
+                their input.
         """
         return tying.tie(cls, blocks, unshare=unshare, shortcut=shortcut, **kwargs)
 
@@ -327,6 +348,15 @@ class RecurrentResidual(keras.layers.Layer):
         config = dict(config)
         config["branch"] = keras.saving.deserialize_keras_object(config["branch"])
         return cls(**config)
+
+
+def _finite_number(name, value):
+    # A plain float: NumPy's would turn bfloat16 states into float32 ones.
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(
+            f"`{name}` must be None, a finite number or 'learned', but it is {value!r}."
+        )
+    return float(value)
 
 
 def _check_choice(name, value, allowed):

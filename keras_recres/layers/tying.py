@@ -22,6 +22,7 @@ def untie(layer):
             "name": f"{layer.name}_step{t}",
             "steps": 1,
             "backprop_steps": None,
+            "exit_threshold": None,
             "return_states": False,
             "return_steps_used": False,
         }
@@ -36,7 +37,7 @@ def untie(layer):
     return blocks
 
 
-def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
+def tie(cls, blocks, unshare=None, shortcut="none", **kwargs):
     """See `RecurrentResidual.tie`."""
     blocks = list(blocks)
     if not blocks:
@@ -46,10 +47,11 @@ def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
             raise ValueError(f"every block must be a built layer, but {block!r} is not.")
     first = blocks[0]
     for block in blocks[1:]:
-        if type(block) is not type(first) or _shape_list(block) != _shape_list(first):
+        if _architecture(block) != _architecture(first):
             raise ValueError(
-                f"blocks must share one architecture, but {block.name!r} ({_describe(block)}) "
-                f"differs from {first.name!r} ({_describe(first)})."
+                f"blocks must be alike in all but their weights, but {block.name!r} "
+                f"({_describe(block)}) differs from {first.name!r} ({_describe(first)}) in its "
+                f"configuration."
             )
     recurrent = isinstance(first, cls)
     if recurrent:
@@ -58,16 +60,21 @@ def tie(cls, blocks, unshare=(), shortcut="none", **kwargs):
                 raise ValueError(
                     f"blocks must run one step, but {block.name!r} runs {block.steps}."
                 )
+        if first.inject_input is not None:
+            raise ValueError(
+                f"blocks with inject_input={first.inject_input!r} cannot be tied: each was given "
+                f"its own input, and the tied layer gives every step the first one's."
+            )
         options = {**first.get_config(), "name": None, "dtype": first.dtype_policy}
         del options["branch"]
-        unshare = unshare or first.unshare
+        unshare = first.unshare if unshare is None else unshare
         branches = [block.branch for block in blocks]
         kwargs = {**options, **kwargs}
     else:
         branches = blocks
         kwargs = {"shortcut": shortcut, "dtype": first.dtype_policy, **kwargs}
     branch = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(branches[0]))
-    layer = cls(branch, **{**kwargs, "steps": len(blocks), "unshare": unshare})
+    layer = cls(branch, **{**kwargs, "steps": len(blocks), "unshare": unshare or ()})
     layer.build(first.get_build_config()["input_shape"])
 
     per_branch = [b.get_weights() for b in branches]
@@ -119,9 +126,23 @@ def _own_indices(layer):
     }
 
 
-def _shape_list(layer):
+def _architecture(layer):
+    """All that makes a layer but its weights: class, configuration without names and seeds."""
+    names = {part.name: f"layer{i}" for i, part in enumerate(layer._flatten_layers())}
+
+    def anonymous(config):
+        if isinstance(config, dict):
+            return {key: anonymous(value) for key, value in config.items() if key != "seed"}
+        if isinstance(config, list | tuple):
+            return [anonymous(value) for value in config]
+        return names.get(config, config) if isinstance(config, str) else config
+
+    return anonymous(keras.saving.serialize_keras_object(layer)), _shapes(layer)
+
+
+def _shapes(layer):
     return [tuple(weight.shape) for weight in layer.weights]
 
 
 def _describe(layer):
-    return f"{type(layer).__name__} with weights of shapes {_shape_list(layer)}"
+    return f"{type(layer).__name__} with weights of shapes {_shapes(layer)}"

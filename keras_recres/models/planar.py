@@ -3,6 +3,7 @@
 import keras
 
 from keras_recres.layers import RecurrentResidual
+from keras_recres.layers.checks import check_count, check_positive
 
 
 def planar(
@@ -50,8 +51,12 @@ def planar(
         A `keras.Model` from (batch, n) to (batch, n).
 
     Raises:
-        ValueError: If `num_classes` is not n, or a head is asked for.
+        ValueError: If `num_classes` is not n, a head is asked for, or a number is out of range.
     """
+    check_count("depth", depth)
+    check_positive("kernel_stddev", kernel_stddev)
+    if not isinstance(input_shape, tuple | list) or len(input_shape) != 1:
+        raise ValueError(f"`input_shape` must be (neurons,), but it is {input_shape!r}.")
     (width,) = input_shape
     if num_classes != width:
         raise ValueError(

@@ -1,5 +1,7 @@
 """RecurrentResidual against an explicit loop, in values and gradients, for every option."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -93,7 +95,8 @@ def reference(layer, x, steps=None):
 @pytest.mark.parametrize("loop", ["unroll", "scan"])
 @pytest.mark.parametrize("option", OPTIONS)
 def test_values_and_gradients_equal_an_explicit_loop(option, loop):
-    layer = RecurrentResidual(branch(), steps=4, loop=loop, **OPTIONS[option])
+    # Nine steps: TensorFlow's loop takes four a turn, so that fewer would not enter it twice.
+    layer = RecurrentResidual(branch(), steps=9, loop=loop, **OPTIONS[option])
     randomised(layer, (None, WIDTH))
     x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
     variables = layer.trainable_variables
@@ -109,7 +112,7 @@ def test_values_and_gradients_equal_an_explicit_loop(option, loop):
 @pytest.mark.parametrize("loop", ["unroll", "scan"])
 @pytest.mark.parametrize("option", ["plain", "unshared_norm", "states", "truncated", "remat"])
 def test_compiled_values_and_gradients_equal_eager_ones(option, loop):
-    layer = RecurrentResidual(branch(), steps=4, loop=loop, **OPTIONS[option])
+    layer = RecurrentResidual(branch(), steps=9, loop=loop, **OPTIONS[option])
     randomised(layer, (None, WIDTH))
     x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
     eager, eager_grads = gradients(layer, layer.trainable_variables, x)
@@ -381,10 +384,13 @@ def test_fit_learns_and_a_deeper_call_works_in_a_functional_model(loop):
         ({"steps": 2.0}, "`steps` must be an integer"),
         ({"steps": True}, "`steps` must be an integer"),
         ({"shortcut": "sum"}, "`shortcut` must be one of"),
-        ({"residual_scale": "big"}, "`residual_scale` must be None, a number or 'learned'"),
+        ({"residual_scale": "big"}, "`residual_scale` must be None, a finite number or 'learned'"),
         ({"inject_input": "multiply"}, "`inject_input` must be one of"),
         ({"backprop_steps": 0}, "`backprop_steps` must be an integer"),
-        ({"exit_threshold": 0.0}, "`exit_threshold` must be None or positive"),
+        ({"residual_scale": float("nan")}, "`residual_scale` must be None, a finite number"),
+        ({"exit_threshold": 0.0}, "`exit_threshold` must be a number above 0"),
+        ({"exit_threshold": "a"}, "`exit_threshold` must be a number above 0"),
+        ({"unshare": 5}, "`unshare` must be a list of names"),
         ({"loop": "while"}, "`loop` must be one of"),
     ],
 )
@@ -410,8 +416,112 @@ def test_wrong_shapes_and_names_fail_when_built():
     blocks = [keras.layers.Dense(3), keras.layers.Dense(3, use_bias=False)]
     for block in blocks:
         block.build((None, 3))
-    with pytest.raises(ValueError, match="blocks must share one architecture"):
+    with pytest.raises(ValueError, match="blocks must be alike in all but their weights"):
         RecurrentResidual.tie(blocks)
+    for unlike in (
+        [keras.layers.Dense(3, "tanh"), keras.layers.Dense(3, "relu")],
+        [RecurrentResidual(keras.layers.Dense(3), residual_scale=s) for s in (0.1, 0.9)],
+    ):
+        for block in unlike:
+            block.build((None, 3))
+        with pytest.raises(ValueError, match="blocks must be alike in all but their weights"):
+            RecurrentResidual.tie(unlike)
+    blocks = [RecurrentResidual(keras.layers.Dense(3), inject_input="add") for _ in range(2)]
+    for block in blocks:
+        block.build((None, 3))
+    with pytest.raises(ValueError, match="inject_input='add' cannot be tied"):
+        RecurrentResidual.tie(blocks)
+    with pytest.raises(ValueError, match=r"last axis .* must be known"):
+        RecurrentResidual(keras.layers.Dense(3)).build((None, None))
+
+
+def test_freezing_part_of_the_copies_is_refused():
+    layer = RecurrentResidual(branch(), steps=3, unshare=("norm",))
+    x = np.ones((2, WIDTH), "float32")
+    layer(x)
+    layer.branch.layers[0].trainable = False
+    with pytest.raises(ValueError, match="frozen or thawed after"):
+        layer(x)
+    layer.trainable = False
+    layer(x)
+    assert not layer.trainable_variables
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_every_step_learns_its_own_statistics_beside_dropout(loop, remat, policy):
+    x = np.random.default_rng(0).normal(2.0, 1.0, (64, WIDTH)).astype("float32")
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        inner = keras.Sequential(
+            [
+                keras.layers.BatchNormalization(),
+                keras.layers.Dense(WIDTH),
+                keras.layers.Dropout(0.1),
+            ]
+        )
+        layer = RecurrentResidual(inner, steps=6, loop=loop, remat=remat, unshare=("norm",))
+        model = keras.Sequential([layer])
+        model.compile(keras.optimizers.SGD(1e-3), "mse")
+        model.fit(x, x, epochs=2, batch_size=32, verbose=0)
+    finally:
+        keras.config.set_dtype_policy(before)
+    place = [v.name for v in layer.own_variables].index("moving_mean")
+    means = [ops.convert_to_numpy(v) for v in layer.own_per_step[place]]
+    assert all(np.abs(mean).max() > 1e-3 for mean in means)
+    assert all(np.abs(a - b).max() > 1e-5 for a, b in itertools.pairwise(means))
+
+
+class Inside(keras.layers.Layer):
+    """Multiplies by the mask of what it is given, two layers down; takes no mask itself."""
+
+    class Masked(keras.layers.Layer):
+        supports_masking = True
+
+        def call(self, x, mask=None):
+            return x if mask is None else x * ops.cast(mask, x.dtype)[..., None]
+
+    def __init__(self):
+        super().__init__()
+        self.inner = self.Masked()
+
+    def call(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+def test_the_mask_reaches_every_step_and_the_output(loop):
+    inputs = keras.Input((3, 2))
+    masked = keras.layers.Masking(-1.0)(inputs)
+    layer = RecurrentResidual(Inside(), steps=6, loop=loop)
+    outputs = layer(masked)
+    # A layer behind it that sums over the steps which are not masked.
+    model = keras.Model(inputs, [outputs, keras.layers.GlobalAveragePooling1D()(outputs)])
+    x = np.ones((1, 3, 2), "float32")
+    x[0, 1] = -1.0
+    states, mean = (ops.convert_to_numpy(y) for y in model(x))
+    np.testing.assert_allclose(states[0, :, 0], [2**6, 0, 2**6])
+    np.testing.assert_allclose(mean, 2**6)
+    tensor = ops.convert_to_tensor(x)
+    masked = keras.layers.Masking(-1.0)(tensor)
+    assert getattr(layer(masked, return_states=True), "_keras_mask", None) is None
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="looks into TensorFlow graphs")
+@pytest.mark.parametrize("kwargs", [{"loop": "scan"}, {"unshare": ("norm",)}, {"remat": True}])
+def test_inference_assigns_nothing(kwargs):
+    import tensorflow as tf
+
+    layer = RecurrentResidual(
+        keras.Sequential([keras.layers.BatchNormalization(), keras.layers.Dense(WIDTH)]),
+        steps=6,
+        **kwargs,
+    )
+    layer.build((None, WIDTH))
+    graph = tf.function(layer).get_concrete_function(tf.zeros((2, WIDTH))).graph
+    assert not [op for op in graph.get_operations() if "Assign" in op.type]
 
 
 def memory_for_backpropagation(layer, x):
