@@ -95,3 +95,11 @@ def test_the_readme_names_no_missing_file():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_readme_snippet_runs():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    snippet = re.search(r"```python\n(import keras\n.*?)```", text, re.DOTALL).group(1)
+    out = run(snippet + "\nprint(logits.shape, model.output_shape)")
+    assert "vit3_rec" in out
+    assert out.endswith("(2, 10) (None, 1000)")

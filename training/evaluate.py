@@ -21,6 +21,7 @@ from training import data, errors
 from training.errors import UserError
 from training.filing import (
     facts,
+    file_log,
     file_tag,
     file_weights,
     readme_table,
@@ -31,6 +32,7 @@ from training.filing import (
 
 __all__ = [
     "facts",
+    "file_log",
     "file_tag",
     "file_weights",
     "measure",
@@ -176,6 +178,7 @@ def record(run_dirs, note=""):
         **{key: runs[best][key] for key in ("backend", "hardware", "commit", "date")},
     }
     file_weights(model, name, tag)
+    file_log(run_dirs[best] / "log.csv", name, tag)
     write_result(row)
     return row
 

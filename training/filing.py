@@ -56,6 +56,13 @@ def file_weights(model, name, tag, inputs=None):
     return weights, golden
 
 
+def file_log(log, name, tag):
+    """Copies a training's log by epoch to `zoo/logs/NAME.TAG.csv`."""
+    target = sources.data_folder() / "logs" / f"{name}.{tag}.csv"
+    target.parent.mkdir(exist_ok=True)
+    write_aside(target, Path(log).read_text(encoding="utf-8"))
+
+
 def file_tag(name, tag, dataset, arguments, preprocessing):
     """Enters a tag into `zoo/configs/NAME.json`, unless it is there.
 

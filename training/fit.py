@@ -21,7 +21,7 @@ import keras
 
 from training import callbacks, curves, data, errors
 from training.errors import UserError
-from training.models import build, compile_model, overrides_of, save_weights
+from training.models import build, compile_model, overrides_of, record_of, save_weights
 from training.provenance import provenance
 from training.run_folder import RunFolder, write_aside
 
@@ -91,6 +91,7 @@ def main(argv=None):
     check(a)
     augment = data.parse_augment(a.augment, a.dataset)
     keras.utils.set_random_seed(a.seed)
+    record_of(a.name)  # A mistyped name is told before any data is looked for.
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
     asked = overrides_of(a.steps, a.model_arguments)
     model, overrides = build(a.name, peek, asked, a.precision)

@@ -49,13 +49,13 @@ def build(name, peek, overrides, precision="float32"):
         built with: when the config has no tag for the data set, input shape and classes follow
         the data, a T2T-ViT's side brought into 32 to 384.
     """
+    record = record_of(name)
+    if "classifier_activation" in overrides:
+        raise UserError(
+            "classifier_activation cannot be set here: training takes logits, found "
+            f"{overrides['classifier_activation']!r}."
+        )
     try:
-        record = zoo.info(name)
-        if record.family == "planar":
-            raise UserError(
-                f"{name!r} classifies points, not images: `python -m training.reproduce planar` "
-                "trains it."
-            )
         tag = peek.tag if peek.tag in record.tags else None
         if tag is None:
             height, width, channels = peek.images.shape[1:]
@@ -73,6 +73,27 @@ def build(name, peek, overrides, precision="float32"):
             f"classes, but {peek.dataset} has {peek.images.shape[-1]} and {len(peek.class_names)}."
         )
     return model, overrides
+
+
+def record_of(name):
+    """The zoo's record of an image classifier.
+
+    Args:
+        name: a name of the zoo.
+
+    Raises:
+        UserError: the name is unknown, or its networks do not take images.
+    """
+    try:
+        record = zoo.info(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if record.family == "planar":
+        raise UserError(
+            f"{name!r} classifies points, not images: `python -m training.reproduce planar` "
+            "trains it."
+        )
+    return record
 
 
 def compile_model(
