@@ -178,7 +178,7 @@ def record(run_dirs, note=""):
         **{key: runs[best][key] for key in ("backend", "hardware", "commit", "date")},
     }
     file_weights(model, name, tag)
-    file_log(run_dirs[best] / "log.csv", name, tag)
+    file_log(Path(run_dirs[best]) / "log.csv", name, tag)
     write_result(row)
     return row
 
