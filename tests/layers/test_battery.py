@@ -189,7 +189,7 @@ def test_saved_and_loaded_as_keras_file(name, kwargs, shape, output_shape, tmp_p
 def test_docstring_tells_shapes_and_source(name, kwargs, shape, output_shape):
     text = getattr(layers, name).__doc__
     assert ">>> " in text
-    assert "Args:" in text or name in ("ClassToken", "SinusoidPosition")
+    assert "Args:" in text
     assert "nput shape" in text
     assert "utput shape" in text
     assert "arXiv" in text
