@@ -100,6 +100,6 @@ def test_the_readme_names_no_missing_file():
 def test_the_readme_snippet_runs():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     snippet = re.search(r"```python\n(import keras\n.*?)```", text, re.DOTALL).group(1)
-    out = run(snippet + "\nprint(logits.shape, model.output_shape)")
+    out = run(snippet + "\nprint(tuple(logits.shape), model.output_shape)")
     assert "vit3_rec" in out
     assert out.endswith("(2, 10) (None, 1000)")
