@@ -133,7 +133,8 @@ def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None):
     model.compile(
         keras.optimizers.Adam(LEARNING_RATE),
         SumOverSeeds(),
-        steps_per_execution=REPEATS,
+        # PyTorch's trainer takes one step at a time.
+        steps_per_execution=1 if keras.backend.backend() == "torch" else REPEATS,
         jit_compile=jit_compile(),
     )
     tell = keras.callbacks.LambdaCallback(
