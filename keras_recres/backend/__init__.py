@@ -7,18 +7,18 @@ import keras
 from keras.src.backend import AutocastScope
 
 if keras.backend.backend() == "tensorflow":
-    from keras_recres.backend.tensorflow import scan
+    from keras_recres.backend.tensorflow import prefers_plain_convolutions, scan
 elif keras.backend.backend() == "jax":
-    from keras_recres.backend.jax import scan
+    from keras_recres.backend.jax import prefers_plain_convolutions, scan
 elif keras.backend.backend() == "torch":
-    from keras_recres.backend.torch import scan
+    from keras_recres.backend.torch import prefers_plain_convolutions, scan
 else:
     raise ImportError(
         f"keras_recres runs on the Keras backends tensorflow, jax and torch, but this one is "
         f"{keras.backend.backend()!r}; set KERAS_BACKEND to one of the three."
     )
 
-__all__ = ["raw_values", "scan"]
+__all__ = ["prefers_plain_convolutions", "raw_values", "scan"]
 
 
 def raw_values(variables):
