@@ -7,18 +7,24 @@ import keras
 from keras.src.backend import AutocastScope
 
 if keras.backend.backend() == "tensorflow":
-    from keras_recres.backend.tensorflow import is_traced, scan
+    from keras_recres.backend.tensorflow import is_traced, prefers_plain_convolutions, scan
 elif keras.backend.backend() == "jax":
-    from keras_recres.backend.jax import is_traced, scan
+    from keras_recres.backend.jax import is_traced, prefers_plain_convolutions, scan
 elif keras.backend.backend() == "torch":
-    from keras_recres.backend.torch import is_traced, scan
+    from keras_recres.backend.torch import is_traced, prefers_plain_convolutions, scan
 else:
     raise ImportError(
         f"keras_recres runs on the Keras backends tensorflow, jax and torch, but this one is "
         f"{keras.backend.backend()!r}; set KERAS_BACKEND to one of the three."
     )
 
-__all__ = ["full_precision", "is_traced", "raw_values", "scan"]
+__all__ = [
+    "full_precision",
+    "is_traced",
+    "prefers_plain_convolutions",
+    "raw_values",
+    "scan",
+]
 
 
 def full_precision():

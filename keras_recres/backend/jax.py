@@ -3,6 +3,14 @@
 import jax
 
 
+def prefers_plain_convolutions():
+    """Whether grouped and 3-D convolutions are slower than the 2-D ones that can replace them.
+
+    See `backend/tensorflow.py`.
+    """
+    return jax.default_backend() == "cpu"
+
+
 def scan(step, carry, xs, length, unroll=1):
     """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`."""
     return jax.lax.scan(step, carry, xs, length=length, unroll=unroll)

@@ -4,6 +4,15 @@ import keras
 import tensorflow as tf
 
 
+def prefers_plain_convolutions():
+    """Whether grouped and 3-D convolutions are slower than the 2-D ones that can replace them.
+
+    On a CPU XLA computes both by loops that take 10 to 100 times as long. Keras compiles every
+    grouped convolution by XLA, a 3-D one only where all of the model is.
+    """
+    return not tf.config.list_logical_devices("GPU")
+
+
 def scan(step, carry, xs, length, unroll=1):
     """`carry, y = step(carry, x)` for every slice x of `xs`, as `jax.lax.scan` does it.
 

@@ -4,6 +4,11 @@ import keras
 import torch
 
 
+def prefers_plain_convolutions():
+    """Whether grouped and 3-D convolutions are slower than what can replace them: never."""
+    return False
+
+
 def scan(step, carry, xs, length, unroll=1):
     """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`.
 

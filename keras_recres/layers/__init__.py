@@ -1,6 +1,11 @@
 """Layers: one idea a file."""
 
 from keras_recres.layers.class_token import ClassToken
+from keras_recres.layers.conv3d_substitute import Conv3dSubstitute
+from keras_recres.layers.grouped_dense import GroupedDense
+from keras_recres.layers.meta_conv2d import MetaConv2D
+from keras_recres.layers.meta_dense import MetaDense
+from keras_recres.layers.meta_layer import MetaLayer
 from keras_recres.layers.recurrent_residual import RecurrentResidual
 from keras_recres.layers.sinusoid_position import SinusoidPosition
 from keras_recres.layers.soft_split import SoftSplit
@@ -11,6 +16,11 @@ from keras_recres.layers.transformer_block import TransformerBlock
 
 __all__ = [
     "ClassToken",
+    "Conv3dSubstitute",
+    "GroupedDense",
+    "MetaConv2D",
+    "MetaDense",
+    "MetaLayer",
     "RecurrentResidual",
     "SinusoidPosition",
     "SoftSplit",

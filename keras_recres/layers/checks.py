@@ -28,3 +28,38 @@ def check_tokens_shape(layer, shape):
             f"The input of {layer.name!r} must have the shape (batch, tokens, features) with a "
             f"known number of features, but it has the shape {tuple(shape)}."
         )
+
+
+def check_padding(value, allowed):
+    """Raises a ValueError unless `value` is one of the names in `allowed`."""
+    if value not in allowed:
+        raise ValueError(
+            f"`padding` must be one of {', '.join(map(repr, allowed))}, but it is {value!r}."
+        )
+
+
+def size_tuple(name, value, rank):
+    """`value`, an integer of at least 1 or `rank` of them, as a tuple of `rank` integers.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    values = (value,) * rank if isinstance(value, int) else value
+    if (
+        not isinstance(values, list | tuple)
+        or len(values) != rank
+        or any(not isinstance(v, int) or isinstance(v, bool) or v < 1 for v in values)
+    ):
+        raise ValueError(
+            f"`{name}` must be an integer of at least 1 or {rank} of them, but it is {value!r}."
+        )
+    return tuple(values)
+
+
+def check_maps_shape(layer, shape):
+    """Raises a ValueError unless `shape` is (batch, height, width, channels), channels known."""
+    if len(shape) != 4 or shape[-1] is None:
+        raise ValueError(
+            f"The input of {layer.name!r} must have the shape (batch, height, width, channels) "
+            f"with a known number of channels, but it has the shape {tuple(shape)}."
+        )
