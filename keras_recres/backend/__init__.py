@@ -40,4 +40,5 @@ def full_precision():
 def raw_values(variables):
     """The variables' tensors in their own dtype, whatever dtype policy is active."""
     with full_precision():
-        return [variable.value for variable in variables]
+        # Tensors, not TensorFlow's variables, which a loop would read again in every turn.
+        return [keras.ops.convert_to_tensor(variable.value) for variable in variables]

@@ -54,7 +54,12 @@ def scan(step, carry, xs, length, unroll=1):
 
     if turns:
         _, carry, arrays = tf.while_loop(
-            lambda t, *_: t < length, turn, (before, carry, arrays), maximum_iterations=turns
+            lambda t, *_: t < length,
+            turn,
+            (before, carry, arrays),
+            maximum_iterations=turns,
+            # Each step needs the one before.
+            parallel_iterations=1,
         )
     return carry, keras.tree.pack_sequence_as(y, [array.stack() for array in arrays])
 

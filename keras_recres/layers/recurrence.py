@@ -40,8 +40,14 @@ def run(layer, x0, steps, mask=None, training=None, return_states=False):
         The last state or all of them on a new first axis, and the steps each example took.
     """
     scan = form_of_loop(layer.loop, steps, backend.is_traced(x0)) == "scan"
-    if layer.remat and keras.backend.backend() == "tensorflow" and _has_random_state(layer.branch):
-        # tf.recompute_grad inside tf.while_loop fails on integers, and random state is integers.
+    if (
+        training
+        and keras.backend.backend() == "tensorflow"
+        and layer.branch.non_trainable_variables
+    ):
+        # Outside XLA the gradient of tf.while_loop fails now and then when dropout's or batch
+        # norm's state goes around the loop (TensorFlow 2.21), and that of tf.recompute_grad inside
+        # it always.
         scan = False
     may_exit = layer.exit_threshold is not None and not training
     values = layer.step_values(steps)
@@ -214,7 +220,3 @@ def _norm(x):
     """Euclidean norm of every example, in float32 at least, for comparisons."""
     x = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
     return ops.sqrt(ops.sum(ops.square(x), axis=tuple(range(1, len(x.shape)))))
-
-
-def _has_random_state(branch):
-    return any(keras.backend.is_int_dtype(v.dtype) for v in branch.non_trainable_variables)

@@ -69,8 +69,7 @@ class RecurrentResidual(keras.layers.Layer):
         backprop_steps: None, or k ≥ 1: gradients flow through the last k steps only. Layers
             before this one then receive a gradient only through `inject_input`.
         remat: Whether to recompute each step in the backward pass rather than to store what is
-            inside the branch: memory for time. On TensorFlow a branch with dropout is then
-            unrolled.
+            inside the branch: memory for time.
         return_states: Whether to return the state after every step, shape (steps, batch, …),
             instead of the last one. `layer(x, return_states=True)` asks for one call. As batches
             lie on the second axis, call such a model; `predict` joins them on the first.
@@ -83,7 +82,8 @@ class RecurrentResidual(keras.layers.Layer):
         loop: "unroll" (the steps one after another in the graph), "scan" (a loop in the graph,
             whose compile time does not grow with the steps; a Python loop on PyTorch), or
             "auto", the faster of the two for the backend and the number of steps. All give the
-            same numbers.
+            same numbers. On TensorFlow a branch with dropout or batch norm is always unrolled in
+            training, where the gradient of a loop with state is not reliable.
 
     Input shape: (batch, …), any rank ≥ 2.
 
