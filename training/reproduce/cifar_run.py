@@ -52,9 +52,11 @@ def measure(model, train_data, data_dir=None):
 
     Returns:
         dict with `train_set_loss` and `train_set_accuracy`, and with `exact_accuracy`,
-        `exact_loss` and `exact_images` if that part is there.
+        `exact_loss` and `exact_images` if that part is there; and `threads`, what OMP_NUM_THREADS
+        was.
     """
-    found = {f"train_set_{key}": value for key, value in _evaluate(model, train_data).items()}
+    found = {"threads": os.environ.get("OMP_NUM_THREADS", "")}
+    found |= {f"train_set_{key}": value for key, value in _evaluate(model, train_data).items()}
     exact = exact_part(data_dir)
     if exact is not None:
         found |= {f"exact_{key}": value for key, value in _evaluate(model, exact).items()}

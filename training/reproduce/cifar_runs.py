@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from training.errors import UserError
 from training.provenance import ROOT
 from training.reproduce.cifar_board import Board
-from training.run_folder import read_log
 
 # TensorFlow trains the small networks a tenth faster with it; PyTorch only knows 1.
 STEPS_PER_EXECUTION = 10
@@ -22,40 +22,35 @@ class Run:
     """One training.
 
     Attributes:
-        label: what it is called in folders and tables.
+        label: what it is called in tables.
         name: the network's name in the zoo.
         seed: of the initial weights, the order of the images and the dropout.
+        path: its folder.
         arguments: builder arguments that replace the name's.
     """
 
     label: str
     name: str
     seed: int
+    path: Path
     arguments: dict = dataclasses.field(default_factory=dict, hash=False)
 
     def __str__(self):
         return f"{self.label} seed {self.seed}"
 
-    def folder(self, out):
-        """Its folder under `out`."""
-        return out / self.label / str(self.seed)
-
-    def metrics(self, out):
+    @property
+    def metrics(self):
         """What it measured, a dict; None before its end."""
         try:
-            return json.loads((self.folder(out) / "metrics.json").read_text(encoding="utf-8"))
+            return json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-
-    def rows(self, out):
-        """Its log so far, see `training.run_folder.read_log`."""
-        return read_log(self.folder(out) / "log.csv")
 
     def command(self, a):
         """The command line that trains it, or goes on with it."""
         command = [sys.executable, "-m", "training.reproduce.cifar_run", self.name]
         command += [f"--seed={self.seed}", f"--epochs={a.epochs}", f"--precision={a.precision}"]
-        command += [f"--out={self.folder(a.out).resolve()}"]
+        command += [f"--out={self.path.resolve()}"]
         if os.environ.get("KERAS_BACKEND") != "torch":
             command.append(f"--steps-per-execution={STEPS_PER_EXECUTION}")
         if a.data_dir:
@@ -73,14 +68,14 @@ class Run:
         Raises:
             UserError: it did with other settings than `a` asks for.
         """
-        metrics = self.metrics(a.out)
+        metrics = self.metrics
         if metrics is None:
             return False
         for key in ("epochs", "limit", "precision"):
             found, asked = metrics["settings"][key], getattr(a, key)
             if found != asked:
                 raise UserError(
-                    f"{self.folder(a.out)} holds a training with {key} {found!r}, not {asked!r}: "
+                    f"{self.path} holds a training with {key} {found!r}, not {asked!r}: "
                     "give another --out."
                 )
         return True
@@ -91,7 +86,7 @@ def train(runs, a):
 
     Args:
         runs: list of `Run`, begun in this order.
-        a: arguments `out`, `jobs`, `epochs`, `data_dir`, `limit`, `precision`.
+        a: arguments `jobs`, `epochs`, `data_dir`, `limit`, `precision`.
 
     Returns:
         The trainings that failed, a list of (`Run`, the last line that it wrote).

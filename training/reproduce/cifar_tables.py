@@ -106,11 +106,20 @@ def main(argv=None):
     names = names_like(a.names)
     # Seed by seed: all networks of a size have one training before any has a second.
     runs = [
-        cifar_runs.Run(name, name, seed)
+        cifar_runs.Run(name, name, seed, a.out / name / str(seed))
         for size in SIZES
         for seed in range(a.seeds)
         for name in names
         if name.startswith(f"cifar_{size}")
     ]
-    train(runs, a)
+    # Keras, Matplotlib and rich take seconds to import: after the arguments are known to be good.
+    from training.reproduce import cifar_report, cifar_zoo
+
+    try:
+        train(runs, a)
+    finally:
+        cifar_report.show(cifar_report.rows(runs), a)
+    if a.record:
+        for row in cifar_zoo.file(runs):
+            print(f"filed {row['name']}.{row['tag']}: {row['value']} {row['metric']}")
     return 0
