@@ -1,0 +1,211 @@
+"""The CIFAR-10 networks: counts to the unit, and the logits of the paper's networks."""
+
+import math
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_recres.layers import MetaLayer
+from keras_recres.models import cifar_net
+from tests.models.cifar_numpy import Net
+
+VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
+COUNTS = {
+    "small": (88_170, 83_526, 84_126, 26_750),
+    "medium": (357_265, 176_761, 187_433, 292_961),
+    "residual": (1_573_902, 846_222, 931_086, 1_516_766),
+}
+CASES = [(size, variant, "published") for size in COUNTS for variant in VARIANTS]
+CASES.append(("medium", "meta", "grouped"))
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype("float32")
+
+
+def trainable(model):
+    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+
+
+def logits(model, x):
+    # Compiled: JAX would compile every operation by itself, which takes longer.
+    return model.predict_on_batch(x).astype("float64")
+
+
+def randomize(model):
+    """Weights of which none can hide; no layer grows or shrinks the signal much."""
+    rng = np.random.default_rng(5)
+    for weight in model.weights:
+        shape = tuple(weight.shape)
+        if weight.name in ("gamma", "moving_variance"):
+            value = rng.uniform(0.5, 1.5, shape)
+        elif weight.name == "alpha":
+            value = rng.uniform(0.1, 0.9, shape)
+        elif weight.name == "kernel":
+            value = rng.normal(size=shape) / math.sqrt(math.prod(shape[:-1]))
+        else:
+            value = rng.normal(size=shape) * 0.3
+        weight.assign(value)
+
+
+def assert_equals_numpy(model, x, *case, **options):
+    want = Net(model, *case, **options)(x)
+    error = np.abs(logits(model, x) - want).max()
+    assert error <= 1e-5 * np.abs(want).max()
+    return want
+
+
+@pytest.mark.parametrize(("size", "variant", "layout"), CASES)
+def test_equals_the_numpy_reference(size, variant, layout):
+    model = cifar_net(size, variant, layout)
+    assert trainable(model) == COUNTS[size][VARIANTS.index(variant)]
+    randomize(model)
+    batch = 1 if size == "residual" else 2
+    want = assert_equals_numpy(model, images(batch, 32, 32, 3), size, variant, layout)
+    if (size, variant) == ("medium", "meta"):
+        other = {"published": "grouped", "grouped": "published"}[layout]
+        wrong = Net(model, size, variant, other)(images(batch, 32, 32, 3))
+        assert np.abs(want - wrong).max() > 0.01 * np.abs(want).max()
+
+
+def test_equals_the_numpy_reference_on_other_images():
+    model = cifar_net("medium", "meta", input_shape=(16, 28, 1), num_classes=4)
+    randomize(model)
+    assert_equals_numpy(model, images(1, 16, 28, 1), "medium", "meta")
+
+
+@pytest.mark.parametrize("variant", ["meta", "metahead"])
+def test_softmax_is_that_of_every_meta_layer(variant):
+    model = cifar_net("small", variant, meta_softmax=True)
+    randomize(model)
+    assert_equals_numpy(model, images(2, 32, 32, 3), "small", variant, softmax=True)
+
+
+def meta_layers(model):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, MetaLayer)]
+
+
+def test_meta_initializer_is_that_of_every_meta_layer_and_each_has_values_of_its_own():
+    initializer = keras.initializers.RandomUniform(5.0, 6.0)
+    model = cifar_net("residual", "meta", meta_initializer=initializer)
+    kernels = [ops.convert_to_numpy(layer.kernel) for layer in meta_layers(model)]
+    assert len(kernels) == 32
+    assert all(kernel.min() >= 5 and kernel.max() <= 6 for kernel in kernels)
+    assert len({kernel.tobytes() for kernel in kernels}) == 32
+
+
+def test_meta_layers_begin_with_unit_variance():
+    kernels = [layer.kernel for layer in meta_layers(cifar_net("residual", "meta"))]
+    values = np.concatenate([ops.convert_to_numpy(kernel).ravel() for kernel in kernels])
+    assert abs(values.mean()) < 0.1
+    assert abs(values.std() - 1) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("variant", "name", "fan_in"),
+    [
+        ("conv2d", "conv2", 9 * 6),
+        ("conv2d", "dense", 2048),
+        ("conv3d", "conv3", 27),
+        ("meta", "conv3", 9 * 4),
+        ("metahead", "meta_dense", 512),
+        ("metahead", "head", 40),
+    ],
+)
+def test_kernels_and_biases_begin_uniform_within_the_fan_in(variant, name, fan_in):
+    layer = cifar_net("small", variant).get_layer(name)
+    layer = getattr(layer, "dense", layer)
+    bound = 1 / math.sqrt(fan_in)
+    kernel, bias = ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)
+    assert 0.8 * bound < np.abs(kernel).max() <= bound * 1.000001
+    assert 0 < np.abs(bias).max() <= bound * 1.000001
+
+
+def test_slopes_and_norms_begin_as_in_the_paper():
+    for weight in cifar_net("medium", "meta").weights:
+        value = {"alpha": 0.25, "gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
+        if weight.name in value:
+            np.testing.assert_array_equal(ops.convert_to_numpy(weight), value[weight.name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "groups", "outputs", "units"),
+    [
+        ({"head_groups": 2}, 2, 2, 10),
+        ({"head_groups": 32}, 32, 32, 10),
+        ({"head_outputs": 5}, 4, 5, 10),
+        ({"head_groups": 8, "head_units": 5}, 8, 8, 5),
+    ],
+)
+def test_sizes_of_the_meta_head(arguments, groups, outputs, units):
+    model = cifar_net("small", "metahead", **arguments)
+    body = COUNTS["small"][0] - 81_961 - 410
+    head = 2048 * units + (units + 1) * groups + groups * outputs + 1
+    assert trainable(model) == body + head + 10 * (units * outputs + 1)
+
+
+@pytest.mark.parametrize(("size", "features"), [("small", 40), ("medium", 64), ("residual", 64)])
+def test_features_only(size, features):
+    for variant in VARIANTS if size == "small" else ("metahead",):
+        model = cifar_net(size, variant, features_only=True)
+        assert model.output_shape == (None, features)
+
+
+def test_classifier_activation():
+    model = cifar_net(classifier_activation="softmax", num_classes=7, name="mine")
+    assert model.name == "mine"
+    np.testing.assert_allclose(logits(model, images(2, 32, 32, 3)).sum(axis=1), 1, atol=1e-5)
+
+
+def test_images_are_channels_last_whatever_the_global_format():
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = cifar_net("medium", "meta")
+    finally:
+        keras.config.set_image_data_format(before)
+    randomize(model)
+    assert_equals_numpy(model, images(1, 32, 32, 3), "medium", "meta")
+
+
+def test_trains_in_mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = cifar_net("small", "meta", input_shape=(16, 16, 3))
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    old = [ops.convert_to_numpy(w) for w in model.trainable_weights]
+    loss = model.train_on_batch(images(4, 16, 16, 3), np.arange(4))
+    assert np.isfinite(loss)
+    for value, weight in zip(old, model.trainable_weights, strict=True):
+        assert np.any(value != ops.convert_to_numpy(weight)), weight.path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": "large"}, "`size` must be one of 'small', 'medium', 'residual', but it is"),
+        ({"variant": "conv"}, "`variant` must be one of 'conv2d', "),
+        ({"layout": "channels"}, "`layout` must be one of 'published', 'grouped', but it is"),
+        ({"num_classes": 0}, "`num_classes` must be an integer of at least 1, but it is 0."),
+        ({"input_shape": (32, 32)}, "`input_shape` must be (height, width, channels), but it is"),
+        ({"input_shape": (8, 32, 3)}, "sides of at least 16 pixels, but it is (8, 32, 3)."),
+        ({"input_shape": (None, 32, 3)}, "sides of at least 16 pixels"),
+        ({"input_shape": (32, 32, 0)}, "`input_shape[2]` must be an integer of at least 1"),
+        ({"meta_softmax": True}, "`meta_softmax` is for the variants 'meta' and 'metahead'"),
+        ({"meta_initializer": "ones"}, "`meta_initializer` is for the variants"),
+        ({"head_groups": 4}, "`head_groups` is for the variant 'metahead', but it is 4 and"),
+        ({"variant": "meta", "head_outputs": 4}, "`head_outputs` is for the variant 'metahead'"),
+        ({"variant": "metahead", "head_units": 0}, "`head_units` must be an integer of at least"),
+        ({"variant": "metahead", "head_groups": 3}, "`head_groups` must divide the 2048 features"),
+    ],
+)
+def test_wrong_arguments_are_told_in_a_sentence(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        cifar_net(**arguments)
+    assert str(error.value).count(". ") == 0
