@@ -20,7 +20,7 @@ def accuracy(table, path):
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter
 
     sizes = list(dict.fromkeys(row.size for row in table))
     figure = Figure(figsize=(1.5 + 3.7 * len(sizes), 4.8), layout="constrained")
@@ -44,7 +44,7 @@ def accuracy(table, path):
                     )
         axes.set(title=size, xscale="log", xlabel="trainable parameters")
         axes.xaxis.set_major_formatter(FuncFormatter(_short))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.minorticks_off()
         counts = sorted({row.parameters for row in table if row.size == size})
         axes.set_xticks([counts[0], counts[-1]] if len(counts) > 1 else counts)
         axes.set_xlim(counts[0] / 1.3, counts[-1] * 1.3)

@@ -6,6 +6,7 @@ import io
 import sys
 
 from keras_recres import zoo
+from keras_recres.models.multiply_adds import multiply_adds
 from training.reproduce.cifar_summary import BEST, EXACT, FINAL, Summary, summarize
 from training.run_folder import write_aside
 
@@ -55,10 +56,6 @@ def _row(summary):
 
 def products(name, **arguments):
     """Multiply-adds of a name of the zoo on one image."""
-    try:
-        from keras_recres.models import multiply_adds
-    except ImportError:
-        return 0
     return multiply_adds(zoo.build(name, **arguments)).total
 
 

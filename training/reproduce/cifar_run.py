@@ -33,11 +33,13 @@ EXACT = "cifar10_lossless_part"
 
 def main(argv=None):
     """The command line."""
-    if not sys.stdin.isatty():
-        _end_with_parent()
+    p = fit.parser()
+    p.add_argument("--end-with-parent", action="store_true", help="end when stdin is closed")
     recipe = [f"--{option}={value}" for option, value in RECIPE.items()]
-    a = fit.parser().parse_args(recipe + (sys.argv[1:] if argv is None else argv))
-    a.keep_last = True
+    a = p.parse_args([*recipe, "--keep-last", *(sys.argv[1:] if argv is None else argv)])
+    if a.end_with_parent:
+        _end_with_parent()
+    del a.end_with_parent  # Not a setting of the training.
     fit.run(a, lambda model, images: measure(model, images, a.data_dir))
 
 
@@ -47,8 +49,7 @@ def measure(model, train_data, data_dir=None):
     Args:
         model: the trained model, compiled by `training.fit`.
         train_data: its training images, an `Images` record.
-        data_dir: where CIFAR-10 is; the exact part of its test set is looked for there and in the
-            folder `tfds` beside it.
+        data_dir: where CIFAR-10 is; see `exact_part`.
 
     Returns:
         dict with `train_set_loss` and `train_set_accuracy`, and with `exact_accuracy`,
@@ -65,9 +66,17 @@ def measure(model, train_data, data_dir=None):
 
 
 def exact_part(data_dir):
-    """The `Images` record of the exact part of the test set, or None where it is not."""
+    """Looks for the exact part of the test set.
+
+    Args:
+        data_dir: where CIFAR-10 is. It is looked for there, and beside it in the folder `tfds` and
+            in the packed file of its name.
+
+    Returns:
+        Its `Images` record, or None where it is not.
+    """
     folder = data.default_data_dir() if data_dir is None else Path(data_dir).expanduser()
-    for place in (folder, folder.parent / "tfds"):
+    for place in (folder, folder.parent / "tfds", folder.parent / f"{EXACT}.npz"):
         try:
             return data.load(EXACT, "evaluation", place)
         except UserError:
@@ -85,7 +94,7 @@ def _end_with_parent():
     """Ends this process in order when its standard input closes: its parent is no more."""
 
     def wait():
-        while os.read(0, 1):  # sys.stdin would be locked at the end of this process.
+        while os.read(0, 1):  # Reading sys.stdin would hold its lock when this process ends.
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 

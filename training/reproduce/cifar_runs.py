@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from training import data
 from training.errors import UserError
 from training.provenance import ROOT
 from training.reproduce.cifar_board import Board
@@ -49,6 +50,7 @@ class Run:
     def command(self, a):
         """The command line that trains it, or goes on with it."""
         command = [sys.executable, "-m", "training.reproduce.cifar_run", self.name]
+        command.append("--end-with-parent")
         command += [f"--seed={self.seed}", f"--epochs={a.epochs}", f"--precision={a.precision}"]
         command += [f"--out={self.path.resolve()}"]
         if os.environ.get("KERAS_BACKEND") != "torch":
@@ -94,6 +96,7 @@ def train(runs, a):
     pending = [run for run in runs if not run.is_finished(a)]
     if not pending:
         return []
+    data.load("cifar10", "train", a.data_dir, limit=1)  # One sentence here, not one a training.
     board = Board(len(runs), len(runs) - len(pending))
     processes, failed, stop = set(), [], threading.Event()
 
@@ -104,7 +107,7 @@ def train(runs, a):
             run.command(a),
             cwd=ROOT,
             env=environment(max(1, cores() // a.jobs)),
-            stdin=subprocess.PIPE,  # It ends when this closes, see training/reproduce/cifar_run.py.
+            stdin=subprocess.PIPE,  # Closes when this process ends, and the training ends too.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -89,14 +89,14 @@ def names_like(patterns):
 def train(runs, a):
     """Trains what is pending, unless only a report is asked for.
 
-    Raises:
-        UserError: a training failed; the others were done.
+    Returns:
+        A sentence on those that failed, or None.
     """
-    if a.report:
-        return
-    if failed := cifar_runs.train(runs, a):
-        told = "; ".join(f"{run}: {line.removeprefix('error: ')}" for run, line in failed)
-        raise UserError(f"{len(failed)} of {len(runs)} trainings failed: {told}")
+    failed = [] if a.report else cifar_runs.train(runs, a)
+    if not failed:
+        return None
+    told = "; ".join(f"{run}: {line.removeprefix('error: ')}" for run, line in failed)
+    return f"{len(failed)} of {len(runs)} trainings failed: {told}"
 
 
 def main(argv=None):
@@ -112,14 +112,14 @@ def main(argv=None):
         for name in names
         if name.startswith(f"cifar_{size}")
     ]
-    # Keras, Matplotlib and rich take seconds to import: after the arguments are known to be good.
+    failed = train(runs, a)
+    # Matplotlib and rich take seconds to import: after all that may be refused.
     from training.reproduce import cifar_report, cifar_zoo
 
-    try:
-        train(runs, a)
-    finally:
-        cifar_report.show(cifar_report.rows(runs), a)
-    if a.record:
-        for row in cifar_zoo.file(runs):
-            print(f"filed {row['name']}.{row['tag']}: {row['value']} {row['metric']}")
+    filed = cifar_zoo.file(runs) if a.record else []
+    cifar_report.show(cifar_report.rows(runs), a)
+    for row in filed:
+        print(f"filed {row['name']}.{row['tag']}: {row['value']} {row['metric']}, {row['dataset']}")
+    if failed:
+        raise UserError(failed)
     return 0
