@@ -173,7 +173,7 @@ def readme_table():
 
 def _quantity(value, metric):
     unit = metric.removesuffix("_percent")
-    unit = {"top1": "top-1"}.get(unit, unit)
+    unit = unit.replace("top1", "top-1").replace("_", " ")
     return f"{value} % {unit}" if metric.endswith("_percent") else f"{value} {unit}"
 
 

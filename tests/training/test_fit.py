@@ -158,6 +158,8 @@ def test_mixed_precision_trains(fit_arguments, small_model, tmp_path):
         ({"epochs": 0}, "--epochs must be at least 1"),
         ({"label_smoothing": 1}, "--label-smoothing must be"),
         ({"learning_rate": "nan"}, "--learning-rate must be above 0"),
+        ({"epsilon": 0}, "--epsilon must be above 0"),
+        ({"steps_per_execution": 0}, "--steps-per-execution must be at least 1"),
         ({"warmup_epochs": 9}, "--warmup-epochs must be"),
         ({"augment": "flop"}, "Did you mean 'flip'"),
         ({"limit": 0}, "at least 1"),
@@ -224,6 +226,20 @@ def test_decay_spares_vectors_and_tokens_and_the_rate_follows_its_schedule():
         assert optimizer._use_weight_decay(v) == (v.name == "kernel"), v.path
     rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
     assert rates == pytest.approx([0, 5e-3, 1e-2, (1e-2 + 1e-4) / 2, 1e-4], rel=1e-3, abs=1e-8)
+
+
+def test_without_decay_it_is_adam_and_the_rate_may_stay():
+    model, _ = models.build("vit3", peek("mnist", (28, 28, 1), 10), {"depth": 1})
+    options = {"learning_rate": 1e-2, "weight_decay": 0, "schedule": "constant", "epsilon": 1e-8}
+    models.compile_model(model, steps=100, steps_per_execution=5, **options)
+    assert type(model.optimizer) is keras.optimizers.Adam
+    assert model.optimizer.epsilon == 1e-8
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-2)
+    # PyTorch's trainer only knows one.
+    assert model.steps_per_execution == (1 if keras.backend.backend() == "torch" else 5)
+    models.compile_model(model, steps=100, warmup=10, **options)
+    rates = [float(model.optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    assert rates == pytest.approx([0, 5e-3, 1e-2, 1e-2, 1e-2], rel=1e-3, abs=1e-8)
 
 
 def test_an_epoch_written_twice_counts_once(tmp_path):

@@ -42,7 +42,7 @@ def test_the_heads_have_the_weights_that_they_are_called_by():
 
 
 def test_each_head_has_ten_units_a_group():
-    for groups in GROUPS:
+    for groups in (2, 32):
         head = Head("raw", groups)
         # Grouped map with biases and slopes, mixing with a slope, classifier; and the body.
         own = 20_480 + 10 * groups + groups + groups**2 + 1 + 10 * 10 * groups + 10

@@ -21,7 +21,8 @@ from training.reproduce import __main__ as reproduce
 from training.reproduce import cifar_board, cifar_run, cifar_runs, cifar_summary, cifar_tables
 
 CLASSES = tuple(f"class {i}" for i in range(10))
-TRAIN, TEST, EXACT = 300, 100, 50
+# Multiples of the batch size: each other size of a batch is compiled anew.
+TRAIN, TEST, EXACT = 512, 128, 128
 
 
 def coloured(count, seed, split, dataset="cifar10"):
@@ -131,13 +132,21 @@ def test_a_killed_training_goes_on_as_the_uninterrupted_one(trained, toy, tmp_pa
 
 
 def test_the_last_batch_is_kept(toy):
-    images = data.load("cifar10", "train", toy)
+    images = data.load("cifar10", "train", toy, limit=300)
     batches = data.Batches(images, 128, training=True, one_hot=True, keep_last=True)
     sizes = [len(batches[i][1]) for i in range(len(batches))]
     assert sizes == [128, 128, 44]
-    assert batches.num_images == TRAIN
+    assert batches.num_images == 300
     assert np.concatenate([batches[i][1] for i in range(3)]).sum(0).tolist() == [30] * 10
     assert data.Batches(images, 128, training=True).num_images == 256
+
+
+def test_the_exact_part_is_found_beside_the_data_set(data_dir):
+    pytest.importorskip("tensorflow_datasets")
+    exact = cifar_run.exact_part(data_dir / "tfds_cifar10_jpeg")
+    assert exact.images.shape == (1017, 32, 32, 3)
+    assert exact.dataset == cifar_run.EXACT
+    assert cifar_run.exact_part(data_dir / "tfds" / "mnist") is None
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (5, 4, 3), (2, 5, 4, 3), (0, 5, 4, 3)])
@@ -253,7 +262,7 @@ def test_filing_takes_the_seed_of_lowest_loss_on_the_training_set(
     assert "best epoch, chosen on the test set" in best["note"]
     exact = rows["top1_percent", "cifar10_lossless_part"]
     assert (exact["split"], exact["printed"]) == ("test", "")
-    assert "50 test images" in exact["note"]
+    assert "128 test images" in exact["note"]
     model = zoo.load("cifar_small.cifar10", offline=True)
     golden = np.load(target / "golden" / "cifar_small.cifar10.npz")
     logits = keras.ops.convert_to_numpy(model(golden["inputs"]))

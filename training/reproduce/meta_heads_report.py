@@ -3,9 +3,8 @@
 import csv
 import dataclasses
 import io
+import math
 import sys
-
-import keras
 
 from keras_recres import zoo
 from training.reproduce.cifar_summary import BEST, FINAL, Summary, summarize
@@ -54,7 +53,7 @@ def rows(runs):
 def parameters(head):
     """Trainable parameters of the small network with a head."""
     model = zoo.build(head.name, **head.arguments)
-    return sum(keras.ops.size(weight) for weight in model.trainable_weights)
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def values(table, form, groups=GROUPS):
