@@ -125,7 +125,7 @@ def compile_model(
         label_smoothing: 0 to below 1.
         schedule: of the learning rate, one of `SCHEDULES`.
         epsilon: Adam's ε, above 0.
-        steps_per_execution: training steps in one call of the backend.
+        steps_per_execution: training steps in one call of the backend; PyTorch only knows 1.
     """
     warmup = min(warmup, steps - 1)
     rate = learning_rate
@@ -153,7 +153,7 @@ def compile_model(
         loss=loss,
         metrics=[accuracy],
         jit_compile=jit_compile(convolutions=record is not None and record.family == "cifar_net"),
-        steps_per_execution=steps_per_execution,
+        steps_per_execution=1 if keras.backend.backend() == "torch" else steps_per_execution,
     )
 
 

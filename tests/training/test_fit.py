@@ -232,7 +232,7 @@ def test_without_decay_it_is_adam_and_the_rate_may_stay():
     model, _ = models.build("vit3", peek("mnist", (28, 28, 1), 10), {"depth": 1})
     options = {"learning_rate": 1e-2, "weight_decay": 0, "schedule": "constant", "epsilon": 1e-8}
     models.compile_model(model, steps=100, steps_per_execution=5, **options)
-    assert type(model.optimizer) is keras.optimizers.Adam
+    assert type(model.optimizer).__name__ == "Adam"  # And not AdamW, which is one.
     assert model.optimizer.epsilon == 1e-8
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-2)
     # PyTorch's trainer only knows one.

@@ -23,7 +23,7 @@ def accuracy(table, path):
     from matplotlib.ticker import FuncFormatter
 
     sizes = list(dict.fromkeys(row.size for row in table))
-    figure = Figure(figsize=(1.5 + 3.7 * len(sizes), 4.8), layout="constrained")
+    figure = Figure(figsize=(2 + 3.7 * len(sizes), 4.8), layout="constrained")
     panels = figure.subplots(1, len(sizes), squeeze=False)[0]
     for axes, size in zip(panels, sizes, strict=True):
         for row in (row for row in table if row.size == size):
@@ -62,7 +62,10 @@ def accuracy(table, path):
         handles.append(
             Line2D([], [], marker=marker, color="grey", markerfacecolor=face, label=label, ls="")
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    columns = min(4, 1 + len(sizes))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
     figure.suptitle("Printed on CIFAR-10, measured on " + _data(table))
     figure.savefig(path, dpi=130)
 

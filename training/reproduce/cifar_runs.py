@@ -14,7 +14,7 @@ from training.errors import UserError
 from training.provenance import ROOT
 from training.reproduce.cifar_board import Board
 
-# TensorFlow trains the small networks a tenth faster with it; PyTorch only knows 1.
+# TensorFlow trains the small networks a tenth faster with it.
 STEPS_PER_EXECUTION = 10
 
 
@@ -52,9 +52,7 @@ class Run:
         command = [sys.executable, "-m", "training.reproduce.cifar_run", self.name]
         command.append("--end-with-parent")
         command += [f"--seed={self.seed}", f"--epochs={a.epochs}", f"--precision={a.precision}"]
-        command += [f"--out={self.path.resolve()}"]
-        if os.environ.get("KERAS_BACKEND") != "torch":
-            command.append(f"--steps-per-execution={STEPS_PER_EXECUTION}")
+        command += [f"--out={self.path.resolve()}", f"--steps-per-execution={STEPS_PER_EXECUTION}"]
         if a.data_dir:
             command.append(f"--data-dir={a.data_dir.expanduser().resolve()}")
         if a.limit:
