@@ -12,6 +12,7 @@ import keras_recres.models
 from keras_recres import zoo
 from keras_recres.zoo import manifest, sources
 from keras_recres.zoo.record import Record
+from tests.zoo import seeded
 
 FOLDER = sources.data_folder()
 NAMES = [record.name for record in zoo.list()]
@@ -56,8 +57,10 @@ def assert_equal_weights(layer, other):
 
 @pytest.fixture(scope="module", params=DEFAULTS)
 def own(request):
-    """The untrained network of a default tag; built once for the tests that share it."""
-    return zoo.build(request.param)
+    """The network of a default tag with seeded weights; built once for the tests that share it."""
+    model = zoo.build(request.param)
+    seeded.give_weights(model)
+    return model
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,6 +71,14 @@ def test_counts_are_exact(name):
     shape, classes = (model.zoo_record.arguments.get(k) for k in ("input_shape", "num_classes"))
     assert model.input_shape == (None, *(shape or [2]))
     assert model.output_shape == (None, classes or 2)
+
+
+def test_every_backend_gives_the_same_logits(own):
+    """Also without trained weights: `seeded.json` was written on one backend."""
+    expected = np.asarray(seeded.read()[own.zoo_record.name])
+    assert np.abs(expected).max() > 1e-2
+    error = np.abs(seeded.logits_of(own) - expected).max()
+    assert error <= 1e-5 * np.abs(expected).max()
 
 
 def test_saved_model_reproduces_its_outputs(own, tmp_path):
