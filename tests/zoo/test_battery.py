@@ -158,14 +158,14 @@ def test_weights_survive_other_arguments(own, tmp_path, caplog):
     else:
         height, width, channels = own.input_shape[1:]
         shape = (height, width + 32, channels)
-        changes = {"num_classes": 3, **({"steps": 3} if accepts(name, "steps") else {})}
-        if trainable(zoo.build(name, own.zoo_tag, input_shape=shape)) == trainable(own):
-            changes["input_shape"] = shape
-        else:
-            # A network with weights for each pixel: it must say so.
-            with pytest.raises(ValueError, match="do not fit input_shape"):
-                zoo.load(name, weights=path, input_shape=shape)
-            shape = own.input_shape[1:]
+        changes = {"num_classes": 3, "input_shape": shape}
+        if accepts(name, "steps"):
+            changes["steps"] = 3
+        if name.startswith("cifar_small"):
+            # It has weights for each pixel of its last maps.
+            with pytest.raises(ValueError, match="do not fit num_classes=3, input_shape="):
+                zoo.load(name, weights=path, **changes)
+            shape = changes["input_shape"] = own.input_shape[1:]
         other = zoo.load(name, weights=path, **changes)
         assert "is new and untrained" in caplog.text
         assert other.output_shape == (None, 3)
