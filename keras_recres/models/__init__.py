@@ -1,6 +1,7 @@
 """Model builders: plain arguments in, a `keras.Model` out."""
 
+from keras_recres.models.multiply_adds import multiply_adds
 from keras_recres.models.planar import planar
 from keras_recres.models.t2t_vit import t2t_vit
 
-__all__ = ["planar", "t2t_vit"]
+__all__ = ["multiply_adds", "planar", "t2t_vit"]
