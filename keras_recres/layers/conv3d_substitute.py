@@ -29,7 +29,8 @@ class Conv3dSubstitute(keras.layers.Layer):
     channels-last whatever the global data format.
 
     padding="same" pads the depth as well, D' = D, as in the authors' networks; "valid_depth" is
-    the paper's formula, D' = D − u + 1, where the volume has one channel.
+    the paper's formula, D' = D − u + 1, where the volume has one channel. As a substitute for a
+    `keras.layers.Conv2D` it takes that layer's strides and activation, too.
 
     Example:
     >>> layer = keras_recres.layers.Conv3dSubstitute(8, 3, volume_channels=4)
@@ -50,6 +51,9 @@ class Conv3dSubstitute(keras.layers.Layer):
         use_bias: Boolean, whether each filter has a bias.
         kernel_initializer: Keras initializer of the (u, h, w, v, s) filters.
         bias_initializer: Keras initializer of the biases.
+        strides: Integer ≥ 1 or two of them, steps of the filters in the plane; along the depth
+            they move by one.
+        activation: Applied to the output; None, or whatever `keras.activations.get` takes.
         form: How it is computed: "conv3d"; "banded" for the equivalent two-dimensional
             convolution, whose kernel has a band of the filters; "planes" for a two-dimensional
             convolution of every plane of the volume with its neighbours; "auto" for the fastest.
@@ -58,8 +62,8 @@ class Conv3dSubstitute(keras.layers.Layer):
 
     Input shape: (batch, H, W, C).
 
-    Output shape: (batch, H, W, s·D') where map = filter · D' + d, or the volume
-        (batch, D', H, W, s) with `unfold=False`.
+    Output shape: (batch, H', W', s·D') where map = filter · D' + d, or the volume
+        (batch, D', H', W', s) with `unfold=False`; H' = ⌈H / stride⌉ and W' alike.
 
     Raises:
         ValueError: For arguments out of their range, `volume_channels` that doesn't divide C, or
@@ -76,6 +80,8 @@ class Conv3dSubstitute(keras.layers.Layer):
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
+        strides=1,
+        activation=None,
         form="auto",
         **kwargs,
     ):
@@ -95,6 +101,8 @@ class Conv3dSubstitute(keras.layers.Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.strides = size_tuple("strides", strides, 2)
+        self.activation = keras.activations.get(activation)
         self.form = form
 
     @staticmethod
@@ -156,12 +164,14 @@ class Conv3dSubstitute(keras.layers.Layer):
         kernel = ops.cast(self.kernel, inputs.dtype)
         convolve = {"conv3d": self._conv3d, "banded": self._banded, "planes": self._planes}[form]
         y = convolve(inputs, kernel, depth, output_depth)
-        # (batch, H, W, s, D'), whichever way.
+        # (batch, H', W', s, D'), whichever way.
         if self.use_bias:
             y = y + ops.expand_dims(ops.cast(self.bias, y.dtype), -1)
-        if not self.unfold:
-            return ops.transpose(y, (0, 4, 1, 2, 3))
-        return ops.reshape(y, (-1, *ops.shape(y)[1:3], self.filters * output_depth))
+        if self.unfold:
+            y = ops.reshape(y, (-1, *ops.shape(y)[1:3], self.filters * output_depth))
+        else:
+            y = ops.transpose(y, (0, 4, 1, 2, 3))
+        return self.activation(y)
 
     def _fastest(self, map_pairs):
         """The fastest form for a number of pairs of an input and an output map.
@@ -182,6 +192,9 @@ class Conv3dSubstitute(keras.layers.Layer):
             return "banded" if map_pairs <= 64 * 128 else "planes"
         return "banded" if map_pairs <= 64 * 64 else "conv3d"
 
+    def _convolve(self, x, kernel, strides):
+        return ops.conv(x, kernel, strides=strides, padding="same", data_format="channels_last")
+
     def _volume(self, inputs, depth):
         """The volume, (batch, D, H, W, v)."""
         volume = ops.reshape(inputs, (-1, *ops.shape(inputs)[1:3], self.volume_channels, depth))
@@ -190,9 +203,7 @@ class Conv3dSubstitute(keras.layers.Layer):
     def _conv3d(self, inputs, kernel, depth, output_depth):
         # Padded by the convolution itself, and then cut: TensorFlow 2.21 on a CPU loses an
         # explicit ops.pad in front of a 3-D convolution when it optimises the graph.
-        y = ops.conv(
-            self._volume(inputs, depth), kernel, padding="same", data_format="channels_last"
-        )
+        y = self._convolve(self._volume(inputs, depth), kernel, (1, *self.strides))
         if output_depth < depth:
             before = (self.kernel_size[0] - 1) // 2
             y = y[:, before : before + output_depth]
@@ -212,8 +223,8 @@ class Conv3dSubstitute(keras.layers.Layer):
         kernel = ops.reshape(
             kernel, (*self.kernel_size[1:], size * self.volume_channels, self.filters)
         )
-        y = ops.conv(x, kernel, padding="same", data_format="channels_last")
-        y = ops.reshape(y, (-1, output_depth, height, width, self.filters))
+        y = self._convolve(x, kernel, self.strides)
+        y = ops.reshape(y, (-1, output_depth, *ops.shape(y)[1:3], self.filters))
         return ops.transpose(y, (0, 2, 3, 4, 1))
 
     def _banded(self, inputs, kernel, depth, output_depth):
@@ -226,14 +237,18 @@ class Conv3dSubstitute(keras.layers.Layer):
         kernel = ops.reshape(
             kernel, (*self.kernel_size[1:], inputs.shape[-1], self.filters * output_depth)
         )
-        y = ops.conv(inputs, kernel, padding="same", data_format="channels_last")
+        y = self._convolve(inputs, kernel, self.strides)
         return ops.reshape(y, (-1, *ops.shape(y)[1:3], self.filters, output_depth))
 
     def compute_output_shape(self, input_shape):
         depth = self._depths(input_shape)[1]
+        plane = (
+            None if side is None else -(-side // stride)
+            for side, stride in zip(input_shape[1:3], self.strides, strict=True)
+        )
         if not self.unfold:
-            return (input_shape[0], depth, *input_shape[1:3], self.filters)
-        return (*input_shape[:3], self.filters * depth)
+            return (input_shape[0], depth, *plane, self.filters)
+        return (input_shape[0], *plane, self.filters * depth)
 
     def get_config(self):
         return {
@@ -246,6 +261,8 @@ class Conv3dSubstitute(keras.layers.Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "strides": self.strides,
+            "activation": keras.activations.serialize(self.activation),
             "form": self.form,
         }
 

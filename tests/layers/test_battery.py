@@ -45,6 +45,11 @@ CASES = {
             (2, 6, 5, 6),
             (2, 6, 5, 6),
         ),
+        (
+            lambda: {"filters": 2, "kernel_size": 3, "strides": 2, "activation": "relu"},
+            (2, 7, 5, 4),
+            (2, 4, 3, 8),
+        ),
     ],
     "GroupedDense": [
         (

@@ -68,6 +68,49 @@ def test_it_computes_the_equation(form, padding, kernel_size, volume_channels, f
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("padding", ["same", "valid_depth"])
+@pytest.mark.parametrize(
+    ("strides", "kernel_size", "plane"),
+    [(2, 3, (6, 5)), ((1, 2), (2, 3, 4), (5, 8)), ((3, 2), (3, 1, 2), (8, 7))],
+)
+def test_strides_and_activation_are_those_of_conv2d(form, padding, strides, kernel_size, plane):
+    x = random(2, *plane, 8)
+    layer = Conv3dSubstitute(
+        3,
+        kernel_size,
+        2,
+        padding=padding,
+        strides=strides,
+        activation="tanh",
+        form=form,
+        bias_initializer="normal",
+    )
+    got = layer(x)
+    # The equivalent two-dimensional convolution, its kernel filled in entry by entry.
+    kernel, bias = to_numpy(layer.kernel), to_numpy(layer.bias)
+    u, h, w, v, s = kernel.shape
+    depth = 4
+    out = depth if padding == "same" else depth - u + 1
+    before = (u - 1) // 2 if padding == "same" else 0
+    plain = np.zeros((h, w, v * depth, s * out))
+    for d in range(out):
+        for a in range(u):
+            if 0 <= d + a - before < depth:
+                plain[:, :, d + a - before :: depth, d::out] = kernel[a]
+    conv = keras.layers.Conv2D(
+        s * out, (h, w), strides, padding="same", activation="tanh", data_format="channels_last"
+    )
+    conv.build(x.shape)
+    conv.set_weights([plain, np.repeat(bias, out)])
+    want = to_numpy(conv(x))
+    np.testing.assert_allclose(to_numpy(got), want, atol=1e-5)
+    assert layer.compute_output_shape(x.shape) == want.shape
+    inputs = keras.Input((None, None, 8))
+    model = keras.Model(inputs, layer(inputs))
+    np.testing.assert_allclose(model.predict(x, verbose=0), want, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_the_volume_is_that_of_keras_conv3d(form):
     x = random(2, 5, 4, 12)
     layer = Conv3dSubstitute(3, 3, 2, unfold=False, form=form)
@@ -177,6 +220,7 @@ def test_it_learns_in_fit(form):
         (lambda: Conv3dSubstitute(2, 3, 0), "`volume_channels` must be an integer"),
         (lambda: Conv3dSubstitute(2, 3, padding="valid"), "'valid_depth', but it is 'valid'."),
         (lambda: Conv3dSubstitute(2, 3, form="fast"), "`form` must be one of 'auto'"),
+        (lambda: Conv3dSubstitute(2, 3, strides=0), "`strides` must be an integer of at least 1"),
         (lambda: Conv3dSubstitute(2, 3, 5).build((None, 8, 8, 12)), "5 does not divide 12."),
         (lambda: Conv3dSubstitute(2, 3).build((None, 8, 12)), "(batch, height, width, channels)"),
         (

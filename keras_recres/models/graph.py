@@ -1,0 +1,80 @@
+"""Every call of a layer in a model's graph, nested models opened."""
+
+import typing
+
+import keras
+from keras.src.models.functional import Functional
+
+
+class Call(typing.NamedTuple):
+    """One call of a layer or operation: what goes in and what comes out, as KerasTensors."""
+
+    path: str
+    operation: object
+    args: tuple
+    kwargs: dict
+    outputs: list
+
+
+def function_of(model):
+    """The `Functional` with the graph of a functional or Sequential model, or None.
+
+    None is what subclassed models, unbuilt Sequential ones and other layers give.
+    """
+    if isinstance(model, keras.Sequential):
+        return model._functional if model.built else None
+    return model if isinstance(model, Functional) else None
+
+
+def inputs_of_shape(model, input_shape):
+    """A KerasTensor for the only input of a model, of a shape without the batch axis, or None.
+
+    Raises:
+        ValueError: If the model has several inputs, or the shape another rank.
+    """
+    if input_shape is None:
+        return None
+    own = function_of(model).inputs
+    if len(own) != 1 or len(input_shape) != len(own[0].shape) - 1:
+        shapes = ", ".join(str(x.shape[1:]) for x in own)
+        raise ValueError(
+            f"`input_shape` must fit the one input of a model, but it is {tuple(input_shape)}, and "
+            f"{model.name!r} takes {shapes}."
+        )
+    return keras.KerasTensor((None, *input_shape), dtype=own[0].dtype)
+
+
+def calls(model, inputs=None, prefix=""):
+    """The calls of all layers and operations of a model, in an order in which they can run.
+
+    Models inside are opened, the paths of their layers being "inner/layer"; other layers are not,
+    whatever they are made of. A layer that is called several times comes several times. No layer
+    is called and none gets a new node, so that the model remains as it is.
+
+    Args:
+        model: A model for which `function_of` gives a graph.
+        inputs: KerasTensors for its inputs, if other ones than its own.
+        prefix: Beginning of the paths, "" or "outer/".
+
+    Yields:
+        A `Call` each.
+    """
+    function = function_of(model)
+    given = function.inputs if inputs is None else keras.tree.flatten(inputs)
+    known = {id(own): x for own, x in zip(function.inputs, given, strict=True)}
+    for depth in sorted(function._nodes_by_depth, reverse=True):
+        for node in function._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            operation = node.operation
+            args, kwargs = node.arguments.fill_in(known)
+            if all(known[id(x)].shape[1:] == x.shape[1:] for x in node.input_tensors):
+                outputs = node.outputs
+            else:
+                outputs = keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
+            known.update((id(own), y) for own, y in zip(node.outputs, outputs, strict=True))
+            if function_of(operation) is None:
+                yield Call(prefix + operation.name, operation, args, kwargs, outputs)
+            else:
+                inner = args[0] if args else kwargs["inputs"]
+                yield from calls(operation, inner, f"{prefix}{operation.name}/")
