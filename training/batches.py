@@ -10,9 +10,9 @@ from training.errors import UserError
 class Batches(keras.utils.PyDataset):
     """Normalised batches of a `training.data.Images` record, for `fit`, `evaluate` and `predict`.
 
-    In training the order is drawn anew for every epoch and the last, smaller batch is dropped: a
-    second batch size would be compiled a second time. Which images it holds changes with the
-    epoch. Otherwise nothing is shuffled and all images are kept.
+    In training the order is drawn anew for every epoch and, unless `keep_last` is set, the last,
+    smaller batch is dropped: a second batch size would be compiled a second time. Which images it
+    holds changes with the epoch. Otherwise nothing is shuffled and all images are kept.
 
     A batch depends on (seed, epoch, its number) and on nothing else, so that an interrupted
     training sees the same batches when it goes on: set `epoch` before each epoch (the callback
@@ -29,6 +29,7 @@ class Batches(keras.utils.PyDataset):
         mixup: parameter of mixup's beta distribution, 0 for none; needs `one_hot`.
         seed: int of at least 0.
         one_hot: give labels as (B, classes) float32 instead of (B,) int64.
+        keep_last: keep the last, smaller batch in training, too.
         **kwargs: `workers` and the others of `keras.utils.PyDataset`.
 
     Example:
@@ -46,6 +47,7 @@ class Batches(keras.utils.PyDataset):
         mixup=0.0,
         seed=0,
         one_hot=False,
+        keep_last=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -59,18 +61,19 @@ class Batches(keras.utils.PyDataset):
         self.data, self.batch_size, self.preprocessing = data, batch_size, preprocessing
         self.training, self.augment, self.mixup = training, tuple(augment), mixup
         self.seed, self.one_hot = seed, one_hot
+        self.keep_last = keep_last or not training
         self.epoch = 0
         self._order = (None, None)
 
     def __len__(self):
-        if self.training:
-            return len(self.data) // self.batch_size
-        return -(-len(self.data) // self.batch_size)
+        if self.keep_last:
+            return -(-len(self.data) // self.batch_size)
+        return len(self.data) // self.batch_size
 
     @property
     def num_images(self):
         """Images an epoch."""
-        return len(self) * self.batch_size if self.training else len(self.data)
+        return len(self.data) if self.keep_last else len(self) * self.batch_size
 
     def on_epoch_end(self):
         self.epoch += 1

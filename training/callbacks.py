@@ -136,7 +136,8 @@ class Progress(keras.callbacks.Callback):
         self._print(
             f"{self._name}: loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  "
             f"val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.4f}  "
-            f"{logs['seconds']:.0f} s  {logs['images_per_second']:,.0f} images/s"
+            f"{logs['seconds']:.0f} s  {logs['images_per_second']:,.0f} images/s  "
+            f"{(self.epochs - epoch - 1) * logs['seconds'] / 60:.0f} min left"
         )
 
     def close(self):

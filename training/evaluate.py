@@ -136,7 +136,8 @@ def record(run_dirs, note=""):
     """Files finished runs of `training.fit`, equal but for the seed, as one entry of the zoo.
 
     The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
-    with the lowest last training loss, which looks at no evaluation image.
+    with the lowest last training loss, which looks at no evaluation image: the loss on the training
+    set in inference mode where the runs measured it, else that of the log.
 
     Args:
         run_dirs: folders that `training.fit` wrote.
@@ -159,7 +160,7 @@ def record(run_dirs, note=""):
     if len(seeds) != len(runs):
         raise UserError(f"{len(runs)} runs were given, but only {len(seeds)} different seeds.")
     name, tag = first["name"], first["tag"]
-    best = min(range(len(runs)), key=lambda i: runs[i]["train_loss"])
+    best = min(range(len(runs)), key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))
     model = _model_of(run_dirs[best], runs[best])
     values = [100 * run["val_accuracy"] for run in runs]
     row = {
@@ -224,13 +225,15 @@ def _budget(runs):
 
 
 def _recipe(settings):
+    decay = settings["weight_decay"]
     parts = [
-        f"AdamW {settings['learning_rate']:g}",
-        f"weight decay {settings['weight_decay']:g}",
+        f"{'AdamW' if decay else 'Adam'} {settings['learning_rate']:g}",
+        f"{settings['schedule']} rate" if settings.get("schedule", "cosine") != "cosine" else "",
+        f"weight decay {decay:g}" if decay else "",
         f"batch {settings['batch_size']}",
         settings["augment"].replace(",", "+"),
         f"mixup {settings['mixup']:g}" if settings["mixup"] else "",
-        f"smoothing {settings['label_smoothing']:g}",
+        f"smoothing {settings['label_smoothing']:g}" if settings["label_smoothing"] else "",
         settings["precision"] if settings["precision"] != "float32" else "",
     ]
     return " ".join(["last epoch;", ", ".join(part for part in parts if part)])

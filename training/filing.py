@@ -100,7 +100,9 @@ def read_results():
 
 
 def write_result(row):
-    """Enters a measurement into `zoo/results.csv`; the row of its name, tag and metric gives way.
+    """Enters a measurement into `zoo/results.csv`; the row of the same thing gives way.
+
+    That is the row whose name, tag, metric and data set are the same.
 
     Args:
         row: dict with keys out of `COLUMNS`; those that are missing stay empty. A `value` is in
@@ -126,7 +128,7 @@ def write_result(row):
 
 
 def _key(row):
-    return row["name"], row["tag"], row["metric"]
+    return row["name"], row["tag"], row["metric"], row["dataset"]
 
 
 def facts(name, tag):

@@ -2,10 +2,11 @@
 
     python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10
 
-AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate,
-cross-entropy with label smoothing (the losses in the log contain the smoothing). Runs on the
-backend that KERAS_BACKEND names. A run that was interrupted goes on when the same command is
-given again. Training drops an epoch's last, smaller batch; evaluation keeps all images.
+AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate, or
+a constant rate; without weight decay it is Adam (arXiv 1412.6980). Cross-entropy with label
+smoothing (the losses in the log contain the smoothing). Runs on the backend that KERAS_BACKEND
+names. A run that was interrupted goes on when the same command is given again. Training drops an
+epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
 """
 
 import argparse
@@ -21,12 +22,19 @@ import keras
 
 from training import callbacks, curves, data, errors
 from training.errors import UserError
-from training.models import build, compile_model, overrides_of, record_of, save_weights
+from training.models import (
+    SCHEDULES,
+    build,
+    compile_model,
+    overrides_of,
+    record_of,
+    save_weights,
+)
 from training.provenance import provenance
 from training.run_folder import RunFolder, write_aside
 
 # What does not change a result is not compared when a run goes on.
-NOT_SETTINGS = ("data_dir", "out", "resume")
+NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution")
 
 
 def parser():
@@ -53,7 +61,10 @@ def parser():
     p.add_argument("--learning-rate", type=float, default=1e-3, help="peak (default 1e-3)")
     p.add_argument("--weight-decay", type=float, default=0.05, help="of kernels (default 0.05)")
     p.add_argument("--warmup-epochs", type=float, default=1.0)
+    p.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="of the learning rate")
+    p.add_argument("--epsilon", type=float, default=1e-7, help="of Adam and AdamW (default 1e-7)")
     p.add_argument("--label-smoothing", type=float, default=0.1, help="0 to below 1")
+    p.add_argument("--keep-last", action="store_true", help="train on the smaller batch, too")
     p.add_argument("--augment", default="", help="flip,crop,erase: any of them; default none")
     p.add_argument("--mixup", type=float, default=0.0, help="beta parameter, 0 for none")
     p.add_argument("--seed", type=int, default=0)
@@ -62,6 +73,9 @@ def parser():
     p.add_argument("--eval-limit", type=int, help="evaluate on the first so many images only")
     p.add_argument("--steps", help="steps of the recurrent blocks, such as 2,4,2 or 4")
     p.add_argument("--model-arguments", nargs="*", default=[], metavar="KEY=VALUE")
+    p.add_argument(
+        "--steps-per-execution", type=int, default=1, help="steps at once, faster on TensorFlow"
+    )
     p.add_argument("--out", type=Path, help="the run's folder; default runs/NAME.DATASET.SEED")
     p.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     return p
@@ -73,6 +87,8 @@ def check(a):
         "epochs": (a.epochs >= 1, "at least 1"),
         "batch-size": (a.batch_size >= 1, "at least 1"),
         "learning-rate": (0 < a.learning_rate < float("inf"), "above 0"),
+        "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
+        "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
         "weight-decay": (0 <= a.weight_decay < float("inf"), "at least 0"),
         "warmup-epochs": (0 <= a.warmup_epochs <= a.epochs, "from 0 to the number of epochs"),
         "label-smoothing": (0 <= a.label_smoothing < 1, "from 0 to below 1"),
@@ -87,7 +103,17 @@ def check(a):
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    run(parser().parse_args(argv))
+
+
+def run(a, measure=None):
+    """Trains as the command line asks, or goes on with it; a finished training is only told.
+
+    Args:
+        a: what `parser()` makes of a command line.
+        measure: function of the trained model and the training images, an `Images` record; the
+            dict that it returns becomes a part of metrics.json.
+    """
     check(a)
     augment = data.parse_augment(a.augment, a.dataset)
     keras.utils.set_random_seed(a.seed)
@@ -102,20 +128,29 @@ def main(argv=None):
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
     folder = RunFolder(out, settings, a.resume)
     if not folder.finished:
-        images = train(model, a, augment, folder)
-        finish(model, settings, {"overrides": overrides, **images}, folder)
+        train_data, images = train(model, a, augment, folder)
+        more = measure(model, train_data) if measure else {}
+        finish(model, settings, {"overrides": overrides, **images, **more}, folder)
     summarize(folder)
 
 
 def train(model, a, augment, folder):
-    """Runs ``fit``; returns how many images of which split it saw."""
+    """Runs ``fit``; returns the training images, and how many of which split it saw."""
     p = model.preprocess
     how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True}
     size = model.input_shape[1:3]
     train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
     test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
     batches = data.Batches(
-        train_data, a.batch_size, p, True, augment, a.mixup, a.seed, one_hot=True
+        train_data,
+        a.batch_size,
+        p,
+        True,
+        augment,
+        a.mixup,
+        a.seed,
+        one_hot=True,
+        keep_last=a.keep_last,
     )
     test_batches = data.Batches(test_data, a.batch_size, p, one_hot=True)
     compile_model(
@@ -125,6 +160,9 @@ def train(model, a, augment, folder):
         a.learning_rate,
         a.weight_decay,
         a.label_smoothing,
+        schedule=a.schedule,
+        epsilon=a.epsilon,
+        steps_per_execution=a.steps_per_execution,
     )
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
     done = folder.epochs_done
@@ -165,7 +203,7 @@ def train(model, a, augment, folder):
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, before)
-    return {
+    return train_data, {
         "train_images": len(train_data),
         "eval_images": len(test_data),
         "split": test_data.split + (f"[:{len(test_data)}]" if a.eval_limit else ""),

@@ -10,6 +10,9 @@ import keras
 from keras_recres import zoo
 from training.errors import UserError
 
+# Schedules of the learning rate, and the part of its peak that it ends at.
+SCHEDULES = {"cosine": 0.01, "constant": 1.0}
+
 
 def overrides_of(steps, model_arguments):
     """Builder arguments given on the command line: values are JSON, else text.
@@ -97,12 +100,21 @@ def record_of(name):
 
 
 def compile_model(
-    model, steps, warmup=0, learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.0
+    model,
+    steps,
+    warmup=0,
+    learning_rate=1e-3,
+    weight_decay=0.05,
+    label_smoothing=0.0,
+    schedule="cosine",
+    epsilon=1e-7,
+    steps_per_execution=1,
 ):
     """Compiles a classifier: AdamW (arXiv 1711.05101), cross-entropy on logits, accuracy.
 
     The learning rate rises linearly from 0, then falls along a half cosine to a hundredth of its
-    peak. The decay spares vectors and tokens: biases, norms, slopes and scales are no kernels.
+    peak, or stays there. The decay spares vectors and tokens: biases, norms, slopes and scales
+    are no kernels. A decay of 0 makes it Adam (arXiv 1412.6980).
 
     Args:
         model: a model that gives logits; labels are one-hot.
@@ -111,31 +123,50 @@ def compile_model(
         learning_rate: its peak.
         weight_decay: per step and unit of learning rate.
         label_smoothing: 0 to below 1.
+        schedule: of the learning rate, one of `SCHEDULES`.
+        epsilon: Adam's ε, above 0.
+        steps_per_execution: training steps in one call of the backend.
     """
     warmup = min(warmup, steps - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else learning_rate,
-        decay_steps=steps - warmup,
-        alpha=0.01,
-        warmup_target=learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
-    optimizer.exclude_from_weight_decay(
-        var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
-        var_names=["bias", "gamma", "beta", "token", "embedding"],
-    )
+    rate = learning_rate
+    if warmup or schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else learning_rate,
+            decay_steps=steps - warmup,
+            alpha=SCHEDULES[schedule],
+            warmup_target=learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if weight_decay:
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay, epsilon=epsilon)
+        optimizer.exclude_from_weight_decay(
+            var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
+            var_names=["bias", "gamma", "beta", "token", "embedding"],
+        )
+    else:
+        optimizer = keras.optimizers.Adam(rate, epsilon=epsilon)
     loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], jit_compile=jit_compile())
+    record = getattr(model, "zoo_record", None)
+    model.compile(
+        optimizer=optimizer,
+        loss=loss,
+        metrics=[accuracy],
+        jit_compile=jit_compile(convolutions=record is not None and record.family == "cifar_net"),
+        steps_per_execution=steps_per_execution,
+    )
 
 
-def jit_compile():
+def jit_compile(convolutions=False):
     """What `compile` is told of XLA: use it on TensorFlow, where Keras would not without a GPU.
 
-    A training step of vit3 takes 0.4 to 0.8 of the time with it; elsewhere Keras chooses well.
+    A training step of vit3 takes 0.4 to 0.8 of the time with it, but one of a network of
+    convolutions twice the time on a processor; elsewhere Keras chooses well.
+
+    Args:
+        convolutions: whether the model is mostly convolutions.
     """
-    return True if keras.backend.backend() == "tensorflow" else "auto"
+    return True if keras.backend.backend() == "tensorflow" and not convolutions else "auto"
 
 
 def save_weights(model, path):

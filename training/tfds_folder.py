@@ -79,6 +79,8 @@ def read(dataset, split, version, limit=None):
             f"{dataset} in {version} has no split {split!r}, only {', '.join(splits) or 'none'}."
         )
     features = builder.info.features
+    if limit is not None:
+        limit = min(limit, builder.info.splits[split].num_examples)
     records = builder.as_dataset(
         split=split if limit is None else f"{split}[:{limit}]",
         decoders={image: tfds.decode.SkipDecoding()},

@@ -8,6 +8,8 @@ from training.errors import UserError, nearest
 
 EXPERIMENTS = {
     "planar": "table 1 and figure 2: two-neuron shallow, recurrent and deep residual networks",
+    "cifar_tables": "two tables: CIFAR-10 networks with fewer parameters by groups and volumes",
+    "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
 USAGE = "usage: python -m training.reproduce EXPERIMENT [options]\n\nexperiments:\n" + "\n".join(

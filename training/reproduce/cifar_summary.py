@@ -1,0 +1,71 @@
+"""What the seeds of one CIFAR-10 network measured, together."""
+
+import dataclasses
+import statistics
+
+from training.errors import UserError
+
+# How metrics.json calls what the tables tell.
+FINAL, BEST, EXACT = "val_accuracy", "best_val_accuracy", "exact_accuracy"
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The finished trainings of one network, which differ in their seed only.
+
+    Attributes:
+        label: what the network is called.
+        metrics: for each seed the content of its metrics.json.
+    """
+
+    label: str
+    metrics: dict
+
+    def values(self, key):
+        """{seed: accuracy in percent}; without the seeds that have not measured it."""
+        return {seed: 100 * m[key] for seed, m in self.metrics.items() if key in m}
+
+    def mean(self, key):
+        """The mean over the seeds in percent, None where there are none."""
+        values = self.values(key).values()
+        return statistics.mean(values) if values else None
+
+    def spread(self, key):
+        """The sample standard deviation over the seeds, None for fewer than two."""
+        values = self.values(key).values()
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def text(self, key):
+        """Mean ± standard deviation, such as "71.98 ± 0.31", "" where nothing was measured."""
+        mean, spread = self.mean(key), self.spread(key)
+        if mean is None:
+            return ""
+        return f"{mean:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
+def summarize(runs):
+    """Gathers the finished runs by label, in their order.
+
+    Args:
+        runs: list of `training.reproduce.cifar_runs.Run`.
+
+    Returns:
+        A list of `Summary`, also of labels of which nothing is finished yet.
+
+    Raises:
+        UserError: the finished runs had different data, epochs, limit or precision.
+    """
+    found, kinds = {}, {}
+    for run in runs:
+        of_label = found.setdefault(run.label, {})
+        if (metrics := run.metrics) is not None:
+            of_label[run.seed] = metrics
+            keys = ("tag", "epochs", "limit", "precision")
+            kinds.setdefault(tuple(metrics["settings"][key] for key in keys), run.path)
+    if len(kinds) > 1:
+        (first, one), (second, other) = list(kinds.items())[:2]
+        raise UserError(
+            f"{one} and {other} can't stand in one table: data set, epochs, limit and precision "
+            f"are {', '.join(map(str, first))} and {', '.join(map(str, second))}."
+        )
+    return [Summary(label, metrics) for label, metrics in found.items()]

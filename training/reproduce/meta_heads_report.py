@@ -1,0 +1,209 @@
+"""Table, picture and claims of the comparison of grouped heads."""
+
+import csv
+import dataclasses
+import io
+import sys
+
+import keras
+
+from keras_recres import zoo
+from training.reproduce.cifar_summary import BEST, FINAL, Summary, summarize
+from training.reproduce.meta_heads import DENSE, FORMS, GROUPS, HEADS, Head
+from training.reproduce.paired import Difference, difference, verdict
+from training.run_folder import write_aside
+
+COLUMNS = (
+    "head",
+    "groups",
+    "parameters",
+    "last epoch, %",
+    "best epoch, %",
+    "against dense, points",
+    "seeds",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A head, its network's trainable parameters, what was measured, and that against dense."""
+
+    head: Head
+    parameters: int
+    measured: Summary
+    against_dense: Difference
+
+
+def rows(runs):
+    """A `Row` for every head, in the order of `HEADS`."""
+    summaries = {summary.label: summary for summary in summarize(runs)}
+    dense = summaries[DENSE].values(FINAL)
+    return [
+        Row(
+            head,
+            parameters(head),
+            summaries[head.label],
+            difference(summaries[head.label].values(FINAL), dense)
+            if head.groups
+            else difference({}, {}),
+        )
+        for head in HEADS
+    ]
+
+
+def parameters(head):
+    """Trainable parameters of the small network with a head."""
+    model = zoo.build(head.name, **head.arguments)
+    return sum(keras.ops.size(weight) for weight in model.trainable_weights)
+
+
+def values(table, form, groups=GROUPS):
+    """{(groups, seed): accuracy after the last epoch, %} of the heads of a form."""
+    return {
+        (row.head.groups, seed): value
+        for row in table
+        if row.head.form == form and row.head.groups in groups
+        for seed, value in row.measured.values(FINAL).items()
+    }
+
+
+def claims(table):
+    """What the trainings say of each claim: pairs of a (title, `Difference`).
+
+    The first is the paper's. Pairs have the same seed, and the same number of groups or the same
+    form where these are not what differs.
+    """
+    of = {row.head.label: row for row in table}
+    dense, published = of[DENSE], of["raw_4"]
+    share = published.parameters / dense.parameters
+    most, fewest = max(GROUPS), min(GROUPS)
+
+    def by_form(groups):
+        return {
+            (form, seed): value
+            for form in FORMS
+            for (_, seed), value in values(table, form, (groups,)).items()
+        }
+
+    return [
+        (
+            f"The published Meta head (4 groups, raw weights, N(0, 1)) against the dense head, "
+            f"with {share:.0%} of the network's parameters",
+            published.against_dense,
+        ),
+        (
+            "Softmax against raw weights, both from N(0, 1), over all numbers of groups",
+            difference(values(table, "softmax"), values(table, "raw")),
+        ),
+        (
+            "Weights from N(0, 1/N) against N(0, 1), over all numbers of groups",
+            difference(values(table, "preserving"), values(table, "raw")),
+        ),
+        (
+            f"{most} groups against {fewest}, over all forms",
+            difference(by_form(most), by_form(fewest)),
+        ),
+    ]
+
+
+def sentences(table):
+    """The claims in words, a list of str."""
+    said = []
+    for title, found in claims(table):
+        if found.mean is None:
+            said.append(f"{title}: not measured yet.")
+            continue
+        pairs = f"{found.count} pair{'s' if found.count > 1 else ''}"
+        interval = ""
+        if found.interval:
+            low, high = found.interval
+            interval = f", 95 % interval {low:+.2f} to {high:+.2f}"
+        said.append(f"{title}: {verdict(found)}; {found} points ({pairs}{interval}).")
+    kept = [row for row in table if row.head.groups and row.against_dense.interval]
+    if kept:
+        worst = [row.head.label for row in kept if row.against_dense.interval[1] < 0]
+        better = [row.head.label for row in kept if row.against_dense.interval[0] > 0]
+        said.append(
+            f"Of {len(kept)} grouped heads {len(better)} are more accurate than the dense one "
+            f"({', '.join(better) or 'none'}) and {len(worst)} less ({', '.join(worst) or 'none'}) "
+            "by their own 95 % intervals; the others are not told apart from it. With so many "
+            "comparisons one in twenty would differ by chance."
+        )
+    return said
+
+
+def notes(table):
+    """What the numbers are."""
+    measured = [m for row in table for m in row.measured.metrics.values()]
+    said = [
+        "Mean ± sample standard deviation over the seeds; differences are of the last epoch's "
+        "accuracy, paired by seed, mean ± standard error, intervals by Student's t. Each group "
+        "has 10 units, and M = N."
+    ]
+    if "cifar10_jpeg" in {m["settings"]["tag"] for m in measured}:
+        said.append("CIFAR-10 re-encoded as JPEG (cifar10_jpeg): not the original pixels.")
+    if limits := {m["settings"]["limit"] for m in measured} - {None}:
+        said.append(f"A trial: only {min(limits):,} images of each split were used.")
+    return " ".join(said)
+
+
+def cells(row):
+    """The cells of a row, str."""
+    return (
+        FORMS.get(row.head.form, "dense, 40 units"),
+        str(row.head.groups or ""),
+        f"{row.parameters:,}",
+        row.measured.text(FINAL) or "pending",
+        row.measured.text(BEST),
+        str(row.against_dense),
+        str(len(row.measured.metrics) or ""),
+    )
+
+
+def show(runs, a):
+    """Prints the table and the claims; writes meta_heads.md, .csv and .png into `a.out`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from training.reproduce import meta_heads_plot
+
+    table = rows(runs)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    shown = Table(title="Heads of cifar_small: top-1 accuracy")
+    for i, heading in enumerate(COLUMNS):
+        shown.add_column(heading, justify="right" if i else "left", no_wrap=not i)
+    for row in table:
+        shown.add_row(*cells(row))
+    console.print(shown)
+    for sentence in [*sentences(table), notes(table)]:
+        console.print(sentence, soft_wrap=True, highlight=False)
+    a.out.mkdir(parents=True, exist_ok=True)
+    write_aside(a.out / "meta_heads.md", markdown(table))
+    write_aside(a.out / "meta_heads.csv", as_csv(table))
+    meta_heads_plot.draw(table, a.out / "meta_heads.png")
+    print(f"Written to {a.out}: meta_heads.md, meta_heads.csv, meta_heads.png.", file=sys.stderr)
+
+
+def markdown(table):
+    """Table, claims and notes as Markdown."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---|" + "--:|" * (len(COLUMNS) - 1)]
+    lines += [f"| {' | '.join(cells(row))} |" for row in table]
+    said = [f"- {sentence}" for sentence in sentences(table)]
+    return "\n".join([*lines, "", *said, "", notes(table), ""])
+
+
+def as_csv(table):
+    """One line a head, accuracies in percent; those of the seeds apart by spaces."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["head", "form", "groups", "parameters", "seeds", "last_by_seed", "best_by_seed"]
+    writer.writerow([*head, "against_dense_points", "against_dense_error"])
+    for row in table:
+        line = [row.head.label, row.head.form, row.head.groups or "", row.parameters]
+        line.append(len(row.measured.metrics))
+        for key in (FINAL, BEST):
+            line.append(" ".join(f"{value:.2f}" for value in row.measured.values(key).values()))
+        for number in (row.against_dense.mean, row.against_dense.error):
+            line.append("" if number is None else f"{number:.4f}")
+        writer.writerow(line)
+    return text.getvalue()
