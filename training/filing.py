@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_recres import zoo
+from keras_recres.models import multiply_adds
 from keras_recres.zoo import manifest, sources
 from keras_recres.zoo.record import Result
 from training.errors import UserError
@@ -21,6 +22,8 @@ from training.run_folder import write_aside
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
 README = Path(__file__).resolve().parents[1] / "README.md"
+# Metric of an accuracy that is the highest of so many epochs' on the test set.
+BEST_OF = "best_of_"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -135,8 +138,8 @@ def facts(name, tag):
     """What the zoo knows of a name, for a row: counts, steps and what the paper printed.
 
     Returns:
-        dict with `parameters`, `trainable_parameters`, `steps`, `printed`, `printed_dataset`;
-        the counts are those of the network that the tag builds.
+        dict with `parameters`, `trainable_parameters`, `multiply_adds` (of one example), `steps`,
+        `printed`, `printed_dataset`; the counts are those of the network that the tag builds.
     """
     model = zoo.build(name, tag=tag)
     record = model.zoo_record
@@ -144,6 +147,7 @@ def facts(name, tag):
     return {
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
+        "multiply_adds": multiply_adds(model).total,
         "steps": ",".join(map(str, steps)) if isinstance(steps, tuple) else steps,
         "printed": record.paper.printed,
         "printed_dataset": record.paper.dataset,
@@ -151,24 +155,54 @@ def facts(name, tag):
 
 
 def readme_table():
-    """The README's table of results, Markdown, from `zoo/results.csv`."""
-    head = ("name", "parameters", "steps", "data set", "measured", "printed (on)", "budget")
-    lines = [f"| {' | '.join(head)} |", "|---|--:|--:|---|--:|--:|---|"]
+    """The README's table of results, Markdown, from `zoo/results.csv`; one line a name and tag."""
+    head = ("name", "parameters", "multiply-adds", "steps", "data set")
+    head += ("measured", "printed (on)", "budget")
+    lines = [f"| {' | '.join(head)} |", "|---|--:|--:|--:|---|--:|--:|---|"]
+    entries = {}
     for row in read_results():
+        entries.setdefault((row["name"], row["tag"]), []).append(row)
+    for rows in entries.values():
+        # The first accuracy is that after the last epoch; what else was measured follows it.
+        rows = sorted(rows, key=lambda row: (row["printed"] == "", BEST_OF in row["metric"]))
+        row = rows[0]
         seeds = f" ({row['seeds']} seeds)" if row["seeds"] not in ("", "1") else ""
-        spread = f" ± {row['std']}" if row["std"] else ""
-        printed = f"{_quantity(row['printed'], row['metric'])} ({row['printed_dataset']})"
+        measured = _quantity(_value(row), row["metric"]) + seeds
+        measured += "".join(f"; {_beside(other, row)}" for other in rows[1:])
+        best = next((_best_of(r) for r in rows if BEST_OF in r["metric"]), "")
+        printed = _quantity(row["printed"], row["metric"])
         cells = (
             f"`{row['name']}`",
-            f"{int(row['parameters']):,}" if row["parameters"] else "",
+            _count(row["parameters"]),
+            _count(row["multiply_adds"]),
             row["steps"],
             f"{row['dataset']} {row['split']}".strip(),
-            _quantity(f"{row['value']}{spread}", row["metric"]) + seeds,
-            printed if row["printed"] else "",
+            measured,
+            f"{printed} ({row['printed_dataset']}{best})" if row["printed"] else "",
             row["budget"],
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _value(row):
+    return row["value"] + (f" ± {row['std']}" if row["std"] else "")
+
+
+def _beside(row, first):
+    """What is measured beside the first row of an entry, in a few words."""
+    if BEST_OF in row["metric"]:
+        return f"{_best_of(row).removeprefix(', ')} {_value(row)} %"
+    where = row["dataset"] if row["dataset"] != first["dataset"] else row["split"]
+    return f"{where} {_value(row)} %"
+
+
+def _best_of(row):
+    return f", best of {row['metric'].removeprefix(BEST_OF).partition('_')[0]} epochs"
+
+
+def _count(number):
+    return f"{int(number):,}" if number else ""
 
 
 def _quantity(value, metric):

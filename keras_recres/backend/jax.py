@@ -11,9 +11,15 @@ def prefers_plain_convolutions():
     return jax.default_backend() == "cpu"
 
 
-def scan(step, carry, xs, length, unroll=1):
-    """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`."""
-    return jax.lax.scan(step, carry, xs, length=length, unroll=unroll)
+def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
+    """`carry, y = step(carry, x, constants)` for slices of `xs`; see `backend/tensorflow.py`.
+
+    What `recompute` asks for, `keras.remat` of the step does here.
+    """
+    del recompute
+    return jax.lax.scan(
+        lambda carry, x: step(carry, x, constants), carry, xs, length=length, unroll=unroll
+    )
 
 
 def is_traced(x):

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_recres.backend.tensorflow_scan import arrays_for, recomputing_scan, slices, write
+
 
 def prefers_plain_convolutions():
     """Whether grouped and 3-D convolutions are slower than the 2-D ones that can replace them.
@@ -13,42 +15,45 @@ def prefers_plain_convolutions():
     return not tf.config.list_logical_devices("GPU")
 
 
-def scan(step, carry, xs, length, unroll=1):
-    """`carry, y = step(carry, x)` for every slice x of `xs`, as `jax.lax.scan` does it.
+def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
+    """`carry, y = step(carry, x, constants)` for every slice x of `xs`, as `jax.lax.scan` does it.
 
     `keras.ops.scan` wants the outputs y to look like the carry, and fails under XLA. This one
     takes any structure, is differentiable, and has a static trip count, which XLA needs in order
     to differentiate a loop.
 
     Args:
-        step: Function from (carry, x) to (carry, y); both are structures of tensors, y may be
-            empty.
+        step: Function from (carry, x, constants) to (carry, y); all are structures of tensors, y
+            may be empty.
         carry: Structure of tensors; the step must keep its shapes and dtypes.
         xs: Structure of tensors with a leading axis of `length`, or an empty structure.
+        constants: Structure of tensors that every step is given; those that a gradient is wanted
+            for must be here, and not captured by `step`, when `recompute` is set.
         length: Number of steps, a Python int ≥ 1.
         unroll: Steps in one turn of the loop, a Python int ≥ 1.
+        recompute: Whether the backward pass runs each step again, from the carry before it, and
+            nothing else is kept.
 
     Returns:
         The last carry, and the ys stacked on a new leading axis.
     """
+    if recompute:
+        return recomputing_scan(step, carry, xs, constants, length)
     turns = (length - 1) // unroll
     # The first step stands before the loop: it shows how y is built, which the arrays need to
     # know. Those that do not fill a turn stand there with it.
     before = length - turns * unroll
     arrays = None
     for t in range(before):
-        carry, y = step(carry, _slices(xs, t))
+        carry, y = step(carry, slices(xs, t), constants)
         if arrays is None:
-            arrays = [
-                tf.TensorArray(leaf.dtype, size=length, element_shape=leaf.shape)
-                for leaf in keras.tree.flatten(y)
-            ]
-        arrays = _write(arrays, t, y)
+            arrays = arrays_for(y, length)
+        arrays = write(arrays, t, y)
 
     def turn(t, carry, arrays):
         for _ in range(unroll):
-            carry, y = step(carry, _slices(xs, t))
-            arrays = _write(arrays, t, y)
+            carry, y = step(carry, slices(xs, t), constants)
+            arrays = write(arrays, t, y)
             t = t + 1
         return t, carry, arrays
 
@@ -67,12 +72,3 @@ def scan(step, carry, xs, length, unroll=1):
 def is_traced(x):
     """Whether a value is part of a function that is being compiled."""
     return not tf.executing_eagerly()
-
-
-def _slices(xs, t):
-    return keras.tree.map_structure(lambda x: tf.gather(x, t), xs)
-
-
-def _write(arrays, t, y):
-    leaves = keras.tree.flatten(y)
-    return [array.write(t, leaf) for array, leaf in zip(arrays, leaves, strict=True)]

@@ -9,14 +9,16 @@ def prefers_plain_convolutions():
     return False
 
 
-def scan(step, carry, xs, length, unroll=1):
-    """`carry, y = step(carry, x)` over `length` slices of `xs`; see `backend/tensorflow.py`.
+def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
+    """`carry, y = step(carry, x, constants)` for slices of `xs`; see `backend/tensorflow.py`.
 
-    PyTorch runs eagerly: its scan is a Python loop, and `unroll` has no meaning.
+    PyTorch runs eagerly: its scan is a Python loop, and `unroll` and `recompute` have no meaning.
     """
+    del unroll, recompute
     ys = []
     for t in range(length):
-        carry, y = step(carry, keras.tree.map_structure(lambda x, t=t: x[t], xs))
+        x = keras.tree.map_structure(lambda x, t=t: x[t], xs)
+        carry, y = step(carry, x, constants)
         ys.append(y)
     return carry, keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *ys)
 

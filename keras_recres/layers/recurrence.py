@@ -11,18 +11,36 @@ from keras_recres import backend
 # on JAX takes 9 s to compile unrolled 16 times and 1 s scanned, and its steps 28 against 22 ms.
 # Measured on two CPU cores with `python -m training.benchmark recurrence`.
 UNROLL_UP_TO = {"jax": 2, "tensorflow": 16, "torch": float("inf")}
+# A light branch, one layer with a kernel and a bias, is dearer in JAX' loop by the states that each
+# turn stores: with 64 steps by a quarter. It shows from this many steps on, and compiling them one
+# after another still takes half a second.
+LIGHT_WEIGHTS = 2
+UNROLL_LIGHT = {"jax": range(17, 65)}
 # Steps in one turn of the loop. TensorFlow pays for every turn; JAX does not.
 STEPS_A_TURN = {"jax": 1, "tensorflow": 4, "torch": 1}
 
 
-def form_of_loop(loop, steps, traced=True):
-    """What a layer's `loop` means for so many steps on this backend: "unroll" or "scan"."""
-    if loop == "auto":
-        if not traced:
-            # Outside a compiled function JAX would compile a scan anew at every call.
-            return "unroll"
-        return "scan" if steps > UNROLL_UP_TO[keras.backend.backend()] else "unroll"
-    return loop
+def form_of_loop(loop, steps, weights, traced=True, stateful=False):
+    """What a layer's `loop` means for so many steps on this backend: "unroll" or "scan".
+
+    Args:
+        loop: The layer's argument; anything but "auto" is the answer.
+        steps: Number of steps.
+        weights: Number of weight tensors in the branch.
+        traced: Whether the call is part of a function that is being compiled.
+        stateful: Whether a step changes statistics or random state.
+    """
+    if loop != "auto":
+        return loop
+    name = keras.backend.backend()
+    if not traced or steps <= UNROLL_UP_TO[name]:
+        # Outside a compiled function JAX would compile a scan anew at every call.
+        return "unroll"
+    if stateful and name == "tensorflow":
+        # There the backward pass of a loop with state computes the steps again (see `PureStep`).
+        return "unroll"
+    light = weights <= LIGHT_WEIGHTS and steps in UNROLL_LIGHT.get(name, ())
+    return "unroll" if light else "scan"
 
 
 def run(layer, x0, steps, mask=None, training=None, return_states=False):
@@ -39,16 +57,14 @@ def run(layer, x0, steps, mask=None, training=None, return_states=False):
     Returns:
         The last state or all of them on a new first axis, and the steps each example took.
     """
-    scan = form_of_loop(layer.loop, steps, backend.is_traced(x0)) == "scan"
-    if (
-        training
-        and keras.backend.backend() == "tensorflow"
-        and layer.branch.non_trainable_variables
-    ):
-        # Outside XLA the gradient of tf.while_loop fails now and then when dropout's or batch
-        # norm's state goes around the loop (TensorFlow 2.21), and that of tf.recompute_grad inside
-        # it always.
-        scan = False
+    form = form_of_loop(
+        layer.loop,
+        steps,
+        len(layer.branch.weights),
+        traced=backend.is_traced(x0),
+        stateful=bool(training and layer.branch.non_trainable_variables),
+    )
+    scan = form == "scan"
     may_exit = layer.exit_threshold is not None and not training
     values = layer.step_values(steps)
     k = steps if layer.backprop_steps is None else min(layer.backprop_steps, steps)
@@ -61,7 +77,8 @@ def run(layer, x0, steps, mask=None, training=None, return_states=False):
             states.append(x)
         return (ops.stack(states) if return_states else x), full
 
-    pure = PureStep(layer, x0, mask, training, return_states)
+    pure = PureStep(layer, mask, training, return_states, scan)
+    constants = {"x0": x0, "weights": backend.raw_values(pure.constant_variables)}
     carry = {"x": x0, "state": pure.read_state()}
     if may_exit:
         carry["active"] = ops.full((ops.shape(x0)[0],), True, dtype="bool")
@@ -71,7 +88,14 @@ def run(layer, x0, steps, mask=None, training=None, return_states=False):
         if not segment:
             continue
         step = pure.exiting if may_exit else pure.step
-        carry, ys = (_scanned if scan else _unrolled)(step, carry, segment)
+        if scan:
+            stacked = keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *segment)
+            turn = STEPS_A_TURN[keras.backend.backend()]
+            carry, ys = backend.scan(
+                step, carry, stacked, constants, len(segment), turn, pure.recompute
+            )
+        else:
+            carry, ys = _unrolled(step, carry, segment, constants)
         if len(all_ys) == 0 and k < steps:
             # Truncated backpropagation: what came before the last k steps is a constant.
             carry = {**carry, "x": ops.stop_gradient(carry["x"])}
@@ -112,8 +136,8 @@ class PureStep:
     of the shared variables that a step may change}.
     """
 
-    def __init__(self, layer, x0, mask, training, return_states):
-        self.layer, self.x0, self.return_states = layer, x0, return_states
+    def __init__(self, layer, mask, training, return_states, scan):
+        self.layer, self.return_states = layer, return_states
         self.mask, self.training = mask, training
         owned = {id(v) for v in layer.own_variables}
         weights = {id(v) for v in layer.branch.weights}
@@ -128,27 +152,34 @@ class PureStep:
         self.constant_variables = [
             v for v in layer.branch.variables if id(v) not in carried and id(v) not in owned
         ]
-        self.constants = backend.raw_values(self.constant_variables)
-        self.apply = keras.remat(self._apply) if layer.remat else self._apply
+        # TensorFlow's own gradient of a loop is right only where the steps have no state, and does
+        # not go together with its remat: there the loop itself computes its steps again.
+        self.recompute = (
+            scan
+            and keras.backend.backend() == "tensorflow"
+            and bool(layer.remat or (training and layer.branch.non_trainable_variables))
+        )
+        remat = layer.remat and not self.recompute
+        self.apply = keras.remat(self._apply) if remat else self._apply
 
     def read_state(self):
         # Copies: a recomputation must find the values of now, not what is assigned after the loop.
         return [ops.copy(value) for value in backend.raw_values(self.state_variables)]
 
-    def step(self, carry, value):
-        x, state, y = self.apply(carry["x"], self.x0, carry["state"], value, self.constants)
+    def step(self, carry, value, constants):
+        x, state, y = self.apply(carry["x"], carry["state"], value, constants)
         if self.return_states:
             y = {**y, "states": x}
         return {"x": x, "state": state}, y
 
-    def exiting(self, carry, value):
+    def exiting(self, carry, value, constants):
         """A step that leaves finished examples alone, and does nothing when all have finished.
 
         Used at inference only: statistics and losses are not collected.
         """
 
         def advance():
-            x, state, _ = self.apply(carry["x"], self.x0, carry["state"], value, self.constants)
+            x, state, _ = self.apply(carry["x"], carry["state"], value, constants)
             active = carry["active"]
             wide = ops.reshape(active, (-1,) + (1,) * (len(x.shape) - 1))
             change = _norm(x - carry["x"])
@@ -163,16 +194,16 @@ class PureStep:
         carry = ops.cond(ops.any(carry["active"]), advance, lambda: carry)
         return carry, ({"states": carry["x"]} if self.return_states else {})
 
-    def _apply(self, x, x0, state, value, constants):
+    def _apply(self, x, state, value, constants):
         layer = self.layer
         mapping = [
-            *zip(self.constant_variables, constants, strict=True),
+            *zip(self.constant_variables, constants["weights"], strict=True),
             *zip(self.state_variables, state, strict=True),
             *zip(layer.own_variables, value.get("own", ()), strict=True),
         ]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
             before = dict(scope.state_mapping)
-            x = update(layer, x, x0, value, self.mask, self.training)
+            x = update(layer, x, constants["x0"], value, self.mask, self.training)
         for variable in self.constant_variables:
             if scope.state_mapping[id(variable)] is not before[id(variable)]:
                 raise ValueError(
@@ -203,17 +234,12 @@ class PureStep:
             layer.add_loss(ops.sum(ys["loss"]))
 
 
-def _unrolled(step, carry, values):
+def _unrolled(step, carry, values, constants):
     ys = []
     for value in values:
-        carry, y = step(carry, value)
+        carry, y = step(carry, value, constants)
         ys.append(y)
     return carry, keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *ys)
-
-
-def _scanned(step, carry, values):
-    stacked = keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *values)
-    return backend.scan(step, carry, stacked, len(values), STEPS_A_TURN[keras.backend.backend()])
 
 
 def _norm(x):

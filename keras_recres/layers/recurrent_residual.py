@@ -82,8 +82,8 @@ class RecurrentResidual(keras.layers.Layer):
         loop: "unroll" (the steps one after another in the graph), "scan" (a loop in the graph,
             whose compile time does not grow with the steps; a Python loop on PyTorch), or
             "auto", the faster of the two for the backend and the number of steps. All give the
-            same numbers. On TensorFlow a branch with dropout or batch norm is always unrolled in
-            training, where the gradient of a loop with state is not reliable.
+            same numbers. On TensorFlow the backward pass of a scanned branch that has dropout or
+            batch norm runs each step again, as with `remat`: "auto" unrolls it.
 
     Input shape: (batch, …), any rank ≥ 2.
 

@@ -65,7 +65,7 @@ def multiply_adds(model, input_shape=None):
     else:
         raise ValueError(
             f"`model` must be a functional or a built Sequential model, since the calls of others "
-            f"are not known before they run, but {model.name!r} is a {type(model).__name__}; give "
+            f"are not known before they run, but it is a {type(model).__name__}; give "
             f"`input_shape` to count a single built layer."
         )
     counts, unknown = {}, []

@@ -75,6 +75,7 @@ class Result:
     printed_dataset: str
     parameters: str
     trainable_parameters: str
+    multiply_adds: str
     steps: str
     epochs: str
     budget: str

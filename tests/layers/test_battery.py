@@ -153,6 +153,62 @@ CASES = {
         (lambda: {"num_heads": 2, "drop_path": 0.1, "dropout": 0.1}, (2, 5, 8), (2, 5, 8)),
     ],
 }
+# Class → wrong arguments: what is changed in the first of its cases, an input shape if it is the
+# shape that is wrong, and what the one sentence must name: the argument and what came.
+WRONG = {
+    "ClassToken": [({}, (2, 4), "(2, 4)"), ({"initializer": "nrmal"}, None, "nrmal")],
+    "Conv3dSubstitute": [
+        ({"filters": 0}, None, "`filters`", "0"),
+        ({"volume_channels": 5}, None, "`volume_channels`", "5", "8"),
+        ({"padding": "valid"}, None, "`padding`", "'valid'", "'valid_depth'"),
+        ({}, (2, 6, 8), "(2, 6, 8)"),
+    ],
+    "GroupedDense": [
+        ({"units": -1}, None, "`units`", "-1"),
+        ({"groups": 5}, None, "`groups`", "5", "12"),
+        ({"dropout": 1.5}, None, "`dropout`", "1.5"),
+    ],
+    "MetaConv2D": [
+        ({"filters": 9}, None, "`filters`", "9", "4"),
+        ({"groups": 4}, (2, 6, 5, 6), "`groups`", "4", "6"),
+        ({"form": "best"}, None, "`form`", "'best'", "'grouped'"),
+    ],
+    "MetaDense": [
+        ({"groups": 0}, None, "`groups`", "0"),
+        ({"groups": 5}, None, "`groups`", "5", "12"),
+    ],
+    "MetaLayer": [
+        ({"groups": 2.5}, None, "`groups`", "2.5"),
+        ({"axis": 3}, None, "`axis`", "3"),
+    ],
+    "RecurrentResidual": [
+        ({"branch": 3}, None, "`branch`", "3"),
+        ({"steps": 0}, None, "`steps`", "0"),
+        ({"shortcut": "sum"}, None, "`shortcut`", "'sum'", "'add'"),
+        ({"loop": "scn"}, None, "`loop`", "'scn'", "'scan'"),
+        ({"residual_scale": "learnt"}, None, "`residual_scale`", "'learnt'", "'learned'"),
+        ({"backprop_steps": 0}, None, "`backprop_steps`", "0"),
+        ({"exit_threshold": -1.0}, None, "`exit_threshold`", "-1.0"),
+        ({"unshare": ("nrom",)}, None, "`unshare`", "'nrom'", "'norm'"),
+        ({}, (2, 5), "`branch`", "(2, 5)", "(2, 4)"),
+    ],
+    "SinusoidPosition": [({}, (2, 4), "(2, 4)")],
+    "SoftSplit": [
+        ({"kernel_size": 0}, None, "`kernel_size`", "0"),
+        ({"padding": -1}, None, "`padding`", "-1"),
+        ({"padding": 0, "kernel_size": 9}, None, "kernel", "8"),
+    ],
+    "TokenPerformer": [({"units": 0}, None, "`units`", "0"), ({}, (2, 6), "(2, 6)")],
+    "TokenTransformer": [({"units": 0}, None, "`units`", "0"), ({}, (2, 6), "(2, 6)")],
+    "TokensToToken": [
+        ({"token_dim": 0}, None, "`token_dim`", "0"),
+        ({"token_type": "performr"}, None, "`token_type`", "'performr'", "'performer'"),
+    ],
+    "TransformerBlock": [
+        ({"num_heads": 3}, None, "`num_heads`", "3", "8"),
+        ({"drop_path": 1.0}, None, "`drop_path`", "1.0"),
+    ],
+}
 FLAT = [
     pytest.param(name, *case, id=f"{name}{i}")
     for name, cases in CASES.items()
@@ -170,7 +226,7 @@ def batch(shape, dtype="float32"):
 
 
 def test_every_public_layer_has_a_case():
-    assert set(CASES) == set(layers.__all__)
+    assert set(CASES) == set(WRONG) == set(layers.__all__)
 
 
 @pytest.mark.parametrize(("name", "kwargs", "shape", "output_shape"), FLAT)
@@ -287,3 +343,18 @@ def test_docstring_tells_shapes_and_source(name, kwargs, shape, output_shape):
 def test_unknown_arguments_are_refused(name, kwargs, shape, output_shape):
     with pytest.raises((TypeError, ValueError), match="stepz"):
         getattr(layers, name)(**kwargs(), stepz=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "shape", "words"),
+    [
+        pytest.param(name, changed, shape, words, id=f"{name}{i}")
+        for name, cases in WRONG.items()
+        for i, (changed, shape, *words) in enumerate(cases)
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_sentence(name, changed, shape, words):
+    kwargs, good_shape, _ = CASES[name][0]
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as refused:
+        getattr(layers, name)(**{**kwargs(), **changed}).build(shape or good_shape)
+    assert all(word in str(refused.value) for word in words), refused.value

@@ -474,6 +474,33 @@ def test_every_step_learns_its_own_statistics_beside_dropout(loop, remat, policy
     assert all(np.abs(a - b).max() > 1e-5 for a, b in itertools.pairwise(means))
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"remat": True}, {"backprop_steps": 2}, {"unshare": ("norm", "mix")}], ids=str
+)
+def test_training_with_state_is_the_same_in_both_forms(options):
+    """Batch norm's statistics, dropout's random state and losses go around the loop."""
+    x = np.random.default_rng(0).normal(2.0, 1.0, (32, WIDTH)).astype("float32")
+    found = []
+    for loop in ("unroll", "scan"):
+        keras.utils.set_random_seed(1)
+        inner = keras.Sequential(
+            [
+                keras.layers.BatchNormalization(),
+                keras.layers.Dense(WIDTH, "tanh", activity_regularizer="l2", name="mix"),
+                keras.layers.Dropout(0.2, seed=3),
+            ]
+        )
+        layer = RecurrentResidual(inner, steps=6, loop=loop, **options)
+        model = keras.Sequential([layer])
+        model.compile(keras.optimizers.SGD(1e-2), "mse", jit_compile=False)
+        losses = model.fit(x, x, epochs=2, batch_size=16, verbose=0, shuffle=False).history["loss"]
+        found.append((losses, [ops.convert_to_numpy(w) for w in layer.variables]))
+    (losses, weights), (scanned_losses, scanned_weights) = found
+    np.testing.assert_allclose(scanned_losses, losses, rtol=1e-5)
+    for scanned, weight in zip(scanned_weights, weights, strict=True):
+        np.testing.assert_allclose(scanned, weight, rtol=1e-4, atol=1e-5)
+
+
 class Inside(keras.layers.Layer):
     """Multiplies by the mask of what it is given, two layers down; takes no mask itself."""
 

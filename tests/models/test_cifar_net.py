@@ -31,8 +31,7 @@ def trainable(model):
 
 
 def logits(model, x):
-    # Compiled: JAX would compile every operation by itself, which takes longer.
-    return model.predict_on_batch(x).astype("float64")
+    return ops.convert_to_numpy(model(x, training=False)).astype("float64")
 
 
 def randomize(model):
@@ -63,11 +62,12 @@ def test_equals_the_numpy_reference(size, variant, layout):
     model = cifar_net(size, variant, layout)
     assert trainable(model) == COUNTS[size][VARIANTS.index(variant)]
     randomize(model)
-    batch = 1 if size == "residual" else 2
-    want = assert_equals_numpy(model, images(batch, 32, 32, 3), size, variant, layout)
+    # Batches of 2 everywhere: JAX compiles each operation for each shape, and the zoo's have 2.
+    x = images(2, 32, 32, 3)
+    want = assert_equals_numpy(model, x, size, variant, layout)
     if (size, variant) == ("medium", "meta"):
         other = {"published": "grouped", "grouped": "published"}[layout]
-        wrong = Net(model, size, variant, other)(images(batch, 32, 32, 3))
+        wrong = Net(model, size, variant, other)(x)
         assert np.abs(want - wrong).max() > 0.01 * np.abs(want).max()
 
 
@@ -134,7 +134,6 @@ def test_slopes_and_norms_begin_as_in_the_paper():
 @pytest.mark.parametrize(
     ("arguments", "groups", "outputs", "units"),
     [
-        ({"head_groups": 2}, 2, 2, 10),
         ({"head_groups": 32}, 32, 32, 10),
         ({"head_outputs": 5}, 4, 5, 10),
         ({"head_groups": 8, "head_units": 5}, 8, 8, 5),
@@ -168,7 +167,7 @@ def test_images_are_channels_last_whatever_the_global_format():
     finally:
         keras.config.set_image_data_format(before)
     randomize(model)
-    assert_equals_numpy(model, images(1, 32, 32, 3), "medium", "meta")
+    assert_equals_numpy(model, images(2, 32, 32, 3), "medium", "meta")
 
 
 def test_trains_in_mixed_precision():

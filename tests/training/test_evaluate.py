@@ -197,6 +197,7 @@ def test_any_model_can_be_filed(folder):
     assert filing.facts("planar_rec", "spiral") == {
         "parameters": 6,
         "trainable_parameters": 6,
+        "multiply_adds": 13 * 2 * 2,
         "steps": 13,
         "printed": 97,
         "printed_dataset": zoo.info("planar_rec").paper.dataset,
@@ -241,10 +242,14 @@ def test_the_readme_gets_its_table(folder, tmp_path):
         "printed": 67.16,
         "printed_dataset": "imagenet",
         "parameters": 2204878,
+        "multiply_adds": 2000000,
         "steps": "2,4,2",
         "budget": "10 epochs of 60,000 images, 30 min",
     }
     filing.write_result(row)
+    exact = {"dataset": "mnist_exact", "printed": "", "printed_dataset": "", "value": "96.00"}
+    filing.write_result({**row, **exact})
+    filing.write_result({**row, "metric": "best_of_10_top1_percent", "value": "97.50"})
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{filing.BEGIN}\nold\n{filing.END}\nafter\n")
     for _ in range(2):
@@ -254,8 +259,11 @@ def test_the_readme_gets_its_table(folder, tmp_path):
         assert text.endswith(f"{filing.END}\nafter\n")
         assert "old" not in text
         assert (
-            "| `vit3_rec` | 2,204,878 | 2,4,2 | mnist test | 97.10 ± 0.20 % top-1 (3 seeds) "
-            "| 67.16 % top-1 (imagenet) | 10 epochs of 60,000 images, 30 min |\n"
+            "| `vit3_rec` | 2,204,878 | 2,000,000 | 2,4,2 | mnist test "
+            "| 97.10 ± 0.20 % top-1 (3 seeds); best of 10 epochs 97.50 ± 0.20 %; "
+            "mnist_exact 96.00 ± 0.20 % "
+            "| 67.16 % top-1 (imagenet, best of 10 epochs) "
+            "| 10 epochs of 60,000 images, 30 min |\n"
         ) in text
     readme.write_text("no marks")
     with pytest.raises(UserError, match="needs the lines"):

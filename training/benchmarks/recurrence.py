@@ -65,7 +65,7 @@ def measure(branch, steps, loop, remat, batch=None):
         "first": first,
         "later": later,
         "mib": peak_mib() - before,
-        "auto": recurrence.form_of_loop("auto", steps),
+        "auto": recurrence.form_of_loop("auto", steps, len(inner.weights)),
     }
 
 

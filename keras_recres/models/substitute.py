@@ -1,0 +1,252 @@
+"""substitute: a model with layers of fewer parameters in the place of some of its own."""
+
+import difflib
+import fnmatch
+
+import keras
+from keras import ops
+from keras.src.saving import serialization_lib
+
+from keras_recres.models.graph import calls, function_of, inputs_of_shape
+from keras_recres.models.substitution_table import compare
+
+# Arguments of Keras layers that act on the weights, and that a substitute may not have.
+ON_WEIGHTS = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
+
+
+def substitute(model, rules, *, input_shape=None, verbose=True):
+    """A copy of a model in which layers with fewer parameters replace some of its layers.
+
+    Every substitute gives the shape and dtype that the layer gave which it replaces, so that all
+    other layers remain as they are, with copies of their weights. The substitutes begin with fresh
+    weights: train the model, or only them with the others frozen. Frozen layers remain frozen;
+    substitutes are trainable. The given model does not change.
+
+    Layers inside nested functional and Sequential models are replaced, too; what is inside other
+    layers, such as the branch of a `RecurrentResidual`, is not. A layer used several times
+    remains one layer. The copy is not compiled. It has the class of the model if that class is
+    constructed as `keras.Model` is, and is a plain functional model otherwise.
+
+    Fewer multiply-adds are not always less time: see the forms of `Conv3dSubstitute` and
+    `MetaConv2D`, which compute more where that is faster than what the backend offers.
+
+    Example:
+    >>> from keras_recres.models import rules, substitute
+    >>> model = keras.applications.VGG16(weights=None, input_shape=(64, 64, 3), classes=10)
+    >>> slim, table = substitute(
+    ...     model,
+    ...     {"block*": rules.conv3d(volume_depth=16), "fc?": rules.meta_dense(groups=16)},
+    ...     verbose=False,
+    ... )
+    >>> model.count_params(), slim.count_params()
+    (39929674, 1796990)
+
+    Args:
+        model: A built functional or Sequential model.
+        rules: A dict {pattern: rule}, or one rule for all layers. A pattern is a layer's name or
+            path with wildcards, as in "block*", "encoder/*" or "*"; a layer's first rule in the
+            order of the dict that gives a substitute is taken. Rules are those of
+            `keras_recres.models.rules`, or functions rule(layer, input_shape) that return a new
+            layer, a string that says why there is none, or None.
+        input_shape: Shape of an example without the batch axis, for the multiply-adds of models
+            that take inputs of any size; None for the model's own.
+        verbose: Whether to print the table.
+
+    Returns:
+        The new model, and a `SubstitutionTable` of the parameters and multiply-adds before and
+        after. Layers that a rule was meant for and that had to be kept are in it with the reason.
+
+    Raises:
+        ValueError: If the model is subclassed or not built, a layer cannot be made again from its
+            configuration, or a rule matches nothing that it replaces.
+    """
+    if function_of(model) is None:
+        raise ValueError(_no_graph(model))
+    if callable(rules):
+        rules = {"*": rules}
+    if not isinstance(rules, dict) or not rules or not all(map(callable, rules.values())):
+        raise ValueError(
+            f"`rules` must be a dict of patterns and rules, such as {{'conv*': "
+            f"rules.conv3d(volume_channels=4)}}, or one rule, but it is {rules!r}."
+        )
+    used = {}
+    for call in calls(model, inputs_of_shape(model, input_shape)):
+        used.setdefault(id(call.operation), []).append(call)
+    decisions = _apply_rules(model, rules, used)
+    new_model, new_layers = _clone(model, used, decisions)
+    _copy(new_model, used, decisions, new_layers)
+    table = compare(model, new_model, used, decisions, new_layers)
+    if verbose:
+        print(table)
+    return new_model, table
+
+
+def _no_graph(model):
+    if isinstance(model, keras.Sequential):
+        return (
+            f"`model` must be built, but the Sequential {model.name!r} is not: begin it with a "
+            f"keras.Input, or call it once."
+        )
+    return (
+        f"`model` must be a functional or Sequential model, since the layers of others cannot be "
+        f"replaced from outside, but it is a {type(model).__name__}."
+    )
+
+
+def _apply_rules(model, rules, used):
+    """{id of a layer: (its substitute or None, note)} for those that a rule was meant for."""
+    layers = {
+        key: uses[0]
+        for key, uses in used.items()
+        if isinstance(uses[0].operation, keras.layers.Layer)
+    }
+    decisions = {}
+    for pattern, rule in rules.items():
+        hits = [
+            key
+            for key, use in layers.items()
+            if any(fnmatch.fnmatchcase(n, pattern) for n in (use.operation.name, use.path))
+        ]
+        if not hits:
+            raise ValueError(_no_match(model, pattern, layers))
+        # Where an earlier rule gave a substitute, or said why not, this one has no say, or another.
+        asked = [key for key in hits if decisions.get(key, (None,))[0] is None]
+        meant = 0
+        for key in asked:
+            new, note = _apply_rule(rule, used[key], pattern)
+            if new is None and not note:
+                continue
+            meant += 1
+            if new is None and key in decisions:
+                note = f"{decisions[key][1]}; {note}"
+            decisions[key] = (new, note)
+        if asked and not meant:
+            kinds = sorted({type(layers[key].operation).__name__ for key in asked})
+            raise ValueError(
+                f"The pattern {pattern!r} of `rules` matches {len(asked)} layers of "
+                f"{model.name!r}, but none of a kind that its rule replaces, only "
+                f"{', '.join(kinds)}."
+            )
+    return decisions
+
+
+def _no_match(model, pattern, layers):
+    names = [use.path for use in layers.values() if use.operation.weights]
+    plain = pattern.translate({ord(c): None for c in "*?[]!"})
+    near = difflib.get_close_matches(plain, names, n=3, cutoff=0.4)
+    return (
+        f"The pattern {pattern!r} of `rules` matches no layer of {model.name!r}; "
+        + ("similar names are " if near else "its layers are ")
+        + ", ".join(map(repr, near or names[:5]))
+        + (", …" if not near and len(names) > 5 else ".")
+    )
+
+
+def _apply_rule(rule, uses, pattern):
+    """A built substitute that fits all uses of a layer, or None, and a note."""
+    layer = uses[0].operation
+    inputs = [
+        [x for x in keras.tree.flatten((use.args, use.kwargs)) if isinstance(x, keras.KerasTensor)]
+        for use in uses
+    ]
+    if any(len(tensors) != 1 for tensors in inputs):
+        return None, ""
+    new = rule(layer, tuple(inputs[0][0].shape))
+    if new is None or isinstance(new, str):
+        return None, new or ""
+    if not isinstance(new, keras.layers.Layer) or new is layer:
+        raise ValueError(
+            f"The rule of {pattern!r} must return a new layer, a string that says why there is "
+            f"none, or None, but for {layer.name!r} it returned {new!r}."
+        )
+    if not new.built:
+        new.build(tuple(inputs[0][0].shape))
+    for (x,), use in zip(inputs, uses, strict=True):
+        got = new.compute_output_spec(keras.KerasTensor(x.shape, dtype=new.compute_dtype))
+        want = use.outputs[0]
+        if (tuple(got.shape[1:]), got.dtype) != (tuple(want.shape[1:]), want.dtype):
+            return None, (
+                f"{type(new).__name__} gives {tuple(got.shape[1:])} in {got.dtype}, not "
+                f"{tuple(want.shape[1:])} in {want.dtype}"
+            )
+    lost = [name for name in ON_WEIGHTS if getattr(layer, name, None) is not None]
+    lost = [name for name in lost if getattr(new, name, None) is None]
+    return new, f"without its {', '.join(lost)}" if lost else ""
+
+
+def _clone(model, used, decisions):
+    """The new model, and {id of an old layer or operation: the new one}."""
+    new_layers = {}
+
+    def clone(operation):
+        new = decisions.get(id(operation), (None,))[0]
+        if new is None:
+            try:
+                new = type(operation).from_config(operation.get_config())
+            except Exception as error:
+                path = used[id(operation)][0].path
+                raise ValueError(
+                    f"{path!r} in `model`, a {type(operation).__name__}, cannot be made again from "
+                    f"its get_config(), which must name all arguments of its constructor."
+                ) from error
+        new_layers[id(operation)] = new
+        return new
+
+    # Keras would compile the copy as well, for which losses and metrics of one's own would have to
+    # be registered, and with an optimizer for other variables than are trainable in the end.
+    compiled = [
+        part for part in model._flatten_layers() if isinstance(part, keras.Model) and part.compiled
+    ]
+    try:
+        for part in compiled:
+            part.compiled = False
+        # The code of a Lambda layer is in memory already, and not read from a file.
+        with serialization_lib.SafeModeScope(False):
+            new_model = keras.models.clone_model(
+                model,
+                input_tensors=None if isinstance(model, keras.Sequential) else _inputs_like(model),
+                clone_function=clone,
+                recursive=True,
+            )
+    finally:
+        for part in compiled:
+            part.compiled = True
+    return new_model, new_layers
+
+
+def _inputs_like(model):
+    """New inputs with the names of the old ones' layers, for which Keras takes the tensors'."""
+
+    def like(x):
+        layer = x._keras_history.operation
+        return keras.Input(
+            batch_shape=x.shape,
+            dtype=x.dtype,
+            sparse=x.sparse,
+            name=layer.name,
+            optional=layer.optional,
+        )
+
+    return keras.tree.map_structure(like, model.input)
+
+
+def _copy(new_model, used, decisions, new_layers):
+    """Copies the weights of the layers that were kept, and what is frozen."""
+    # A frozen model would freeze the substitutes in it: its layers know for themselves.
+    new_model.trainable = True
+    for key, uses in used.items():
+        layer, new = uses[0].operation, new_layers[key]
+        if not isinstance(layer, keras.layers.Layer) or decisions.get(key, (None,))[0] is not None:
+            continue
+        # Containers come before what they contain, whose setting they overwrite.
+        for own, copy in zip(layer._flatten_layers(), new._flatten_layers(), strict=False):
+            copy.trainable = own.trainable
+        shapes = [[tuple(weight.shape) for weight in of.weights] for of in (layer, new)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{uses[0].path!r} in `model`, a {type(layer).__name__}, has other weights when it "
+                f"is made again from its get_config(): {shapes[1]} instead of {shapes[0]}."
+            )
+        for weight, copy in zip(layer.weights, new.weights, strict=True):
+            # A copy: JAX may not be handed one buffer twice.
+            copy.assign(ops.copy(ops.convert_to_tensor(weight)))

@@ -1,0 +1,65 @@
+"""Weights drawn by NumPy, the same on every backend, and the logits that they must give.
+
+    python -m tests.zoo.seeded
+
+writes `seeded.json` anew, on the backend in use: for new names, or when a network was changed on
+purpose.
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_recres import zoo
+
+FILE = Path(__file__).with_suffix(".json")
+
+
+def give_weights(model):
+    """Gives every weight of a model values of its own, of a size that keeps the signal's.
+
+    Kernels are drawn from N(0, 1 / fan-in), moving variances from U(0.5, 1.5), scales and slopes
+    near 1 and 0.25, everything else from N(0, 0.1²).
+    """
+    for i, weight in enumerate(model.weights):
+        if not keras.backend.is_float_dtype(weight.dtype):
+            continue
+        rng, shape = np.random.default_rng(i), weight.shape
+        if weight.name in ("moving_variance", "variance"):
+            value = rng.uniform(0.5, 1.5, shape)
+        elif weight.name == "gamma":
+            value = rng.normal(1.0, 0.1, shape)
+        elif weight.name in ("slope", "alpha"):
+            value = rng.normal(0.25, 0.05, shape)
+        elif len(shape) >= 2:
+            value = rng.normal(0.0, np.prod(shape[:-1]) ** -0.5, shape)
+        else:
+            value = rng.normal(0.0, 0.1, shape)
+        weight.assign(value.astype("float32"))
+
+
+def logits_of(model):
+    """Logits of two fixed inputs, standard normal numbers."""
+    x = np.random.default_rng(0).standard_normal((2, *model.input_shape[1:])).astype("float32")
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+def read():
+    """Logits by name, nested lists of numbers."""
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def main():
+    found = {}
+    for record in zoo.list():
+        model = zoo.build(record.name, tag=record.default_tag)
+        give_weights(model)
+        found[record.name] = np.round(logits_of(model).astype("float64"), 8).tolist()
+    lines = [f"  {json.dumps(name)}: {json.dumps(logits)}" for name, logits in found.items()]
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
