@@ -20,6 +20,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 BENCHMARKS = {
     "recurrence": "RecurrentResidual unrolled against scanned: first step, later steps, memory",
     "t2t": "T2T-ViT-7: images per second, forward and training step",
+    "param_savers": "GroupedDense, MetaConv2D and Conv3dSubstitute against separate Keras layers",
 }
 ROOT = Path(__file__).resolve().parents[1]
 
