@@ -188,7 +188,7 @@ class Conv3dSubstitute(keras.layers.Layer):
 
         Accelerators are not measured; they get the same as PyTorch here.
         """
-        if backend.prefers_plain_convolutions():
+        if not backend.has_fast_conv3d():
             return "banded" if map_pairs <= 64 * 128 else "planes"
         return "banded" if map_pairs <= 64 * 64 else "conv3d"
 
