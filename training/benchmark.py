@@ -19,8 +19,8 @@ from training.errors import UserError, nearest
 BACKENDS = ("tensorflow", "jax", "torch")
 BENCHMARKS = {
     "recurrence": "RecurrentResidual unrolled against scanned: first step, later steps, memory",
+    "param_savers": "GroupedDense, MetaConv2D, Conv3dSubstitute against Keras' own layers",
     "t2t": "T2T-ViT-7: images per second, forward and training step",
-    "param_savers": "GroupedDense, MetaConv2D and Conv3dSubstitute against separate Keras layers",
 }
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,7 +32,7 @@ def parser():
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="benchmarks:\n"
-        + "\n".join(f"  {name:12} {what}" for name, what in BENCHMARKS.items())
+        + "\n".join(f"  {name:14} {what}" for name, what in BENCHMARKS.items())
         + "\n\nexample:\n  python -m training.benchmark recurrence --backends jax,torch",
     )
     p.add_argument("name", help=", ".join(BENCHMARKS))

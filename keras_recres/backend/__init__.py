@@ -7,11 +7,26 @@ import keras
 from keras.src.backend import AutocastScope
 
 if keras.backend.backend() == "tensorflow":
-    from keras_recres.backend.tensorflow import is_traced, prefers_plain_convolutions, scan
+    from keras_recres.backend.tensorflow import (
+        has_fast_conv3d,
+        is_traced,
+        prefers_plain_convolutions,
+        scan,
+    )
 elif keras.backend.backend() == "jax":
-    from keras_recres.backend.jax import is_traced, prefers_plain_convolutions, scan
+    from keras_recres.backend.jax import (
+        has_fast_conv3d,
+        is_traced,
+        prefers_plain_convolutions,
+        scan,
+    )
 elif keras.backend.backend() == "torch":
-    from keras_recres.backend.torch import is_traced, prefers_plain_convolutions, scan
+    from keras_recres.backend.torch import (
+        has_fast_conv3d,
+        is_traced,
+        prefers_plain_convolutions,
+        scan,
+    )
 else:
     raise ImportError(
         f"keras_recres runs on the Keras backends tensorflow, jax and torch, but this one is "
@@ -20,6 +35,7 @@ else:
 
 __all__ = [
     "full_precision",
+    "has_fast_conv3d",
     "is_traced",
     "prefers_plain_convolutions",
     "raw_values",

@@ -4,11 +4,16 @@ import jax
 
 
 def prefers_plain_convolutions():
-    """Whether grouped and 3-D convolutions are slower than the 2-D ones that can replace them.
+    """Whether grouped convolutions are slower than the plain ones that can replace them.
 
     See `backend/tensorflow.py`.
     """
     return jax.default_backend() == "cpu"
+
+
+def has_fast_conv3d():
+    """Whether 3-D convolutions are as fast as their arithmetic; see `backend/tensorflow.py`."""
+    return jax.default_backend() != "cpu"
 
 
 def scan(step, carry, xs, constants, length, unroll=1, recompute=False):

@@ -7,12 +7,21 @@ from keras_recres.backend.tensorflow_scan import arrays_for, recomputing_scan, s
 
 
 def prefers_plain_convolutions():
-    """Whether grouped and 3-D convolutions are slower than the 2-D ones that can replace them.
+    """Whether grouped convolutions are slower than the plain ones that can replace them.
 
-    On a CPU XLA computes both by loops that take 10 to 100 times as long. Keras compiles every
-    grouped convolution by XLA, a 3-D one only where all of the model is.
+    On a CPU XLA computes them by loops that take 10 to 100 times as long, and Keras compiles every
+    grouped convolution by XLA.
     """
     return not tf.config.list_logical_devices("GPU")
+
+
+def has_fast_conv3d():
+    """Whether 3-D convolutions are as fast as their arithmetic.
+
+    They are outside XLA, where Keras' `compile` leaves a model on a CPU; and whether a function is
+    compiled by XLA cannot be told while it is traced. On a CPU XLA computes them by loops.
+    """
+    return True
 
 
 def scan(step, carry, xs, constants, length, unroll=1, recompute=False):

@@ -5,8 +5,13 @@ import torch
 
 
 def prefers_plain_convolutions():
-    """Whether grouped and 3-D convolutions are slower than what can replace them: never."""
+    """Whether grouped convolutions are slower than what can replace them: never."""
     return False
+
+
+def has_fast_conv3d():
+    """Whether 3-D convolutions are as fast as their arithmetic: always."""
+    return True
 
 
 def scan(step, carry, xs, constants, length, unroll=1, recompute=False):

@@ -57,8 +57,10 @@ class Conv3dSubstitute(keras.layers.Layer):
         form: How it is computed: "conv3d"; "banded" for the equivalent two-dimensional
             convolution, whose kernel has a band of the filters; "planes" for a two-dimensional
             convolution of every plane of the volume with its neighbours; "auto" for the fastest.
-            On TensorFlow outside XLA "conv3d" is up to three times as fast as "auto" for more
-            than 64 → 128 maps; under XLA it is the slowest by far.
+            It cannot see whether TensorFlow compiles the model by XLA, and takes it that it
+            doesn't, as is Keras' choice on a CPU: for more than 64 → 64 maps give "planes" to a
+            model that you compile there with `jit_compile=True`, where "conv3d" takes ten times
+            as long.
 
     Input shape: (batch, H, W, C).
 
@@ -186,9 +188,10 @@ class Conv3dSubstitute(keras.layers.Layer):
         | 16², 64 → 128, 4 → 8 | 14, 23, 41 | 197, 20, 19 | 270, 30, 29 | 20, 26, 21 |
         | 8², 128 → 256, 8 → 16 | 6.4, 18, 20 | 60, 18, 7.7 | 85, 27, 7.0 | 6.9, 22, 12 |
 
-        Accelerators are not measured; they get the same as PyTorch here.
+        TensorFlow gets what is best outside XLA. Accelerators are not measured; they get the same
+        as PyTorch here.
         """
-        if backend.prefers_plain_convolutions():
+        if not backend.has_fast_conv3d():
             return "banded" if map_pairs <= 64 * 128 else "planes"
         return "banded" if map_pairs <= 64 * 64 else "conv3d"
 

@@ -198,7 +198,7 @@ class MetaConv2D(keras.layers.Layer):
             x = self.norm(x, training=training)
         if self.pool_size is not None:
             x = self.pool(x)
-        x = self.meta(self._split(x))
+        x = self.meta(self._split(x), training=training)
         if self.meta_activation == "prelu":
             x = self.meta_prelu(x)
         elif self.meta_activation is not None:

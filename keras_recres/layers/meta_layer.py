@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_recres import backend
 from keras_recres.layers.checks import check_count
 
 
@@ -66,7 +67,7 @@ class MetaLayer(keras.layers.Layer):
             name="kernel",
         )
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         if isinstance(inputs, list | tuple):
             inputs = ops.stack(inputs, axis=self._positive_axis(len(inputs[0].shape) + 1))
         kernel = ops.cast(self.kernel, inputs.dtype)
@@ -77,6 +78,8 @@ class MetaLayer(keras.layers.Layer):
         if axis == rank - 1:
             # Keras on PyTorch gives the product of float64 matrices as float32.
             return ops.cast(ops.matmul(inputs, kernel), inputs.dtype)
+        if axis == rank - 2 and not training and self._mixes_in_place(inputs.shape):
+            return self._mixed_in_place(inputs, kernel)
         # One matrix product with the groups in front. As an einsum TensorFlow takes twice as long
         # outside XLA (5.0 ms against 2.2 forward and backward, 64 × 16 × 16 × 8 groups × 4).
         front = (axis, *(i for i in range(rank) if i != axis))
@@ -86,6 +89,28 @@ class MetaLayer(keras.layers.Layer):
         x = ops.reshape(ops.matmul(ops.transpose(kernel), x), (self.groups, -1, *others))
         x = ops.transpose(x, [front.index(i) for i in range(rank)])
         return ops.cast(x, inputs.dtype)
+
+    def _mixes_in_place(self, shape):
+        """Whether moving the groups to the front costs more than multiplying by many zeros.
+
+        It does forward for JAX on a CPU (128 × 16 × 16 × 8 groups × 8, in a MetaConv2D: 14 ms
+        against 24), but not backward (100 against 96), and not on TensorFlow and PyTorch.
+        """
+        return (
+            keras.backend.backend() == "jax"
+            and backend.prefers_plain_convolutions()
+            and None not in shape[-2:]
+            and shape[-2] * shape[-1] <= 64
+        )
+
+    def _mixed_in_place(self, inputs, kernel):
+        """One product of the last two axes as one with the matrix w ⊗ 1."""
+        *others, groups, width = ops.shape(inputs)
+        one = ops.reshape(ops.eye(width, dtype=kernel.dtype), (1, width, 1, width))
+        kernel = ops.reshape(kernel, (groups, 1, self.groups, 1)) * one
+        kernel = ops.reshape(kernel, (groups * width, self.groups * width))
+        x = ops.matmul(ops.reshape(inputs, (-1, *others[1:], groups * width)), kernel)
+        return ops.reshape(x, (-1, *others[1:], self.groups, width))
 
     def compute_output_shape(self, input_shape):
         shape = list(self._stacked_shape(input_shape))

@@ -32,23 +32,23 @@ def seconds(function, repeats, budget=5.0):
     return min(times)
 
 
-def seconds_in_turn(functions, repeats, budget=5.0):
-    """As `seconds`, for functions that are compared: they take turns.
+def seconds_in_turns(functions, repeats, budget=5.0):
+    """The least of several timings of each of several functions, one after the other in turns.
 
-    What the machine does besides then slows all of them, and not the one whose turn it was.
+    Each is called once before, for what is compiled at the first call.
 
     Args:
-        functions: dict of functions that are called without arguments.
-        repeats: Rounds at the most.
-        budget: Seconds after which no further round begins; two are taken in any case.
+        functions: dict of str to functions without arguments that wait for their result.
+        repeats: Timings of each at the most.
+        budget: Seconds after which no further turn begins; two are taken in any case, if allowed.
 
     Returns:
-        dict of the seconds of one call.
+        A dict of str to the seconds of one call.
     """
-    times, start = {name: [] for name in functions}, time.perf_counter()
-    for turn in range(repeats):
-        if turn >= 2 and time.perf_counter() - start >= budget:
-            break
-        for name, function in functions.items():
-            times[name].append(seconds(function, 1))
-    return {name: min(found) for name, found in times.items()}
+    for function in functions.values():
+        function()
+    turns, spent = [], 0.0
+    while len(turns) < repeats and (len(turns) < 2 or spent < budget):
+        turns.append({name: seconds(function, 1) for name, function in functions.items()})
+        spent += sum(turns[-1].values())
+    return {name: min(turn[name] for turn in turns) for name in functions}
