@@ -231,7 +231,8 @@ def test_results_are_of_known_names():
     for result in results:
         record = zoo.info(result.name)
         assert result.tag in record.tags
-        assert result.dataset == record.tags[result.tag].dataset
+        # Measured on the tag's own data, or beside it on those whose original pixels are there.
+        assert result.dataset in (record.tags[result.tag].dataset, "cifar10_lossless_part")
         assert np.isfinite(float(result.value))
         assert int(result.seeds) >= 1
         assert int(result.trainable_parameters) <= int(result.parameters)
