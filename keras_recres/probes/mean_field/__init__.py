@@ -1,0 +1,5 @@
+"""Mean-field theory of residual networks at initialisation (arXiv 1712.08969), and its check."""
+
+from keras_recres.probes.mean_field.prediction import Prediction, predict
+
+__all__ = ["Prediction", "predict"]
