@@ -39,11 +39,11 @@ class AlphaReLU:
             self._gap = _interpolated(self.alpha, self._gap)
 
     def log_v(self, log_q):
-        """log V φ(q)."""
+        """Log V φ(q)."""
         return _log_moment(self.alpha) + self.alpha * log_q
 
     def log_v_prime(self, log_q):
-        """log V φ′(q); infinite where α ≤ ½."""
+        """Log V φ′(q); infinite where α ≤ ½."""
         alpha = self.alpha
         finite = np.where(alpha > 0.5, alpha, 1.0)
         # Not (α − 1) log q for α = 1, which is 0 · ∞ for q = 0.
@@ -75,7 +75,7 @@ class ReLU(AlphaReLU):
 
 
 def _log_moment(alpha):
-    """log c_α."""
+    """Log c_α."""
     return (alpha - 1) * math.log(2) + _lgamma(alpha + 0.5) - math.log(math.pi) / 2
 
 

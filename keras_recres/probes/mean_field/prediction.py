@@ -234,5 +234,5 @@ def _backward(kind, given, log_p, log_v_phi, log_v_dphi, **_):
 
 
 def _product(factor, large):
-    """factor · large, and 0 where the factor is, even if `large` is inf."""
+    """Factor · large, and 0 where the factor is, even if `large` is inf."""
     return np.where(factor == 0, 0.0, factor * np.where(factor == 0, 0.0, large))

@@ -31,11 +31,11 @@ class Quadrature:
         self.odd = bool(np.allclose(self.function(-z), -self.function(z), rtol=1e-6, atol=0))
 
     def log_v(self, log_q):
-        """log V φ(q)."""
+        """Log V φ(q)."""
         return self._log_mean_square(self.function, log_q)
 
     def log_v_prime(self, log_q):
-        """log V φ′(q)."""
+        """Log V φ′(q)."""
         return self._log_mean_square(self.derivative, log_q)
 
     def gap(self, log_q, u):

@@ -31,14 +31,14 @@ class Tanh:
     odd = True
 
     def log_v(self, log_q):
-        """log V φ(q), V φ(q) = E tanh(z)², z ~ N(0, q)."""
+        """Log V φ(q), V φ(q) = E tanh(z)², z ~ N(0, q)."""
         clipped = np.clip(log_q, -EDGE, EDGE)
         weights, sine, cosine = _angles(clipped)
         v = np.tensordot(weights, np.arctan2(sine, cosine), 1) * (2 / np.pi)
         return np.log(v) + np.minimum(log_q + EDGE, 0)
 
     def log_v_prime(self, log_q):
-        """log V φ′(q), V φ′(q) = E tanh′(z)²."""
+        """Log V φ′(q), V φ′(q) = E tanh′(z)²."""
         clipped = np.clip(log_q, -EDGE, EDGE)
         weights, squares, other_squares = _pairs(clipped.ndim)
         spread = squares * other_squares + np.exp(clipped) * (squares + other_squares)
