@@ -183,7 +183,28 @@ def predict(
     return Prediction(kind=kind, activation=activation, depth=depth, **given, **forward, **backward)
 
 
-def _forward(moments, depth, shape, given):
+def sizes(kind, moments, depth, given):
+    """Log p, log χ₀/χ_l and the rest of `Prediction` but for what needs a pair of inputs.
+
+    The pair costs most of the time where moments are found by quadrature.
+
+    Args:
+        kind: "frn" or "rrn".
+        moments: From `arguments.moments_of`.
+        depth: Integer L ≥ 1.
+        given: dict of the hyperparameters, checked float64 arrays.
+
+    Returns:
+        A dict of the logarithms.
+    """
+    given = {**given, "e0": np.asarray(np.nan)}
+    shape = np.broadcast_shapes(*(v.shape for v in given.values()))
+    with np.errstate(divide="ignore"):
+        forward = _forward(moments, depth, shape, given, pairs=False)
+        return {**forward, **_backward(kind, given, **forward)}
+
+
+def _forward(moments, depth, shape, given, pairs=True):
     log_w, log_b, log_v, log_a = (
         np.log(given[f"sigma_{name}_sq"]) for name in ("w", "b", "v", "a")
     )
@@ -199,7 +220,7 @@ def _forward(moments, depth, shape, given):
         share = np.exp(np.where(log_q > -np.inf, log_wp, 0) - np.where(log_q > -np.inf, log_q, 0))
         v = moments.log_v(log_q)
         distance = share * u
-        gap = moments.gap(log_q, distance)
+        gap = moments.gap(log_q, distance) if pairs else np.nan
         log_branch = log_v + v
         next_log_p = np.logaddexp(np.logaddexp(log_p, log_branch), log_a)
         u = np.exp(log_p - next_log_p) * u + np.exp(log_branch - next_log_p) * gap
