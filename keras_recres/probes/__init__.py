@@ -1,6 +1,6 @@
 """Probes: they read a model and never change it."""
 
-from keras_recres.probes import curves
+from keras_recres.probes import curves, measures
 from keras_recres.probes.curvature_record import CurvatureRecord
 
-__all__ = ["CurvatureRecord", "curves"]
+__all__ = ["CurvatureRecord", "curves", "measures"]

@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from keras_recres.probes import curve_points
+
 
 class Curve:
     """A curve in input space: θ of shape (n,) ↦ inputs of shape (n, *shape).
@@ -84,7 +86,7 @@ def circle(radius=1.0, center=None, axes=None):
     if axes is None:
         shape = (2,) if center is None else np.shape(center)
         axes = np.eye(2, int(np.prod(shape))).reshape(2, *shape)
-    u, w = _orthonormal(*_same_shape("axes", axes))
+    u, w = curve_points.orthonormal(*_same_shape("axes", axes))
     center = np.zeros(u.shape) if center is None else _array(center)
     return ellipse(center, radius * u, radius * w, name="circle")
 
@@ -128,7 +130,7 @@ def great_circle(a, b, arc=False):
     """
     a, b = _same_shape("a, b", (a, b))
     norm = np.linalg.norm(a)
-    _, w = _orthonormal(a, b)
+    _, w = curve_points.orthonormal(a, b)
     whole = ellipse(np.zeros(a.shape), a, norm * w, name="great circle")
     if not arc:
         return whole
@@ -184,7 +186,7 @@ def spline(inputs, closed=False, knots="chord", name="spline"):
     pieces = len(chords)
     widths = np.ones(pieces) if knots == "uniform" else chords * (pieces / chords.sum())
     starts = np.concatenate([[0.0], np.cumsum(widths)])
-    coefficients = _cubics(points, widths, closed).reshape(4, pieces, *shape)
+    coefficients = curve_points.cubics(points, widths, closed).reshape(4, pieces, *shape)
 
     def function(theta):
         if closed:
@@ -226,22 +228,22 @@ def from_dataset(images, by="pca", labels=None, label=None, points=8):
         raise ValueError(f"`images` must be at least 3 inputs, but its shape is {x.shape}.")
     if by == "pca":
         flat = x.reshape(len(x), -1)
-        mean, axes, deviations = _principal(flat, 2)
+        mean, axes, deviations = curve_points.principal(flat, 2)
         u, w = (np.sqrt(2) * s * axis for s, axis in zip(deviations, axes, strict=True))
         return ellipse(*(part.reshape(x.shape[1:]) for part in (mean, u, w)), name="pca")
     if by != "class":
         raise ValueError(f"`by` must be 'pca' or 'class', but it is {by!r}.")
     if labels is None:
-        return spline(_nearest_order(x[:points]), name="images of one class")
+        return spline(curve_points.nearest_order(x[:points]), name="images of one class")
     labels = np.asarray(labels)
     if labels.shape != (len(x),):
         raise ValueError(f"`labels` must be one for each image, but its shape is {labels.shape}.")
     if label is None:
         means = np.stack([x[labels == one].mean(axis=0) for one in np.unique(labels)])
-        return spline(_nearest_order(means), name="class means")
+        return spline(curve_points.nearest_order(means), name="class means")
     if (labels == label).sum() < 2:
         raise ValueError(f"`label` must be a class of at least 2 images, but {label!r} is none.")
-    return spline(_nearest_order(x[labels == label][:points]), name=f"class {label}")
+    return spline(curve_points.nearest_order(x[labels == label][:points]), name=f"class {label}")
 
 
 def _array(value):
@@ -260,63 +262,3 @@ def _same_shape(names, values):
 def _column(theta, rank):
     """θ as (n, 1, …, 1), to be multiplied with inputs of this rank."""
     return ops.reshape(theta, (-1, *[1] * rank))
-
-
-def _orthonormal(u, w):
-    """Gram and Schmidt for two vectors of any shape."""
-    lengths = np.linalg.norm(u), np.linalg.norm(w)
-    if min(lengths) > 0:
-        u, w = u / lengths[0], w / lengths[1]
-        w = w - np.sum(u * w) * u
-        if (left := np.linalg.norm(w)) > 1e-8:
-            w = w / left
-            w = w - np.sum(u * w) * u  # Once more, for what rounding left over.
-            return u, w / np.linalg.norm(w)
-    raise ValueError("a plane needs two directions, but one is zero or a multiple of the other.")
-
-
-def _cubics(points, widths, closed):
-    """Coefficients (4, pieces, …) of c₀ + c₁ t + c₂ t² + c₃ t³, t = θ − start of the piece."""
-    slopes = np.diff(points, axis=0) / widths[:, None]
-    pieces = len(widths)
-    count = pieces if closed else pieces + 1
-    # For the second derivatives m at the inputs: the first derivative has no jumps.
-    matrix, right = np.eye(count), np.zeros((count, points.shape[1]))
-    for i in range(0 if closed else 1, pieces):
-        before, after = widths[i - 1], widths[i]
-        matrix[i] = 0
-        matrix[i, i] = 2 * (before + after)
-        matrix[i, i - 1] += before
-        matrix[i, (i + 1) % count] += after
-        right[i] = 6 * (slopes[i] - slopes[i - 1])
-    m = np.linalg.solve(matrix, right)
-    m = np.concatenate([m, m[:1]]) if closed else m
-    h = widths[:, None]
-    first = slopes - h * (2 * m[:-1] + m[1:]) / 6
-    return np.stack([points[:-1], first, m[:-1] / 2, np.diff(m, axis=0) / (6 * h)])
-
-
-def _principal(flat, count):
-    """Mean, the first principal axes (count, features) and the deviations along them."""
-    mean = flat.mean(axis=0)
-    centred = flat - mean
-    # The smaller of the two Gram matrices has the same spectrum.
-    wide = centred.shape[0] < centred.shape[1]
-    gram = centred @ centred.T if wide else centred.T @ centred
-    values, vectors = np.linalg.eigh(gram)
-    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count].T
-    if len(values) < count or values[-1] <= 1e-12 * values[0]:
-        raise ValueError("`images` must vary in at least 2 directions, but they do not.")
-    axes = vectors @ centred if wide else vectors
-    axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
-    return mean, axes, np.sqrt(values / len(flat))
-
-
-def _nearest_order(x):
-    """The inputs, each followed by the nearest of those not yet taken, from the first one on."""
-    flat = x.reshape(len(x), -1)
-    order, left = [0], list(range(1, len(x)))
-    while left:
-        distances = np.linalg.norm(flat[left] - flat[order[-1]], axis=1)
-        order.append(left.pop(int(np.argmin(distances))))
-    return x[order]
