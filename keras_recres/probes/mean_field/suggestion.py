@@ -3,10 +3,10 @@
 import dataclasses
 import math
 
-import keras
 import numpy as np
 
 from keras_recres.layers.checks import check_count, check_positive
+from keras_recres.layers.residual_dense import bias_initializer, weight_initializer
 from keras_recres.probes.mean_field import arguments
 from keras_recres.probes.mean_field.prediction import sizes
 
@@ -21,7 +21,7 @@ DTYPES = {
 MARGIN = 2.0**10
 # … and to entries of six standard deviations.
 ENTRIES = 2.0**6
-GRADIENT_BUDGET = 4.0
+GRADIENT_BUDGET = 3.0
 CEILING = 2.0
 LOWEST = 1e-8
 
@@ -73,12 +73,12 @@ class Suggestion:
         draw different values.
         """
         made = {
-            "kernel_initializer": _kernel_initializer(self.sigma_w_sq),
-            "bias_initializer": _bias_initializer(self.sigma_b_sq),
+            "kernel_initializer": weight_initializer(self.sigma_w_sq),
+            "bias_initializer": bias_initializer(self.sigma_b_sq),
         }
         if self.kind == "frn":
-            made["projection_initializer"] = _kernel_initializer(self.sigma_v_sq)
-            made["output_bias_initializer"] = _bias_initializer(self.sigma_a_sq)
+            made["projection_initializer"] = weight_initializer(self.sigma_v_sq)
+            made["output_bias_initializer"] = bias_initializer(self.sigma_a_sq)
         return made
 
 
@@ -123,7 +123,7 @@ def suggest(
         sigma_a_sq: σ_a² ≥ 0; 0 for an RRN.
         p0: Mean square of the entries of the first layer's input, > 0.
         alpha: α in (0, 1] of "alpha_relu".
-        gradient_budget: The largest ln(χ₀/χ_L), > 0. None: 4 (a root mean square gradient e² ≈ 7
+        gradient_budget: The largest ln(χ₀/χ_L), > 0. None: 3 (a root mean square gradient e^1.5 ≈ 4
             times as large at the input as at the output) for tanh and for callables, no bound for
             ReLU and α-ReLU, whose gradients grow as their features do.
         dtype: What the network computes in: "float32", "bfloat16", "float16" or "float64".
@@ -233,15 +233,3 @@ def check_alpha(alpha):
     if np.ndim(alpha):
         raise ValueError(f"`alpha` must be a single number here, but it is {alpha!r}.")
     return alpha
-
-
-def _kernel_initializer(variance):
-    if variance == 0:
-        return keras.initializers.Zeros()
-    return keras.initializers.VarianceScaling(variance, "fan_in", "untruncated_normal")
-
-
-def _bias_initializer(variance):
-    if variance == 0:
-        return keras.initializers.Zeros()
-    return keras.initializers.RandomNormal(stddev=math.sqrt(variance))
