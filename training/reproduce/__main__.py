@@ -9,6 +9,7 @@ from training.errors import UserError, nearest
 EXPERIMENTS = {
     "planar": "table 1 and figure 2: two-neuron shallow, recurrent and deep residual networks",
     "cifar_tables": "two tables: CIFAR-10 networks with fewer parameters by groups and volumes",
+    "mnist_init": "maps and limits of depth on MNIST: initialisation by mean-field theory",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 

@@ -68,7 +68,7 @@ def main(argv=None):
 
     cells = Cells(a.out, {"width": a.width, "steps": a.steps, "limit": a.limit})
     maps = mnist_init_report.grids(MAPS, a.seeds or 2) if "maps" in parts else []
-    limits = mnist_init_limits.grid(a.seeds or 3) if "limits" in parts else None
+    limits = mnist_init_limits.grid(a.seeds or 3, a.width) if "limits" in parts else None
     stacks = [stack for grid in maps for stack in grid.stacks()]
     stacks += mnist_init_limits.stacks(limits) if limits else []
     if not a.report:

@@ -1,4 +1,4 @@
-"""What the trainings of `mnist_init` measured, kept line by line: an interruption loses one stack."""
+"""What the trainings of `mnist_init` measured, line by line: an interruption loses one stack."""
 
 import csv
 import dataclasses

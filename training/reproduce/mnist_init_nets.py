@@ -54,7 +54,9 @@ class Run:
 class ManyDense(keras.layers.Layer):
     """y_r = x_r W_r + b_r for every run r.
 
-    Input shape: (runs, batch, n), or (batch, n) for one input to all. Output shape: (runs, batch, m).
+    Input shape: (runs, batch, n), or (batch, n) for one input to all.
+
+    Output shape: (runs, batch, m).
     """
 
     def __init__(self, kernels, biases, **kwargs):

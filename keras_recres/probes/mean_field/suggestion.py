@@ -245,7 +245,7 @@ def largest_p(dtype, width):
 
 
 def _log_gradient_norm_sq(found):
-    """ln Σ_l (χ_w + χ_v), where `found` is what `sizes` gives; χ_L = 1."""
+    """Ln Σ_l (χ_w + χ_v), where `found` is what `sizes` gives; χ_L = 1."""
     terms = [found["log_chi_w"][1:]]
     if found["log_chi_v"] is not None:
         terms.append(found["log_chi_v"][1:])
