@@ -178,30 +178,31 @@ def suggest(
             passed["learning_rate"] = log_step > math.log(SGD_BUDGET)
         return log_p, log_ratio, passed
 
-    low, high = min(LOWEST, ceiling), float(ceiling)
-    _, _, passed = bounded(np.array([low, high]))
-    for limit, values in passed.items():
-        if values[0]:
+    low, high, limit = min(LOWEST, ceiling), float(ceiling), "ceiling"
+    # Each turn keeps the interval at whose upper end a bound is passed for good: the gradient by W
+    # of an α-ReLU network grows again for small σ_w².
+    for _ in range(7):
+        grid = np.geomspace(low, high, 33)
+        _, _, passed = bounded(grid)
+        sound = np.flatnonzero(~np.any([*passed.values()], axis=0))
+        if len(sound) == 0:
             what = {
                 "dtype": f"p^(L) above {math.exp(log_largest_p):.3g}, the largest safe in {dtype}",
                 "gradient": f"ln(χ₀/χ_L) above the `gradient_budget` {gradient_budget!r}",
                 "learning_rate": "gradients too large for the `learning_rate` "
                 f"{learning_rate!r} of SGD at `width` {width}",
             }
+            too_much = max(passed, key=lambda name: passed[name].sum())
             raise ValueError(
-                f"`depth` {depth} has {what[limit]}, for every σ_w²: choose smaller σ_v², σ_a² or "
-                "`p0`."
+                f"`depth` {depth} has {what[too_much]}, for every σ_w²: choose smaller σ_v², σ_a² "
+                "or `p0`."
             )
-    limit = "ceiling"
-    if any(values[1] for values in passed.values()):
-        # All bounds grow with σ_w²: each turn keeps the interval in which the first is passed.
-        for _ in range(7):
-            grid = np.geomspace(low, high, 33)
-            _, _, passed = bounded(grid)
-            first = int(np.argmax(np.any([*passed.values()], axis=0)))
-            limit = next(name for name, values in passed.items() if values[first])
-            low, high = grid[first - 1], grid[first]
-        high = low
+        last = int(sound[-1])
+        if last == len(grid) - 1:
+            break
+        limit = next(name for name, values in passed.items() if values[last + 1])
+        low, high = grid[last], grid[last + 1]
+    high = high if limit == "ceiling" else low
     log_p, log_ratio, _ = bounded(np.array([high]))
     return Suggestion(
         kind, activation, None if alpha is None else float(alpha), depth,
