@@ -143,7 +143,7 @@ def suggest(
     check_positive("ceiling", ceiling)
     moments = arguments.moments_of(activation, None if alpha is None else check_alpha(alpha))
     if gradient_budget is None:
-        gradient_budget = math.inf if activation in ("relu", "alpha_relu") else GRADIENT_BUDGET
+        gradient_budget = default_budget(activation)
     check_positive("gradient_budget", gradient_budget)
     check_positive("p0", p0)
     check_positive("sigma_v_sq", sigma_v_sq)
@@ -222,6 +222,11 @@ def largest_p(dtype, width):
     largest, eps = DTYPES[dtype]
     largest_sum = max(largest, DTYPES["float32"][0])
     return min(largest_sum / MARGIN / width**2, (largest / ENTRIES) ** 2, eps**-2)
+
+
+def default_budget(activation):
+    """The largest ln(χ₀/χ_L) where none is given."""
+    return math.inf if activation in ("relu", "alpha_relu") else GRADIENT_BUDGET
 
 
 def check_alpha(alpha):
