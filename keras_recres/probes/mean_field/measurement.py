@@ -168,8 +168,9 @@ def _residual_layers(network):
         )
 
     def before(x):
+        x = ops.convert_to_tensor(x)
         if isinstance(made, keras.Model):
-            x = keras.Model(made.inputs, layers[0].input)(ops.convert_to_tensor(x))
+            x = keras.Model(made.inputs, layers[0].input)(x)
         else:
             for layer in all_layers[: all_layers.index(layers[0])]:
                 x = layer(x)

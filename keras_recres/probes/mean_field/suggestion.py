@@ -152,7 +152,7 @@ def suggest(
     check_positive("ceiling", ceiling)
     moments = arguments.moments_of(activation, None if alpha is None else check_alpha(alpha))
     if gradient_budget is None:
-        gradient_budget = math.inf if activation in ("relu", "alpha_relu") else GRADIENT_BUDGET
+        gradient_budget = default_budget(activation)
     check_positive("gradient_budget", gradient_budget)
     check_positive("p0", p0)
     check_positive("sigma_v_sq", sigma_v_sq)
@@ -251,6 +251,11 @@ def _log_gradient_norm_sq(found):
     if found["log_chi_v"] is not None:
         terms.append(found["log_chi_v"][1:])
     return np.logaddexp.reduce(np.concatenate(terms), axis=0)
+
+
+def default_budget(activation):
+    """The largest ln(χ₀/χ_L) where none is given."""
+    return math.inf if activation in ("relu", "alpha_relu") else GRADIENT_BUDGET
 
 
 def check_alpha(alpha):
