@@ -69,6 +69,8 @@ def mnist_resnet50(
                 f"`{argument}` must be one of {', '.join(map(repr, allowed))}, but it is {value!r}."
             )
     check_count("num_classes", num_classes)
+    if activation == "alpha_relu":
+        AlphaReLU(alpha, max_slope=max_slope)  # Refuses wrong numbers before seconds of work.
     images = keras.Input(_check_input_shape(input_shape), name="images")
     body = keras.applications.ResNet50(weights=None, include_top=False, input_tensor=images)
 
