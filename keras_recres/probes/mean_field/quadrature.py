@@ -56,8 +56,9 @@ class Quadrature:
 
     def _log_mean_square(self, function, log_q):
         log_q = np.asarray(log_q, dtype="float64")
-        inside = self._inside(function, np.where(log_q > -EDGE, np.minimum(log_q, EDGE), log_q))
-        beyond = (log_q > EDGE) | ((log_q < -EDGE) & (log_q > -np.inf))
+        finite = log_q > -np.inf
+        inside = self._inside(function, np.where(finite, np.clip(log_q, -EDGE, EDGE), -np.inf))
+        beyond = (log_q > EDGE) | ((log_q < -EDGE) & finite)
         if not beyond.any():
             return inside
         edge = np.sign(np.where(beyond, log_q, 1)) * EDGE
@@ -115,6 +116,7 @@ def _checked(function, name):
 def _difference_quotient(function):
     def derivative(z):
         h = np.maximum(1e-3 * np.minimum(np.abs(z), 1), 1e-6 * np.abs(z))
+        h = np.where(h > 0, h, 1e-3)
         near = function(z + h) - function(z - h)
         far = function(z + 2 * h) - function(z - 2 * h)
         return (8 * near - far) / (12 * h)
