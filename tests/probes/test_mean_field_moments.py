@@ -125,3 +125,12 @@ def test_quadrature_of_a_function_that_is_not_zero_at_zero():
     log_q, c = np.array([0.0]), 0.4
     w = np.exp(cosh.log_v(log_q)) * (1 - cosh.gap(log_q, np.array([1 - c])))
     assert w == pytest.approx(on_a_grid(lambda z: 1 / np.cosh(z), 1.0, c), rel=1e-8)
+
+
+def test_quadrature_goes_on_as_a_power_where_float64_ends():
+    power, integrated = AlphaReLU(0.8), Quadrature(lambda z: np.maximum(z, 0) ** 0.8)
+    log_q = np.array([-1500.0, -650.0, 650.0, 1500.0])
+    np.testing.assert_allclose(integrated.log_v(log_q), power.log_v(log_q), rtol=1e-12)
+    np.testing.assert_allclose(integrated.log_v_prime(log_q), power.log_v_prime(log_q), rtol=1e-9)
+    u = np.float64(0.7)
+    np.testing.assert_allclose(integrated.gap(log_q, u), power.gap(log_q, u), rtol=1e-9)

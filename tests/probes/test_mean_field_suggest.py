@@ -100,6 +100,16 @@ def test_layers_take_the_suggestion(kind):
     assert isinstance(zero, keras.initializers.Zeros)
 
 
+def test_a_default_that_relu_can_be_trained_with():
+    found = suggest("frn", "relu", 50)
+    assert found.limit == "gradient"
+    assert math.exp(found.log_p) == pytest.approx(math.exp(2), rel=1e-6)
+    # Where χ is infinite p is bounded alike.
+    found = suggest("frn", "alpha_relu", 50, alpha=0.4)
+    assert found.limit == "gradient"
+    assert found.log_p == pytest.approx(2, rel=1e-6)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     activation=st.sampled_from(["tanh", "relu", "alpha_relu"]),
@@ -139,7 +149,7 @@ def test_a_suggestion_keeps_its_bounds(activation, depth, budget, b):
             {"dtype": "bfloat16", "sigma_a_sq": 1e4},
             r"p\^\(L\) above 1.64e\+04, the largest safe in bfloat16",
         ),
-        ({"activation": "alpha_relu", "alpha": 0.4}, "above the `gradient_budget`"),
+        ({"gradient_budget": 1e-9}, r"ln\(χ₀/χ_L\) above the `gradient_budget` 1e-09, for every"),
     ],
 )
 def test_bad_input_is_named(kwargs, message):

@@ -1,6 +1,7 @@
 """How deep one can go: the suggested initialisation against He's and Glorot's."""
 
 import csv
+import math
 
 import numpy as np
 
@@ -29,12 +30,11 @@ def initial(method, kind, activation, alpha, depth, rate, width):
     if method in FIXED:
         sigma_v_sq = FIXED[method] if kind == "frn" else 1.0
         return {"sigma_w_sq": FIXED[method], "sigma_v_sq": sigma_v_sq}
-    # SGD diverges by what a ReLU network's size does to gradients long before its numbers overflow.
-    rate = None if activation == "tanh" else rate
-    found = mean_field.suggest(
-        kind, activation, depth, alpha=alpha, width=width, learning_rate=rate
-    )
-    return found.arguments()
+    if activation == "tanh":
+        return mean_field.suggest(kind, activation, depth).arguments()
+    # The best is just below numerical trouble, which SGD's rate decides.
+    bounds = {"gradient_budget": math.inf, "learning_rate": rate, "width": width}
+    return mean_field.suggest(kind, activation, depth, alpha=alpha, **bounds).arguments()
 
 
 def grid(seeds, width):

@@ -8,7 +8,12 @@ import numpy as np
 from keras_recres.layers.checks import check_positive
 from keras_recres.probes.mean_field import arguments
 from keras_recres.probes.mean_field.prediction import sizes
-from keras_recres.probes.mean_field.suggestion import check_alpha, default_budget, largest_p
+from keras_recres.probes.mean_field.suggestion import (
+    GRADIENT_BUDGET,
+    check_alpha,
+    growth_of_gradients,
+    largest_p,
+)
 
 # σ_w² = N Var W_ij for a square matrix: Glorot's 2/(fan-in + fan-out) is 1/N, He's 2/fan-in is 2/N.
 MARKS = {"Xavier": 1.0, "He": 2.0}
@@ -25,7 +30,8 @@ class Phase:
         sigma_w: Array (n,) of σ_w, not squared, ascending.
         sigma_v_sq: σ_v², or None where it is σ_w² throughout.
         log_p: Array (depth + 1, n) of ln p^(l), row l for a network of l layers.
-        log_chi_ratio: Array (depth + 1, n) of ln χ₀/χ_l.
+        log_chi_ratio: Array (depth + 1, n) of ln χ₀/χ_l; for α ≤ ½, where that is
+            infinite, ln p^(l)/p₀.
         gradient_budget: The largest sound ln χ₀/χ_L, inf for no bound.
         log_largest_p: ln of the largest safe p^(L).
         marks: dict of str to σ_w of known initialisations.
@@ -124,7 +130,7 @@ def phase(
     sigma_a_sq=0.0,
     p0=1.0,
     alpha=None,
-    gradient_budget=None,
+    gradient_budget=GRADIENT_BUDGET,
     dtype="float32",
     width=1024,
 ):
@@ -135,9 +141,9 @@ def phase(
 
     Example:
     >>> from keras_recres.probes import mean_field
-    >>> plane = mean_field.phase("frn", "relu", 200)
+    >>> plane = mean_field.phase("frn", "tanh", 200)
     >>> plane.deepest_of("Xavier"), plane.deepest_of("He")
-    (78, 29)
+    (6, 2)
 
     Args:
         kind: "frn" or "rrn".
@@ -164,8 +170,7 @@ def phase(
     arguments.check_kind(kind)
     arguments.check_depth(depth)
     moments = arguments.moments_of(activation, None if alpha is None else check_alpha(alpha))
-    budget = default_budget(activation) if gradient_budget is None else gradient_budget
-    check_positive("gradient_budget", budget)
+    check_positive("gradient_budget", gradient_budget)
     if sigma_w is None:
         marks = np.sqrt(list(MARKS.values()))
         sigma_w = np.unique(np.concatenate([np.geomspace(0.05, 4, 119), marks]))
@@ -197,8 +202,8 @@ def phase(
         sigma_w,
         sigma_v_sq,
         found["log_p"],
-        found["log_chi_ratio"],
-        budget,
+        growth_of_gradients(found, alpha, p0),
+        gradient_budget,
         math.log(largest_p(dtype, width)),
         {name: math.sqrt(square) for name, square in MARKS.items() if low <= square**0.5 <= high},
     )
