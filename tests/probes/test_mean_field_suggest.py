@@ -218,5 +218,5 @@ def test_the_rate_of_sgd_bounds_the_gradient_of_a_logit(activation, alpha):
     # Rate and width count alike, and less of either allows more.
     assert suggested(5e-4, 128).sigma_w_sq == pytest.approx(found.sigma_w_sq, rel=1e-6)
     assert suggested(1e-4, 64).sigma_w_sq > found.sigma_w_sq > suggested(1e-2, 64).sigma_w_sq
-    with pytest.raises(ValueError, match="gradients too large for the `learning_rate` 1000.0"):
+    with pytest.raises(ValueError, match=r"gradients too large for the `learning_rate` 1000\.0"):
         suggested(1e3, 64)
