@@ -137,7 +137,8 @@ def record(run_dirs, note=""):
 
     The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
     with the lowest last training loss, which looks at no evaluation image: the loss on the training
-    set in inference mode where the runs measured it, else that of the log.
+    set in inference mode where the runs measured it, else that of the log. If that run was adopted,
+    see `training.reproduce.filed_runs`, its weights are those that the zoo has already.
 
     Args:
         run_dirs: folders that `training.fit` wrote.
@@ -161,7 +162,13 @@ def record(run_dirs, note=""):
         raise UserError(f"{len(runs)} runs were given, but only {len(seeds)} different seeds.")
     name, tag = first["name"], first["tag"]
     best = min(range(len(runs)), key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))
-    model = _model_of(run_dirs[best], runs[best])
+    here = (Path(run_dirs[best]) / "settings.json").exists()
+    if not here and tag not in zoo.info(name).trained_tags:
+        raise UserError(
+            f"{run_dirs[best]} has the lowest training loss, but it was adopted and the zoo has no "
+            f"weights of {name}.{tag}: train it here, or file it where it was trained."
+        )
+    model = _model_of(run_dirs[best], runs[best]) if here else None
     values = [100 * run["val_accuracy"] for run in runs]
     row = {
         "name": name,
@@ -178,8 +185,9 @@ def record(run_dirs, note=""):
         "note": "; ".join(part for part in (NOTES.get(tag), _recipe(first), note) if part),
         **{key: runs[best][key] for key in ("backend", "hardware", "commit", "date")},
     }
-    file_weights(model, name, tag)
-    file_log(Path(run_dirs[best]) / "log.csv", name, tag)
+    if here:
+        file_weights(model, name, tag)
+        file_log(Path(run_dirs[best]) / "log.csv", name, tag)
     write_result(row)
     return row
 
