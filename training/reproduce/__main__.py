@@ -9,6 +9,7 @@ from training.errors import UserError, nearest
 EXPERIMENTS = {
     "planar": "table 1 and figure 2: two-neuron shallow, recurrent and deep residual networks",
     "cifar_tables": "two tables: CIFAR-10 networks with fewer parameters by groups and volumes",
+    "mean_field": "networks at initialisation against the theory of infinite width; phase planes",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
