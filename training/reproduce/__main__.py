@@ -11,6 +11,7 @@ EXPERIMENTS = {
     "cifar_tables": "two tables: CIFAR-10 networks with fewer parameters by groups and volumes",
     "mnist_init": "maps and limits of depth on MNIST: initialisation by mean-field theory",
     "mnist_resnet50": "seven ResNet-50s on MNIST: tanh, ReLU and α-ReLU, He and Xavier",
+    "mean_field": "networks at initialisation against the theory of infinite width; phase planes",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 

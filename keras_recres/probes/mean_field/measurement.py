@@ -87,7 +87,7 @@ class Measurement:
         return DERIVED[name](means) if name in DERIVED else means[name]
 
 
-def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None):
+def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None, advance=None):
     """The quantities of `predict` in real networks at initialisation, averaged over several.
 
     p = ⟨x_i²⟩, q = ⟨h_i²⟩, γ = ⟨x_i x′_i⟩, λ = ⟨h_i h′_i⟩, V φ = ⟨φ(h_i)²⟩, V φ′ = ⟨φ′(h_i)²⟩ are
@@ -120,6 +120,8 @@ def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None):
         e0: Its cosine, in [-1, 1].
         seed: None, or an integer that seeds Keras (`keras.utils.set_random_seed`), and the inputs.
 
+        advance: Function of the number of networks just measured, for a progress bar.
+
     Returns:
         A `Measurement`.
 
@@ -144,6 +146,8 @@ def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None):
         state = _pair(rng, width, p0, e0) if x is None else before(x)
         rows.append(_one_network(layers, state, rng))
         kernels.append(ops.convert_to_numpy(layers[0].kernel)[:1])
+        if advance:
+            advance(1)
     shapes = {row["p"].shape for row in rows}
     if len(shapes) > 1:
         raise ValueError(f"`network` must make networks of one depth, but it made {shapes}.")
