@@ -14,7 +14,7 @@ from keras_recres.probes.recorder import Recorder, Refusal
 
 # Steps of the central differences, as shares of θ's range, and how far the estimates with two of
 # them may be apart in the median over θ, relative to κ or to a bend of 0.01 rad over the range.
-STEPS = tuple(1e-2 / 4**i for i in range(7))
+STEPS = tuple(1e-2 / 4**i for i in range(9))
 FINITE_TOLERANCE = 1e-2
 
 
@@ -65,7 +65,9 @@ class Measurement:
                 keras.StatelessScope(mapping, collect_losses=True),
                 tracing.scope(self.recorder),
             ):
-                output = model(self.curve(theta), training=False)
+                inputs = self.curve(theta)
+                self.recorder.begin(inputs)
+                output = model(inputs, training=False)
                 return self.recorder.finish(output, model), self.recorder.all_kinks()
 
         return function
