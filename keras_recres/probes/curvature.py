@@ -57,8 +57,8 @@ def extrinsic_curvature(
     Where |v| = 0, the whole curve in a constant layer, κ is reported as 0 and `speed` says so.
     Between the kinks of a piecewise linear model the image of a straight line is straight, κ = 0:
     all bending sits in the kinks, which `kinks` counts: changes from one θ to the next of the
-    piece on which relu, relu6, leaky_relu, hard_tanh, hard_sigmoid, PReLU or a max pooling is,
-    summed over the entries of all that the model computes up to a layer.
+    piece on which relu, relu6, leaky_relu, PReLU, hard_tanh, hard_sigmoid, abs, maximum, minimum or
+    a max pooling is, summed over the entries of all that the model computes up to a layer.
 
     Derivatives are those of the function itself: gradients that a layer stops are not stopped
     here, fused norms and attention are written out, and `check` compares with differences.
@@ -182,9 +182,9 @@ def _batch(model, curve, theta, batch_size):
     leaves = keras.tree.flatten(inputs)
     for leaf in leaves:
         if not ops.is_tensor(leaf) or len(leaf.shape) < 1 or leaf.shape[0] != 1:
+            found = tuple(leaf.shape) if ops.is_tensor(leaf) else leaf
             raise ValueError(
-                f"`curve` must give one input for every θ, but for one θ it gives "
-                f"{getattr(leaf, 'shape', leaf)!r}."
+                f"`curve` must give one input for every θ, but for one θ it gives {found!r}."
             )
     if not model.built:
         model(inputs, training=False)

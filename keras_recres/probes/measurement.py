@@ -60,8 +60,9 @@ class Measurement:
             model = self.model()
             self.recorder = Recorder(self.dtype, theta.shape[0], self.wanted, self.steps)
             mapping = list(zip(model.variables, values, strict=True))
-            # What the model would assign or add to its losses ends with this scope.
+            # What the model would assign, or add to its losses, ends with these scopes.
             with (
+                _losses_kept(model),
                 keras.StatelessScope(mapping, collect_losses=True),
                 tracing.scope(self.recorder),
             ):
@@ -144,6 +145,18 @@ class Measurement:
                     f"in the layer {path!r}: it rounds to less than float64, or has kinks closer "
                     f"than the steps; use method='forward'."
                 )
+
+
+@contextlib.contextmanager
+def _losses_kept(model):
+    """A call clears and collects losses, which belong to the user's last one."""
+    kept = [(layer, layer._losses[:], set(layer._loss_ids)) for layer in model._flatten_layers()]
+    try:
+        yield
+    finally:
+        for layer, losses, ids in kept:
+            layer._losses[:] = losses
+            layer._loss_ids = ids
 
 
 def extent(theta):

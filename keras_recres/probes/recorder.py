@@ -17,10 +17,8 @@ GLOBAL_MAX_POOLINGS = (
     keras.layers.GlobalMaxPooling2D,
     keras.layers.GlobalMaxPooling3D,
 )
-# At which inputs these functions have their kinks.
+# At which inputs functions have their kinks, if not at 0 alone.
 KINKS = {
-    "relu": (0.0,),
-    "leaky_relu": (0.0,),
     "relu6": (0.0, 6.0),
     "hard_tanh": (-1.0, 1.0),
     "hard_sigmoid": (-3.0, 3.0),
@@ -73,7 +71,7 @@ class Recorder:
                 outputs, states = _with_states(original, layer, args, kwargs)
             elif isinstance(layer, keras.layers.PReLU):
                 if not self._quiet:
-                    self._count(args[0], lambda x: x > 0)
+                    self._count(args[0], lambda x: ops.greater(x, 0))
                 outputs = self._quietly(original, (layer, *args), kwargs)
             else:
                 outputs = original(layer, *args, **kwargs)
@@ -172,13 +170,15 @@ class Recorder:
 
     def switched(self, name, original, args, kwargs):
         """Runs a piecewise linear function, and counts where it changes its piece."""
-        x = args[0]
+        x = args[0] if args else None
         if not self._quiet and is_float(x) and len(x.shape) > 1 and x.shape[0] == self.batch:
-            if name in KINKS:
-                for kink in KINKS[name]:
-                    self._count(x, lambda x, kink=kink: x > kink)
-            else:
+            if name in ("maximum", "minimum"):
+                self._count(x, lambda x: ops.greater(x, args[1]))
+            elif name in ("max_pool", "adaptive_max_pool"):
                 self._count(_positions_of_maxima(original, x, args[1:], kwargs))
+            else:
+                for kink in KINKS.get(name, (0.0,)):
+                    self._count(x, lambda x, kink=kink: ops.greater(x, kink))
         return self._quietly(original, args, kwargs)
 
     def _quietly(self, original, args, kwargs):
