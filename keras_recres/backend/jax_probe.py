@@ -1,5 +1,7 @@
 """What the curvature probe needs of JAX; see `tensorflow_probe.py`."""
 
+import contextlib
+
 import jax
 
 FASTEST = "forward"
@@ -19,6 +21,11 @@ def run_once(function):
 def float64_scope():
     """A scope in which float64 is computed as such, which JAX does only if asked."""
     return jax.enable_x64(True)
+
+
+def unrecorded():
+    """A scope whose operations are not differentiated; the compiler leaves such tangents out."""
+    return contextlib.nullcontext()
 
 
 def substitutes():
