@@ -1,6 +1,8 @@
 """Probes: they read a model and never change it."""
 
 from keras_recres.probes import curves, measures
+from keras_recres.probes.curvature import extrinsic_curvature
+from keras_recres.probes.curvature_callback import CurvatureCallback
 from keras_recres.probes.curvature_record import CurvatureRecord
 
-__all__ = ["CurvatureRecord", "curves", "measures"]
+__all__ = ["CurvatureCallback", "CurvatureRecord", "curves", "extrinsic_curvature", "measures"]

@@ -8,6 +8,7 @@ from training.errors import UserError, nearest
 
 EXPERIMENTS = {
     "planar": "table 1 and figure 2: two-neuron shallow, recurrent and deep residual networks",
+    "curvature": "figures 1 to 3, table 2: curvature by layer, and whether accuracy follows it",
     "cifar_tables": "two tables: CIFAR-10 networks with fewer parameters by groups and volumes",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
