@@ -4,5 +4,13 @@ from keras_recres.probes import curves, measures
 from keras_recres.probes.curvature import extrinsic_curvature
 from keras_recres.probes.curvature_callback import CurvatureCallback
 from keras_recres.probes.curvature_record import CurvatureRecord
+from keras_recres.probes.pulled_back_metric import metric_spectrum
 
-__all__ = ["CurvatureCallback", "CurvatureRecord", "curves", "extrinsic_curvature", "measures"]
+__all__ = [
+    "CurvatureCallback",
+    "CurvatureRecord",
+    "curves",
+    "extrinsic_curvature",
+    "measures",
+    "metric_spectrum",
+]

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_recres.probes import curves
 from training.reproduce import planar
-from training.reproduce.curvature_probed import probe
+from training.reproduce.curvature_probed import join, probe
 from training.reproduce.planar_curves import points
 
 ARMS = ("class 0", "class 1")
@@ -35,6 +35,7 @@ def run(family, seeds, steps, count, progress):
     """
     x, y = points(family)
     through = data_curves(x, y)
+    joined = join(through)
     results, probed = [], []
     for network in planar.NETWORKS:
         progress.describe(f"training {network.name}, {seeds} seeds")
@@ -59,7 +60,7 @@ def run(family, seeds, steps, count, progress):
                 else:
                     model.set_weights(_random(network, seed))
                 probed.append(
-                    probe(model, through, count, progress.advance, batch_size=count, **facts)
+                    probe(model, through, count, progress.advance, joined=joined, **facts)
                 )
     return results, probed
 

@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+from keras import ops
 
 from keras_recres.probes import extrinsic_curvature, measures
+from keras_recres.probes.curves import Curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Probed:
         )
 
 
-def probe(model, curves, count, advance, layers=None, batch_size=64, **facts):
+def probe(model, curves, count, advance, layers=None, joined=None, **facts):
     """Probes one model along several curves.
 
     Args:
@@ -73,14 +75,48 @@ def probe(model, curves, count, advance, layers=None, batch_size=64, **facts):
         count: Number of θ on each curve.
         advance: Function of the θ just done.
         layers: Names of the layers to look at; None for all.
-        batch_size: Number of θ at once.
+        joined: `join(curves)`; the same object every time, so that a model is compiled for it
+            once. None makes it.
         **facts: Other fields of `Probed`.
     """
+    whole = extrinsic_curvature(
+        model,
+        joined or join(curves),
+        np.concatenate([i + (np.arange(count) + 0.5) / count for i in range(len(curves))]),
+        layers=layers,
+        batch_size=max(2, min(64, count)),
+    )
     records, stretches = {}, {}
-    for name, curve in curves.items():
-        records[name] = extrinsic_curvature(
-            model, curve, curve.theta(count), layers=layers, batch_size=batch_size
+    for i, (name, curve) in enumerate(curves.items()):
+        mine = slice(i * count, (i + 1) * count)
+        low, high = curve.interval
+        records[name] = dataclasses.replace(
+            whole,
+            theta=curve.theta(count),
+            kappa=whole.kappa[:, mine],
+            # The joined curve runs through this one in one unit of θ.
+            speed=whole.speed[:, mine] / (high - low),
+            kinks=None,
+            interval=curve.interval,
+            closed=curve.closed,
         )
         stretches[name] = measures.stretch(records[name], curve)
-        advance(count)
+    advance(count * len(curves))
     return Probed(records=records, stretches=stretches, **facts)
+
+
+def join(curves):
+    """One `Curve` that is the i-th of several where i < θ < i + 1, to compile a model for once."""
+    parts = list(curves.values())
+
+    def function(theta):
+        begin = ops.floor(ops.stop_gradient(theta))
+        x = None
+        for i, part in enumerate(parts):
+            low, high = part.interval
+            here = part(low + (high - low) * (theta - begin))
+            mine = ops.reshape(begin == i, (-1, *[1] * len(part.shape)))
+            x = here if x is None else ops.where(mine, here, x)
+        return x
+
+    return Curve(function, (0, len(parts)), parts[0].shape, name="joined")

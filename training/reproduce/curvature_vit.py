@@ -6,7 +6,7 @@ import numpy as np
 from keras_recres import zoo
 from keras_recres.probes import curves
 from training import data
-from training.reproduce.curvature_probed import probe
+from training.reproduce.curvature_probed import join, probe
 
 NAMES = ("vit3", "vit3_rec", "vit7", "vit7_rec")
 DATASET, TAG = "cifar10", "cifar10_jpeg"
@@ -84,22 +84,28 @@ def run(images, labels, seeds, count, progress, names=NAMES):
     """
     probed = []
     for name in names:
+        # One model for all weights of a name, so that it is compiled once.
+        model = zoo.build(name, TAG)
+        x = keras.ops.convert_to_numpy(model.preprocess(images))
+        curves = image_curves(x, labels)
+        joined = join(curves)
+        blocks = [layer.name for layer in model.layers if layer.name.startswith("block")]
         kinds = [("trained", 0)] if name in trained_names() else []
         for weights, seed in [*kinds, *(("random", seed) for seed in range(seeds))]:
             progress.describe(f"probing {name}, {weights} weights")
             keras.utils.set_random_seed(seed)
-            # The same architecture and preprocessing, with weights or without.
-            model = zoo.load(name, TAG) if weights == "trained" else zoo.build(name, TAG)
-            x = keras.ops.convert_to_numpy(model.preprocess(images))
-            blocks = [layer.name for layer in model.layers if layer.name.startswith("block")]
+            if weights == "trained":
+                model.set_weights(zoo.load(name, TAG).get_weights())
+            else:
+                model.set_weights(zoo.build(name, TAG).get_weights())
             probed.append(
                 probe(
                     model,
-                    image_curves(x, labels),
+                    curves,
                     count,
                     progress.advance,
                     layers=[*blocks, "norm", "head"],
-                    batch_size=count,
+                    joined=joined,
                     network=name,
                     weights=weights,
                     seed=seed,
