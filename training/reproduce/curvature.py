@@ -38,7 +38,7 @@ def parser():
     p.add_argument("--seeds", type=int, default=20, help="seeds of each planar network (20)")
     p.add_argument("--steps", type=int, default=planar.STEPS, help="optimiser steps, planar (3000)")
     p.add_argument("--curves", default="spiral", help=f"planar data: {'; '.join(FAMILIES)}")
-    p.add_argument("--theta", type=int, default=200, help="points on a planar curve (200)")
+    p.add_argument("--theta", type=int, default=1000, help="points on a planar curve (1000)")
     p.add_argument("--data-dir", help="folder that holds cifar10/VERSION, or a packed .npz file")
     p.add_argument("--images", type=int, default=1000, help="test images for the ViTs (1000)")
     p.add_argument("--vit-theta", type=int, default=32, help="points on an image curve (32)")

@@ -60,7 +60,15 @@ def run(family, seeds, steps, count, progress):
                 else:
                     model.set_weights(_random(network, seed))
                 probed.append(
-                    probe(model, through, count, progress.advance, joined=joined, **facts)
+                    probe(
+                        model,
+                        through,
+                        count,
+                        progress.advance,
+                        joined=joined,
+                        batch_size=1024,
+                        **facts,
+                    )
                 )
     return results, probed
 

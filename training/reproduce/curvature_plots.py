@@ -38,6 +38,7 @@ def planar(trained, names, correlation, path):
             label=label,
         )
     seeds = len(trained) // len(_kinds(trained))
+    left.set_xticks((1, 4, 7, 10, 13))
     left.set_title(f"trained, {seeds} seeds: median, and quartiles over seeds and θ", fontsize=10)
     right.set(xscale="log", xlabel="median curvature κ in the last layer, 1 / unit of output")
     right.set_ylabel("accuracy, %")
@@ -77,7 +78,9 @@ def vit(probed, names, path):
 def _depth(axes, name, kind, names):
     label, marker, colour = STYLES[name]
     kappa = np.concatenate([one.kappa(names) for one in kind], axis=1)
-    low, median, high = np.quantile(kappa, (0.25, 0.5, 0.75), axis=1)
+    low, high = np.quantile(kappa, (0.25, 0.75), axis=1)
+    # As in the table: of each network the median over θ, of these the median over the networks.
+    median = np.median([np.median(one.kappa(names), axis=1) for one in kind], axis=0)
     depth = np.arange(1, len(median) + 1)
     axes.fill_between(depth, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.plot(depth, median, marker=marker, color=colour, markersize=5, label=label)

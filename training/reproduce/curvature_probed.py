@@ -66,7 +66,7 @@ class Probed:
         )
 
 
-def probe(model, curves, count, advance, layers=None, joined=None, **facts):
+def probe(model, curves, count, advance, layers=None, joined=None, batch_size=64, **facts):
     """Probes one model along several curves.
 
     Args:
@@ -77,6 +77,7 @@ def probe(model, curves, count, advance, layers=None, joined=None, **facts):
         layers: Names of the layers to look at; None for all.
         joined: `join(curves)`; the same object every time, so that a model is compiled for it
             once. None makes it.
+        batch_size: Number of θ at once.
         **facts: Other fields of `Probed`.
     """
     whole = extrinsic_curvature(
@@ -84,7 +85,7 @@ def probe(model, curves, count, advance, layers=None, joined=None, **facts):
         joined or join(curves),
         np.concatenate([i + (np.arange(count) + 0.5) / count for i in range(len(curves))]),
         layers=layers,
-        batch_size=max(2, min(64, count)),
+        batch_size=batch_size,
     )
     records, stretches = {}, {}
     for i, (name, curve) in enumerate(curves.items()):

@@ -12,7 +12,7 @@ from training.reproduce import curvature_claims as claims
 
 def console():
     """Standard output, wide enough for the tables where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 118, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def networks(probed, names, title):
@@ -24,32 +24,35 @@ def networks(probed, names, title):
         title: The table's title.
     """
     table = Table(title=title)
-    table.add_column("network")
-    for heading in ("printed", "measured", "weights", "κ", "turning, rad", "stretch", "κ ~ depth"):
-        table.add_column(heading, justify="right")
+    headings = (
+        "network", "accuracy, % (paper)", "weights", "κ", "turning, rad", "stretch", "κ ~ depth"
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
     for name in dict.fromkeys(one.network for one in probed):
+        of_name = [one for one in probed if one.network == name]
+        known = [one.accuracy for one in of_name if one.accuracy is not None]
+        measured = f"{100 * np.median(known):.1f}" if known else "-"
+        cells = [name, f"{measured} ({zoo.info(name).paper.printed:g})"]
         for weights in ("trained", "random"):
-            some = [one for one in probed if (one.network, one.weights) == (name, weights)]
-            if not some:
-                continue
-            known = [one.accuracy for one in some if one.accuracy is not None]
-            paper = zoo.info(name).paper
-            table.add_row(
-                name if weights == "trained" or len(_weights(probed, name)) == 1 else "",
-                f"{paper.printed:g} %" if weights == "trained" or not known else "",
-                f"{100 * np.median(known):.1f} %" if known else "",
-                f"{weights} ({len(some)})",
-                _spread([one.median(names) for one in some]),
-                _spread([one.turning(names) for one in some]),
-                _spread([one.stretch(names) for one in some]),
-                f"{np.median([claims.growth(one, names) for one in some]):.2f}",
-            )
+            some = [one for one in of_name if one.weights == weights]
+            if some:
+                table.add_row(
+                    *cells,
+                    f"{weights} ({len(some)})",
+                    _spread([one.median(names) for one in some]),
+                    _spread([one.turning(names) for one in some]),
+                    _spread([one.stretch(names) for one in some]),
+                    f"{np.median([claims.growth(one, names) for one in some]):.2f}",
+                )
+                cells = ["", ""]
     out = console()
     out.print(table)
     out.print(
-        "Last block: median of κ over θ, total turning ∫ κ |v| dθ, length over the input's length; "
-        "median over the networks (quartiles). κ ~ depth: rank correlation of the layers' κ with "
-        "their depth.\n",
+        "In the last block: median of κ over θ, turning ∫ κ |v| dθ, length over the input's "
+        "length; median (and quartiles) over the networks. κ ~ depth: Spearman's ρ of the blocks' "
+        "κ with their depth.\n",
+        soft_wrap=True,
     )
 
 
@@ -57,13 +60,14 @@ def correlations(found, title):
     """Prints the rank correlations with accuracy that `curvature_claims.correlations` found."""
     kinds = list(next(iter(found.values())))
     table = Table(title=title)
-    table.add_column("Spearman's ρ with accuracy")
+    table.add_column("ρ with accuracy", no_wrap=True)
     for kind in kinds:
-        table.add_column(kind, justify="right")
+        table.add_column(kind, justify="right", no_wrap=True)
     for measure, row in found.items():
-        cells = [f"{c.value:.2f} ({c.low:.2f} to {c.high:.2f})" for c in row.values()]
+        cells = [f"{c.value:.2f} ({c.low:.2f} … {c.high:.2f})" for c in row.values()]
         table.add_row(measure, *cells)
     console().print(table)
+    console().print()
 
 
 def orders(found, title):
@@ -71,7 +75,7 @@ def orders(found, title):
     out = console()
     out.print(title)
     for one in found:
-        out.print(f"  {one}")
+        out.print(f"  {one}", soft_wrap=True)
 
 
 def planar_verdict(arms, ellipse, found):
@@ -100,11 +104,10 @@ def planar_verdict(arms, ellipse, found):
     return sentences
 
 
-def _weights(probed, name):
-    return {one.weights for one in probed if one.network == name}
-
-
 def _spread(values):
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
-    text = f"{median:.3g}"
-    return text if len(values) == 1 else f"{text} ({low:.3g} … {high:.3g})"
+    low, median, high = (_short(value) for value in np.quantile(values, (0.25, 0.5, 0.75)))
+    return median if len(values) == 1 else f"{median} ({low}–{high})"
+
+
+def _short(value):
+    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
