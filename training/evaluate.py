@@ -132,7 +132,7 @@ def _terminal():
     return sys.stderr.isatty()
 
 
-def record(run_dirs, note=""):
+def record(run_dirs, note="", weights=True):
     """Files finished runs of `training.fit`, equal but for the seed, as one entry of the zoo.
 
     The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
@@ -143,6 +143,7 @@ def record(run_dirs, note=""):
     Args:
         run_dirs: folders that `training.fit` wrote.
         note: a remark for the row of results.
+        weights: whether weights and golden file are filed; False for results and log only.
 
     Returns:
         The row of results, a dict.
@@ -151,7 +152,7 @@ def record(run_dirs, note=""):
     first = runs[0]["settings"]
     for path, run in zip(run_dirs, runs, strict=True):
         other = run["settings"]
-        keys = [k for k in first if k != "seed" and first[k] != other.get(k)]
+        keys = [k for k in {**first, **other} if k != "seed" and first.get(k) != other.get(k)]
         if keys:
             raise UserError(
                 f"{run_dirs[0]} and {path} differ in {', '.join(keys)}: only runs that differ in "
@@ -163,12 +164,12 @@ def record(run_dirs, note=""):
     name, tag = first["name"], first["tag"]
     best = min(range(len(runs)), key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))
     here = (Path(run_dirs[best]) / "settings.json").exists()
-    if not here and tag not in zoo.info(name).trained_tags:
+    if weights and not here and tag not in zoo.info(name).trained_tags:
         raise UserError(
             f"{run_dirs[best]} has the lowest training loss, but it was adopted and the zoo has no "
             f"weights of {name}.{tag}: train it here, or file it where it was trained."
         )
-    model = _model_of(run_dirs[best], runs[best]) if here else None
+    model = _model_of(run_dirs[best], runs[best], weights) if here else None
     values = [100 * run["val_accuracy"] for run in runs]
     row = {
         "name": name,
@@ -185,8 +186,9 @@ def record(run_dirs, note=""):
         "note": "; ".join(part for part in (NOTES.get(tag), _recipe(first), note) if part),
         **{key: runs[best][key] for key in ("backend", "hardware", "commit", "date")},
     }
-    if here:
+    if here and weights:
         file_weights(model, name, tag)
+    if here:
         file_log(Path(run_dirs[best]) / "log.csv", name, tag)
     write_result(row)
     return row
@@ -201,7 +203,8 @@ def _read_run(path):
         raise UserError(f"{path / 'metrics.json'} is not JSON ({error}).") from None
 
 
-def _model_of(path, run):
+def _model_of(path, run, weights=True):
+    """The network of a run, if it is what the zoo calls so; with its weights, or without."""
     settings = run["settings"]
     name, tag = settings["name"], settings["tag"]
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in run["overrides"].items()}
@@ -218,7 +221,8 @@ def _model_of(path, run):
                 f"{name}.{tag} is: it can only be filed under a config of its own."
             )
         model = zoo.build(name, tag=tag)
-        model.load_weights(Path(path) / f"{name}.{tag}.weights.h5")
+        if weights:
+            model.load_weights(Path(path) / f"{name}.{tag}.weights.h5")
     except (ValueError, OSError) as error:
         raise UserError(f"the weights of {path} cannot be filed ({error}).") from None
     return model
@@ -234,8 +238,9 @@ def _budget(runs):
 
 def _recipe(settings):
     decay = settings["weight_decay"]
+    optimizer = "SGD" if settings.get("optimizer") == "sgd" else "AdamW" if decay else "Adam"
     parts = [
-        f"{'AdamW' if decay else 'Adam'} {settings['learning_rate']:g}",
+        f"{optimizer} {settings['learning_rate']:g}",
         f"{settings['schedule']} rate" if settings.get("schedule", "cosine") != "cosine" else "",
         f"weight decay {decay:g}" if decay else "",
         f"batch {settings['batch_size']}",
