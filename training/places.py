@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ class Place:
 
 
 def default():
-    """The folder that KERAS_RECRES_DATA names, or TFDS' own default."""
+    """The folder that KERAS_RECRES_DATA names, else TFDS' own default."""
     named = os.environ.get("KERAS_RECRES_DATA")
     return Path(named) if named else default_data_dir()
 
@@ -62,11 +63,11 @@ def find(dataset, folder=None):
 def _packed(dataset, path):
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["dataset"]) != dataset:
+            if not hasattr(file, "files") or str(file["dataset"]) != dataset:
                 return None
             images = len(file["train/labels"]) if "train/labels" in file.files else None
             return Place(path, str(file["tag"]), images)
-    except (OSError, ValueError, KeyError, EOFError, AttributeError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # What is wrong with it is told when it is read.
 
 
