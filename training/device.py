@@ -1,6 +1,7 @@
 """Trains pending rows on a machine without network and TensorFlow, out of a device pack.
 
-    bash PACK/1/run.sh --minutes 9 --jobs 8          as PACK/README.md tells
+    bash PACK/1/run.sh --minutes 9 --jobs 8              brings a part, as PACK/README.md tells
+    python3 -m training.device --minutes 9 --jobs 8      goes on with what was brought
 
 `training.pending --device-pack` writes the pack's parts. Each call brings a part, keeps it in a
 folder that outlasts the call, makes whole what has all of its pieces, trains what is pending on
@@ -37,7 +38,9 @@ def parser():
         description="Train pending rows out of a device pack; what is not known here goes to "
         "`python -m training.pending`.",
     )
-    p.add_argument("part", type=Path, help="the folder of the part (run.sh gives it)")
+    p.add_argument(
+        "--part", type=Path, help="the folder of a part; default what was brought before"
+    )
     p.add_argument("--minutes", type=float, default=9.0, help="in all, 0 only unpacks (default 9)")
     p.add_argument("--jobs", type=int, default=8, help="trainings side by side (default 8)")
     p.add_argument("--backend", choices=("jax", "torch"), help="default that of the pack")
@@ -52,8 +55,9 @@ def main(argv=None):
     begin = time.monotonic()
     a, others = parser().parse_known_args(argv)
     results = a.results or Path(os.environ.get("OUT") or a.stage / "results")
-    manifest = pieces.read_manifest(a.part, FORMAT)
-    lacking = unpack(a.part, manifest, a.stage)
+    part = a.part or a.stage
+    manifest = pieces.read_manifest(part, FORMAT)
+    lacking = unpack(part, manifest, a.stage)
     for name, names in lacking.items():
         print(f"{name} is not whole yet: {', '.join(names)} to come", flush=True)
     code = 0
@@ -80,10 +84,12 @@ def unpack(part, manifest, stage):
         kept.mkdir(parents=True, exist_ok=True)
         for folder in FOLDERS.values():
             (stage / folder).mkdir(exist_ok=True)
+        if part != stage:
+            shutil.copy(part / pieces.MANIFEST, stage / pieces.MANIFEST)
         for whole in manifest["files"]:
             for piece in whole["pieces"]:
-                if (Path(part) / piece["name"]).exists():
-                    shutil.copy(Path(part) / piece["name"], kept / piece["name"])
+                if (part / piece["name"]).exists():
+                    shutil.copy(part / piece["name"], kept / piece["name"])
     except OSError as error:
         raise UserError(f"{stage} cannot be written ({error.strerror}).") from None
     for whole in manifest["files"]:

@@ -29,7 +29,7 @@ RUN = """#!/usr/bin/env bash
 # In the root of the working tree: bash PACK/1/run.sh --minutes 9 --jobs 8
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-exec "${PYTHON:-python3}" -u -m training.device "$here" "$@"
+exec "${PYTHON:-python3}" -u -m training.device --part "$here" "$@"
 """
 
 
@@ -210,8 +210,7 @@ def _readme(folder, rows, completes):
         "For a machine with an accelerator, Python, JAX or PyTorch, and neither network nor",
         "TensorFlow. One call a part, in this order and without a pause, since what a call leaves",
         "there is gone with the machine. Each carries its part and runs its line in the root of",
-        f"the working tree{' (PACK: the copy of this folder there)' if carried == 'PACK' else ''};",
-        "ten minutes are enough for each.",
+        f"the working tree{' (PACK: the copy of this folder there)' if carried == 'PACK' else ''}.",
         "",
         "| call | carries | command | data sets that are whole then |",
         "|--:|---|---|---|",
@@ -224,19 +223,24 @@ def _readme(folder, rows, completes):
         command = f"bash {carried}/{number}/run.sh --minutes {minutes} --jobs 8"
         told = ", ".join(sorted(name.removesuffix(".npz") for name in whole)) or "none yet"
         lines.append(f"| {number} | `{carried}/{number}` | `{command}` | {told} |")
-    last = next(reversed(completes))
     lines += [
         "",
-        "Then, to go on with what is not finished, the last call again; with `--names 'vit*'`",
-        "(wildcards) certain rows only, with `--seeds 2` fewer seeds, with `--backend torch` on",
-        "PyTorch, with `--minutes 0` nothing but the results. What comes back of every call:",
+        "Then, to go on with what is not finished, as often as there is time, and carrying nothing:",
+        "",
+        "```bash",
+        "python3 -m training.device --minutes 9 --jobs 8",
+        "```",
+        "",
+        "Also for each call: `--names 'vit*'` (wildcards) for certain rows only, `--seeds 2` for fewer",
+        "seeds, `--backend torch`, `--minutes 0` for nothing but the results. What comes back of",
+        "every call:",
         "",
         "```bash",
         "python -m training.pending --collect FOLDER_OF_THE_RESULTS",
         "```",
         "",
         "checks it, unpacks it into runs/pending and files in zoo/ what is finished. A later",
-        f"`--device-pack` takes half-done trainings along. The last part is {last}. Rows:",
+        "`--device-pack` takes half-done trainings along. Rows:",
         "",
         *(f"- {row.label}: {row.needs}, recipe {row.recipe.name}" for row in rows),
         "",

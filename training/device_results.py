@@ -169,7 +169,9 @@ def _zip(folder, weights):
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         for path in sorted(p for p in folder.path.rglob("*") if p.is_file()):
             name = path.relative_to(folder.path).as_posix()
-            if folder.metrics and (name.startswith("backup/") or _is_weights(name) and not weights):
+            if folder.metrics and (
+                name.startswith("backup/") or (_is_weights(name) and not weights)
+            ):
                 continue
             if FILE.fullmatch(name):
                 file.write(path, name)

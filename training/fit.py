@@ -3,11 +3,13 @@
     python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10
     python -m training.fit vit3_rec --recipe tiny_imagenet80_vit --data-dir DIR
 
-A recipe, a file of training/recipes/, sets the options that the command line does not. AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate, or
-a constant rate; without weight decay it is Adam (arXiv 1412.6980); or plain SGD. Cross-entropy with label
-smoothing (the losses in the log contain the smoothing). Runs on the backend that KERAS_BACKEND
-names. A run that was interrupted goes on when the same command is given again. Training drops an
-epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
+A recipe, a file of training/recipes/, sets the options that the command line does not.
+
+AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate, or
+a constant rate; without weight decay it is Adam (arXiv 1412.6980); or plain SGD. Cross-entropy
+with label smoothing (the losses in the log contain the smoothing). Runs on the backend that
+KERAS_BACKEND names. A run that was interrupted goes on when the same command is given again.
+Training drops an epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
 """
 
 import argparse

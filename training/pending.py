@@ -52,7 +52,7 @@ def parser():
     p.add_argument("--accelerator", action="store_true", help="refuse to train on a processor")
     g = p.add_argument_group("a machine without network and TensorFlow")
     g.add_argument("--device-pack", type=Path, metavar="DIR", help="write what it needs")
-    g.add_argument("--collect", type=Path, metavar="DIR", help="take its results back and file them")
+    g.add_argument("--collect", type=Path, metavar="DIR", help="take its results, file them")
     g.add_argument("--part-mib", type=float, help="size of a part; default what a call can carry")
     g.add_argument("--wheels", action=argparse.BooleanOptionalAction, default=True)
     g.add_argument("--python-there", default="3.12", help="its Python (default 3.12)")

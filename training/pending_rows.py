@@ -204,9 +204,7 @@ def _compare(training):
     if differ:
         told = ", ".join(f"{key} {found.get(key)!r}, not {asked.get(key)!r}" for key in differ)
         hint = f"set KERAS_BACKEND={found.get('backend')}, or " if differ == ["backend"] else ""
-        raise UserError(
-            f"{training.path} holds a training with {told}: {hint}give another --out."
-        )
+        raise UserError(f"{training.path} holds a training with {told}: {hint}give another --out.")
 
 
 def adoptable(training, filed):
@@ -238,5 +236,3 @@ def by_value(all_trainings):
         return max(row.filed, training.seed), *place, training.seed
 
     return sorted(all_trainings, key=rank)
-
-

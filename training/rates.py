@@ -2,7 +2,7 @@
 
 The rate, multiply-adds of forward passes a second while training, is the first of these that is
 known: that of this very row, as its epochs now running tell; of rows of its family now running;
-the one that was given; what `zoo/logs` tells of trainings on the same hardware and backend; a guess.
+the one that was given; what `zoo/logs` tells of the same hardware and backend; a guess.
 """
 
 import hashlib
