@@ -28,7 +28,7 @@ STAGE = "/tmp/keras_recres_device"
 # Where a file of the pack belongs, by the end of its name.
 FOLDERS = {".npz": "data", ".whl": "wheels", ".zip": "zip", ".json": "runs"}
 # Seconds that are kept back for ending the trainings and packing the results.
-RESERVE = 35
+RESERVE, PACKING = 45, 5
 
 
 def parser():
@@ -145,7 +145,7 @@ def train(a, others, environment, budget):
     command += [f"--budget-minutes={budget / 60:.3f}", *([] if a.cpu else ["--accelerator"])]
     process = subprocess.Popen([*command, *others], cwd=ROOT, env=environment)
     try:
-        return process.wait(budget + RESERVE)
+        return process.wait(budget + RESERVE - PACKING)
     except KeyboardInterrupt:
         return process.wait() or 130  # What is done is packed all the same.
     except subprocess.TimeoutExpired:

@@ -188,6 +188,8 @@ def record(run_dirs, note="", weights=True):
     }
     if here and weights:
         file_weights(model, name, tag)
+    else:
+        update_manifest()  # The tag may be new in the config.
     if here:
         file_log(Path(run_dirs[best]) / "log.csv", name, tag)
     write_result(row)

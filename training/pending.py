@@ -122,7 +122,12 @@ def _missing(row, a, strict=True):
 
 def train(rows, a, rates, deadline):
     """Trains what is missing, and tells what became of it; returns the problems, sentences."""
-    missing = [training for row in rows for training in _missing(row, a)]
+    missing = []
+    for row in rows:
+        try:
+            missing += _missing(row, a)
+        except UserError as error:
+            _say(f"{row.label} waits: {error}")
     can = [training for training in missing if training.row.place]
     absent = sorted({t.row.recipe.dataset for t in missing if not t.row.place})
     if absent:
@@ -163,7 +168,7 @@ def file(rows, out):
     said, problems = pending_filing.file(rows, out)
     for line in said:
         print(line)
-    if said:
+    if any(line.startswith("filed") for line in said):
         _say("renew the README's table with `python -m training.evaluate --readme`")
     return problems
 

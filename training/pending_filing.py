@@ -19,7 +19,7 @@ def file(rows, out):
         out: the folder with their trainings.
 
     Returns:
-        (said, problems): sentences on what was filed, and on what was not and why.
+        (said, problems): sentences on what was filed or waits, and on what failed.
     """
     said, problems = [], []
     for row in rows:
@@ -29,9 +29,9 @@ def file(rows, out):
             continue
         complete = row.has_weights or not row.recipe.weights
         if complete and len(group) <= row.filed:
-            problems.append(
-                f"{row.label}: results.csv has {row.filed} trainings and {len(group)} are finished "
-                f"in {out}: they are filed when there are more"
+            said.append(
+                f"not filed {row.label}: results.csv has {row.filed} of it, and {len(group)} alike "
+                f"are finished in {out}: they take its place when they are more"
             )
             continue
         try:

@@ -180,21 +180,23 @@ def missing(row, all_trainings, strict=True):
     Args:
         row: a `Row`.
         all_trainings: what `trainings` gives for it.
-        strict: whether a folder with a training of other settings is a mistake.
+        strict: whether those that are needed must be like those that are finished.
 
     Raises:
-        UserError: it is one.
+        UserError: they are not, and could not count together.
     """
     if not row.needs or not row.exists:
         return []
     filed = filed_runs.of(row.tag) if row.has_weights or not row.recipe.weights else {}
-    found = []
-    for training in all_trainings:
-        if training.metrics is not None:
-            if strict:
-                _compare(training)
-        elif adoptable(training, filed) is None:
-            found.append(training)
+    finished = [training for training in all_trainings if training.metrics is not None]
+    found = [
+        training
+        for training in all_trainings
+        if training not in finished and adoptable(training, filed) is None
+    ]
+    if strict and found:
+        for training in finished:
+            _compare(training)
     return found
 
 
