@@ -173,9 +173,17 @@ def _zip(folder, weights):
                 name.startswith("backup/") or (_is_weights(name) and not weights)
             ):
                 continue
-            if FILE.fullmatch(name):
+            if FILE.fullmatch(name) and not _is_copy(path):
                 file.write(path, name)
     return buffer.getvalue()
+
+
+def _is_copy(path):
+    """Whether it is the backup's own copy of a file that is whole: it need not travel."""
+    original = path.with_suffix("")
+    if path.suffix != ".bkp" or not original.exists():
+        return False
+    return original.stat().st_size == path.stat().st_size
 
 
 def _is_weights(name):

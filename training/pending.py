@@ -44,7 +44,7 @@ def parser():
         default=min(4, cifar_runs.cores()),
         help="trainings side by side; default one a core, at most 4; 8 on an accelerator",
     )
-    p.add_argument("--out", type=Path, help=f"the trainings' folders, default {OUT}")
+    p.add_argument("--out", type=Path, default=OUT, help=f"the trainings' folders, default {OUT}")
     p.add_argument("--rate", type=float, help="multiply-adds a second, for the first estimates")
     p.add_argument("--epochs", type=int, help="a trial: so many epochs, nothing is filed")
     p.add_argument("--limit", type=int, help="a trial: so many images of each split")
@@ -80,7 +80,6 @@ def main(argv=None):
     a = parser().parse_args(argv)
     check(a)
     trial = a.epochs is not None or a.limit is not None
-    a.out = a.out or (OUT.with_name("pending_trial") if trial else OUT)
     rows = pending_rows.rows(a.names, a.data_dir, a.seeds)
     # The process that waits takes no accelerator's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -151,7 +151,7 @@ def trainings(row, out, epochs=None, limit=None):
 
     Args:
         row: a `Row`.
-        out: the folder that has, or will have, their folders ROW/SEED.
+        out: the folder that has, or will have, their folders ROW/SEED; of a trial trial/ROW/SEED.
         epochs: another number of epochs than the recipe's, for a trial.
         limit: only so many images of each split, for a trial.
     """
@@ -162,11 +162,10 @@ def trainings(row, out, epochs=None, limit=None):
         options += [f"--epochs={epochs}", f"--warmup-epochs={warmup:g}"]
     if limit:
         options += [f"--limit={limit}", f"--eval-limit={limit}"]
+    folder = out / "trial" / row.label if options else out / row.label
     arguments = overrides_of(None, row.recipe.settings.get("model-arguments", []))
     return [
-        Training(
-            row.label, row.name, seed, out / row.label / str(seed), arguments, row, tuple(options)
-        )
+        Training(row.label, row.name, seed, folder / str(seed), arguments, row, tuple(options))
         for seed in range(row.seeds)
     ]
 

@@ -16,7 +16,7 @@ SPEED = re.compile(r"([\d,]+) images/s")
 # Seconds that a training has to end in order, before it is ended without.
 GRACE = 20
 # With less than this left no training is begun that would not reach its end.
-LEAST = 120
+LEAST = 60
 STDERR = "stderr.log"
 
 

@@ -368,6 +368,9 @@ def test_what_is_not_filed_is_said(folder, tmp_path, capsys):
     assert errors.run(pending.main, arguments) == 2  # There are no weights to file.
     assert "vit3.cifar10_jpeg: the weights of " in capsys.readouterr().err
     assert filing.read_results() == []
+    (trial, *_) = pending_rows.trainings(row, tmp_path / "runs", epochs=1, limit=20)
+    assert trial.path == tmp_path / "runs" / "trial" / row.label / "0"
+    assert trial.options == ("--epochs=1", "--warmup-epochs=0.5", "--limit=20", "--eval-limit=20")
     # A trial, and a training that is not the recipe's, are none of the row.
     finished(second, 0.7)
     for key, value in (("limit", 100), ("learning_rate", 0.5)):
@@ -679,6 +682,16 @@ def test_half_done_trainings_go_there_again(folder, toy, tmp_path):
     assert device_results.Folder(stage / "runs" / row.label / "0").epochs == 3
     # The counts of multiply-adds go along, so that nothing is built there to estimate.
     assert rates.Rates(stage / "runs", here="GPU").known
+    # Its backup's own copies stay behind, unless what they are copies of was not written whole.
+    for size, copies in ((3000, False), (2999, True)):
+        backup = stage / "runs" / row.label / "0" / "backup"
+        (backup / "latest.weights.h5.bkp").write_bytes(b"w" * 3000)
+        (backup / "latest.weights.h5").write_bytes(b"w" * size)
+        device_results.pack(stage / "runs", tmp_path / "o")
+        collect.collect(tmp_path / "o", tmp_path / f"home {size}")
+        found = tmp_path / f"home {size}" / row.label / "0" / "backup" / "latest.weights.h5.bkp"
+        assert found.exists() == copies
+
     # And it comes back, with nothing carried, as far as it is.
     assert errors.run(device.main, [arguments[1], "--minutes=0", f"--results={tmp_path}/o"]) == 0
     assert collect.collect(tmp_path / "o", tmp_path / "home") == ([f"{row.label}/0"], [])
