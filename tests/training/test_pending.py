@@ -210,8 +210,8 @@ def stand_in(monkeypatch, toy, tmp_path):
 
 def test_what_does_not_fit_gives_way_to_what_does(stand_in, capsys):
     trainings = stand_in("cifar_residual", "cifar_medium", "cifar_small")
-    clock = Clock({"cifar_residual": 30, "cifar_medium": 1, "cifar_small": 1})
-    outcome = pending_runs.train(trainings, 1, clock, time.monotonic() + 90)
+    clock = Clock({"cifar_residual": 30, "cifar_medium": 0.2, "cifar_small": 0.2})
+    outcome = pending_runs.train(trainings, 1, clock, time.monotonic() + 50)
     assert [t.name for t in outcome.finished] == ["cifar_medium", "cifar_small"]
     assert [t.name for t in outcome.waiting] == ["cifar_residual"]
     assert clock.learnt == [("cifar_medium", 1234), ("cifar_small", 1234)]
