@@ -132,7 +132,7 @@ def _terminal():
     return sys.stderr.isatty()
 
 
-def record(run_dirs, note="", weights=True):
+def record(run_dirs, note="", weights=True, metric="top1_percent"):
     """Files finished runs of `training.fit`, equal but for the seed, as one entry of the zoo.
 
     The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
@@ -144,6 +144,7 @@ def record(run_dirs, note="", weights=True):
         run_dirs: folders that `training.fit` wrote.
         note: a remark for the row of results.
         weights: whether weights and golden file are filed; False for results and log only.
+        metric: what the accuracy is called, where it is not that of whole trainings.
 
     Returns:
         The row of results, a dict.
@@ -176,7 +177,7 @@ def record(run_dirs, note="", weights=True):
         "tag": tag,
         "dataset": tag,
         "split": runs[0]["split"],
-        "metric": "top1_percent",
+        "metric": metric,
         "value": f"{statistics.mean(values):.2f}",
         "std": f"{statistics.stdev(values):.2f}" if len(values) > 1 else "",
         "seeds": len(runs),

@@ -160,13 +160,14 @@ def main(argv=None):
     run(arguments(argv))
 
 
-def run(a, measure=None):
+def run(a, measure=None, more_callbacks=()):
     """Trains as the command line asks, or goes on with it; a finished training is only told.
 
     Args:
         a: what `arguments` makes of a command line.
         measure: function of the trained model and the training images, an `Images` record; the
             dict that it returns becomes a part of metrics.json.
+        more_callbacks: Keras callbacks that watch the training.
     """
     check(a)
     if a.end_with_parent:
@@ -181,14 +182,14 @@ def run(a, measure=None):
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
     folder = RunFolder(out, settings, a.resume)
     if not folder.finished:
-        train_data, images = train(model, a, augment, folder)
+        train_data, images = train(model, a, augment, folder, more_callbacks)
         more = measure(model, train_data) if measure else {}
         more |= {"recipe": a.recipe or ""}
         finish(model, settings, {"overrides": overrides, **images, **more}, folder)
     summarize(folder)
 
 
-def train(model, a, augment, folder):
+def train(model, a, augment, folder, more_callbacks=()):
     """Runs ``fit``; returns the training images, and how many of which split it saw."""
     p = model.preprocess
     how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True}
@@ -244,6 +245,7 @@ def train(model, a, augment, folder):
                 callbacks.StopAtNaN(),
                 callbacks.Timing(batches.num_images),
                 progress,
+                *more_callbacks,
                 keras.callbacks.CSVLogger(str(folder.log), append=True),
                 keras.callbacks.BackupAndRestore(
                     str(folder.backup), double_checkpoint=True, delete_checkpoint=False
@@ -258,10 +260,11 @@ def train(model, a, augment, folder):
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, before)
+    cut = f"[:{len(test_data)}]" if len(test_data) == a.eval_limit else ""
     return train_data, {
         "train_images": len(train_data),
         "eval_images": len(test_data),
-        "split": test_data.split + (f"[:{len(test_data)}]" if a.eval_limit else ""),
+        "split": test_data.split + cut,
     }
 
 

@@ -13,6 +13,8 @@ from training.errors import UserError
 # Schedules of the learning rate, and the part of its peak that it ends at.
 SCHEDULES = {"cosine": 0.01, "constant": 1.0}
 OPTIMIZERS = ("adamw", "sgd")
+# Families of networks that are mostly convolutions.
+CONVOLUTIONAL = ("cifar_net", "mnist_resnet50")
 
 
 def overrides_of(steps, model_arguments):
@@ -158,7 +160,7 @@ def compile_model(
         optimizer=optimizer,
         loss=loss,
         metrics=[accuracy],
-        jit_compile=jit_compile(convolutions=record is not None and record.family == "cifar_net"),
+        jit_compile=jit_compile(convolutions=record is not None and record.family in CONVOLUTIONAL),
         steps_per_execution=1 if keras.backend.backend() == "torch" else steps_per_execution,
     )
 

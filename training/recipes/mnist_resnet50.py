@@ -23,6 +23,7 @@ NAMES = (
 DATASET = "mnist"
 SEEDS = 1
 WEIGHTS = False
+COMMAND = "training.reproduce.mnist_run"  # It also writes the loss of every step.
 SETTINGS = {
     "optimizer": "sgd",
     "epochs": 5,

@@ -82,15 +82,15 @@ def check(a):
             raise UserError(f"--{option} must be at least 1, found {value}.")
 
 
-def names_like(patterns):
-    """The names that any of the wildcards means, in the order of the tables."""
+def names_like(patterns, names=NAMES):
+    """Those of the names that any of the wildcards means, in their order."""
     for pattern in patterns:
-        if not fnmatch.filter(NAMES, pattern):
+        if not fnmatch.filter(names, pattern):
             raise UserError(
-                f"--names has {pattern!r}, which is none of {', '.join(NAMES)}."
-                f"{nearest(pattern, NAMES)}"
+                f"--names has {pattern!r}, which is none of {', '.join(names)}."
+                f"{nearest(pattern, names)}"
             )
-    return [n for n in NAMES if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)]
+    return [n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)]
 
 
 def train(runs, a):

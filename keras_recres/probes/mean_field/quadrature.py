@@ -5,6 +5,8 @@ import numpy as np
 # Trapezoidal steps: of log |z|; of log r and of the logit of the angle within its arc.
 STEP, RADIUS_STEP, LOGIT_STEP = 0.14, 0.16, 0.4
 LOWEST, HIGHEST = -40.0, 2.2
+# Beyond exp(±EDGE) the moments go on as the powers of q that they are there.
+EDGE = 600.0
 
 
 class Quadrature:
@@ -40,6 +42,8 @@ class Quadrature:
 
     def gap(self, log_q, u):
         """½ E (φ(x) − φ(y))² / E φ(x)² of a pair with correlation 1 − u."""
+        # Where q is zero z is, too.
+        log_q = np.where(log_q > -np.inf, np.clip(log_q, -EDGE, EDGE), -np.inf)
         log_q, u = np.broadcast_arrays(log_q, u)
         log_v = self.log_v(log_q)
         flat = [
@@ -51,9 +55,21 @@ class Quadrature:
         return np.where(log_v > -np.inf, np.minimum(gap, 2), u)
 
     def _log_mean_square(self, function, log_q):
+        log_q = np.asarray(log_q, dtype="float64")
+        finite = log_q > -np.inf
+        inside = self._inside(function, np.where(finite, np.clip(log_q, -EDGE, EDGE), -np.inf))
+        beyond = (log_q > EDGE) | ((log_q < -EDGE) & finite)
+        if not beyond.any():
+            return inside
+        edge = np.sign(np.where(beyond, log_q, 1)) * EDGE
+        at_edge = self._inside(function, edge)
+        slope = (at_edge - self._inside(function, edge * 0.99)) / (edge * 0.01)
+        return np.where(beyond, at_edge + slope * (np.where(beyond, log_q, 0) - edge), inside)
+
+    def _inside(self, function, log_q):
         log_z = np.arange(LOWEST, HIGHEST, STEP)
         weights = STEP * np.exp(log_z - np.exp(2 * log_z) / 2) / np.sqrt(2 * np.pi)
-        z = np.exp(log_z + np.asarray(log_q)[..., None] / 2)
+        z = np.exp(log_z + log_q[..., None] / 2)
         squares = function(z) ** 2 + function(-z) ** 2
         with np.errstate(divide="ignore"):
             return np.log(squares @ (weights / (2 * weights.sum())))
@@ -99,7 +115,8 @@ def _checked(function, name):
 
 def _difference_quotient(function):
     def derivative(z):
-        h = 1e-3 * np.minimum(np.abs(z), 1)
+        h = np.maximum(1e-3 * np.minimum(np.abs(z), 1), 1e-6 * np.abs(z))
+        h = np.where(h > 0, h, 1e-3)
         near = function(z + h) - function(z - h)
         far = function(z + 2 * h) - function(z - 2 * h)
         return (8 * near - far) / (12 * h)
