@@ -87,7 +87,10 @@ def mnist_resnet50(
         return type(layer).from_config(config)
 
     x = keras.models.clone_model(body, input_tensors=[images], clone_function=changed).output
-    x = keras.layers.AveragePooling2D(2, padding="same", name="avg_pool")(x)
+    # 2 × 2; but a window that reaches out of a map of one pixel, which changes nothing, gives a
+    # multiple of it on a CPU in XLA (jaxlib 0.10.2) where batch or channels are many.
+    pool_size = tuple(min(2, side) for side in x.shape[1:3])
+    x = keras.layers.AveragePooling2D(pool_size, padding="same", name="avg_pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     if not features_only:
         x = keras.layers.Dense(
