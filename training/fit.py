@@ -3,10 +3,10 @@
     python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10
 
 AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate, or
-a constant rate; without weight decay it is Adam (arXiv 1412.6980). Cross-entropy with label
-smoothing (the losses in the log contain the smoothing). Runs on the backend that KERAS_BACKEND
-names. A run that was interrupted goes on when the same command is given again. Training drops an
-epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
+a constant rate; without weight decay it is Adam (arXiv 1412.6980); or plain SGD. Cross-entropy
+with label smoothing (the losses in the log contain the smoothing). Runs on the backend that
+KERAS_BACKEND names. A run that was interrupted goes on when the same command is given again.
+Training drops an epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import keras
 from training import callbacks, curves, data, errors
 from training.errors import UserError
 from training.models import (
+    OPTIMIZERS,
     SCHEDULES,
     build,
     compile_model,
@@ -58,6 +59,9 @@ def parser():
     p.add_argument("--data-dir", help="folder with NAME/VERSION, or a packed .npz file")
     p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--batch-size", type=int, default=128)
+    p.add_argument(
+        "--optimizer", choices=OPTIMIZERS, default="adamw", help="adamw (default), or plain sgd"
+    )
     p.add_argument("--learning-rate", type=float, default=1e-3, help="peak (default 1e-3)")
     p.add_argument("--weight-decay", type=float, default=0.05, help="of kernels (default 0.05)")
     p.add_argument("--warmup-epochs", type=float, default=1.0)
@@ -106,13 +110,14 @@ def main(argv=None):
     run(parser().parse_args(argv))
 
 
-def run(a, measure=None):
+def run(a, measure=None, more_callbacks=()):
     """Trains as the command line asks, or goes on with it; a finished training is only told.
 
     Args:
         a: what `parser()` makes of a command line.
         measure: function of the trained model and the training images, an `Images` record; the
             dict that it returns becomes a part of metrics.json.
+        more_callbacks: Keras callbacks that watch the training.
     """
     check(a)
     augment = data.parse_augment(a.augment, a.dataset)
@@ -125,16 +130,18 @@ def run(a, measure=None):
     settings |= {"name": model.zoo_record.name, "tag": peek.tag, "augment": ",".join(augment)}
     settings |= {"model_arguments": asked, "backend": keras.backend.backend()}
     del settings["steps"]
+    if a.optimizer == "adamw":
+        del settings["optimizer"]  # Trainings from before there was a choice have none.
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
     folder = RunFolder(out, settings, a.resume)
     if not folder.finished:
-        train_data, images = train(model, a, augment, folder)
+        train_data, images = train(model, a, augment, folder, more_callbacks)
         more = measure(model, train_data) if measure else {}
         finish(model, settings, {"overrides": overrides, **images, **more}, folder)
     summarize(folder)
 
 
-def train(model, a, augment, folder):
+def train(model, a, augment, folder, more_callbacks=()):
     """Runs ``fit``; returns the training images, and how many of which split it saw."""
     p = model.preprocess
     how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True}
@@ -160,6 +167,7 @@ def train(model, a, augment, folder):
         a.learning_rate,
         a.weight_decay,
         a.label_smoothing,
+        optimizer=a.optimizer,
         schedule=a.schedule,
         epsilon=a.epsilon,
         steps_per_execution=a.steps_per_execution,
@@ -189,6 +197,7 @@ def train(model, a, augment, folder):
                 callbacks.StopAtNaN(),
                 callbacks.Timing(batches.num_images),
                 progress,
+                *more_callbacks,
                 keras.callbacks.CSVLogger(str(folder.log), append=True),
                 keras.callbacks.BackupAndRestore(
                     str(folder.backup), double_checkpoint=True, delete_checkpoint=False
@@ -203,10 +212,11 @@ def train(model, a, augment, folder):
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, before)
+    cut = f"[:{len(test_data)}]" if len(test_data) == a.eval_limit else ""
     return train_data, {
         "train_images": len(train_data),
         "eval_images": len(test_data),
-        "split": test_data.split + (f"[:{len(test_data)}]" if a.eval_limit else ""),
+        "split": test_data.split + cut,
     }
 
 

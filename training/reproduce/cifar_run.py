@@ -33,14 +33,25 @@ EXACT = "cifar10_lossless_part"
 
 def main(argv=None):
     """The command line."""
+    a = arguments(argv, RECIPE)
+    fit.run(a, lambda model, images: measure(model, images, a.data_dir))
+
+
+def arguments(argv, recipe):
+    """Parses a command line of `training.fit`, to which a recipe is added.
+
+    Args:
+        argv: list of str, None for that of this process.
+        recipe: dict of options without their dashes.
+    """
     p = fit.parser()
     p.add_argument("--end-with-parent", action="store_true", help="end when stdin is closed")
-    recipe = [f"--{option}={value}" for option, value in RECIPE.items()]
+    recipe = [f"--{option}={value}" for option, value in recipe.items()]
     a = p.parse_args([*recipe, "--keep-last", *(sys.argv[1:] if argv is None else argv)])
     if a.end_with_parent:
         _end_with_parent()
     del a.end_with_parent  # Not a setting of the training.
-    fit.run(a, lambda model, images: measure(model, images, a.data_dir))
+    return a
 
 
 def measure(model, train_data, data_dir=None):
