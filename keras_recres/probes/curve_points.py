@@ -16,6 +16,14 @@ def orthonormal(u, w):
     raise ValueError("a plane needs two directions, but one is zero or a multiple of the other.")
 
 
+def orthonormal_rows(rows):
+    """An orthonormal basis (k, features) of what k rows span."""
+    _, sigma, axes = np.linalg.svd(rows, full_matrices=False)
+    if len(rows) > rows.shape[1] or sigma[-1] <= 1e-10 * sigma[0]:
+        raise ValueError("`directions` must be linearly independent, but they are not.")
+    return axes
+
+
 def cubics(points, widths, closed):
     """Coefficients (4, pieces, …) of c₀ + c₁ t + c₂ t² + c₃ t³, t = θ − start of the piece."""
     slopes = np.diff(points, axis=0) / widths[:, None]

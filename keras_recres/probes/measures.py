@@ -93,7 +93,9 @@ def rank_correlation(
         low, high = _fisher(value, len(x), kind, confidence)
     else:
         picks = _resamples(len(x), groups, samples, seed)
-        values = np.array([coefficient(x[pick], y[pick]) for pick in picks])
+        # Some at a time: a coefficient compares all pairs of models.
+        parts = np.array_split(picks, max(1, picks.size * len(x) // 10**6))
+        values = np.concatenate([coefficient(x[part], y[part]) for part in parts])
         tail = (1 - confidence) / 2
         low, high = np.nanquantile(values, [tail, 1 - tail])
     return Correlation(float(value), float(low), float(high), len(x), kind, confidence)
@@ -149,23 +151,29 @@ def stretch(record, curve, q=(0.05, 0.25, 0.5, 0.75, 0.95)):
     }
 
 
-def _ranks(x):
-    """Ranks from 0, ties sharing their mean."""
-    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
+def _signs(x):
+    """sgn(x_i − x_j) of arrays (…, models), an array (…, models, models)."""
+    return np.sign(x[..., :, None] - x[..., None, :])
 
 
 def _spearman(x, y):
-    x, y = _ranks(x), _ranks(y)
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt(np.sum(x * x) * np.sum(y * y))
-    return np.clip(np.sum(x * y) / scale, -1, 1) if scale > 0 else np.nan
+    # Rows of signs add up to twice the ranks, ties sharing their mean, less a constant.
+    return _cosine(_signs(x).sum(axis=-1), _signs(y).sum(axis=-1))
 
 
 def _kendall(x, y):
-    x, y = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
-    scale = np.sqrt(np.sum(x * x) * np.sum(y * y))
-    return np.sum(x * y) / scale if scale > 0 else np.nan
+    x, y = (_signs(z).reshape(*z.shape[:-1], -1) for z in (x, y))
+    return _cosine(x, y)
+
+
+def _cosine(x, y):
+    """Of two arrays (…, n) the cosines (…), NaN where one is zero."""
+    product, scale = (
+        np.sum(x * y, axis=-1),
+        np.sqrt(np.sum(x * x, axis=-1) * np.sum(y * y, axis=-1)),
+    )
+    with np.errstate(invalid="ignore"):
+        return np.clip(product / scale, -1, 1)
 
 
 def _fisher(value, count, kind, confidence):
@@ -177,11 +185,10 @@ def _fisher(value, count, kind, confidence):
 
 
 def _resamples(count, groups, samples, seed):
-    """`samples` arrays of `count` indices, drawn with replacement inside of each group."""
-    rng = np.random.default_rng(seed)
+    """Indices (samples, count), drawn with replacement inside of each group."""
     groups = np.zeros(count) if groups is None else np.asarray(groups)
     if groups.shape != (count,):
         raise ValueError(f"`groups` must be one for each model, but its shape is {groups.shape}.")
+    rng = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    for _ in range(samples):
-        yield np.concatenate([rng.choice(those, len(those)) for those in members])
+    return np.concatenate([rng.choice(those, (samples, len(those))) for those in members], axis=1)

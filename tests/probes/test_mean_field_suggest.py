@@ -197,3 +197,26 @@ def test_the_phase_plane_is_drawn(budget, tmp_path):
     assert labels[1:] == ["Xavier", "He"]
     figure.savefig(tmp_path / "phase.png")
     pyplot.close(figure)
+
+
+@pytest.mark.parametrize(("activation", "alpha"), [("relu", None), ("alpha_relu", 0.75)])
+def test_the_rate_of_sgd_bounds_the_gradient_of_a_logit(activation, alpha):
+    def suggested(rate, width):
+        return suggest(
+            "frn", activation, 50, alpha=alpha, gradient_budget=math.inf, learning_rate=rate,
+            width=width,
+        )  # fmt: skip
+
+    found = suggested(1e-3, 64)
+    assert found.limit == "learning_rate"
+    depth = predict(
+        "frn", activation, 50, alpha=alpha, sigma_w_sq=found.sigma_w_sq * np.array([1, 1.01])
+    )
+    step = 1e-3 * 64 * (depth.chi_w[1:] + depth.chi_v[1:]).sum(axis=0)
+    # The largest variance within the bound.
+    assert step[0] <= 256 < step[1]
+    # Rate and width count alike, and less of either allows more.
+    assert suggested(5e-4, 128).sigma_w_sq == pytest.approx(found.sigma_w_sq, rel=1e-6)
+    assert suggested(1e-4, 64).sigma_w_sq > found.sigma_w_sq > suggested(1e-2, 64).sigma_w_sq
+    with pytest.raises(ValueError, match=r"gradients too large for the `learning_rate` 1000\.0"):
+        suggested(1e3, 64)

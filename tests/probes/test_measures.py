@@ -73,7 +73,7 @@ def test_groups_are_resampled_inside():
     groups = np.repeat([0, 1], 10)
     found = measures.rank_correlation(groups, groups, groups=groups)
     assert (found.low, found.high) == (1, 1)
-    picks = list(measures._resamples(20, groups, 50, 0))
+    picks = measures._resamples(20, groups, 50, 0)
     assert all((groups[pick] == groups).all() for pick in picks)
 
 

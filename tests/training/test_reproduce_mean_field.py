@@ -1,4 +1,4 @@
-"""What `training.reproduce mean_field` and `training.benchmark mean_field` write and print."""
+"""`reproduce mean_field` and `benchmark mean_field`: what they write and print."""
 
 import csv
 import json

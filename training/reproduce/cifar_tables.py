@@ -13,12 +13,13 @@ import fnmatch
 import sys
 from pathlib import Path
 
+from training import recipes
 from training.errors import UserError, nearest
 from training.reproduce import cifar_runs, filed_runs
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
-EPOCHS = 20
+EPOCHS = recipes.load("cifar_tables").settings["epochs"]
 
 
 def name_of(size, variant):

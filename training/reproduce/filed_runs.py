@@ -58,26 +58,37 @@ def adopt(runs, tag):
     Raises:
         UserError: nothing with this tag is filed.
     """
-    filed = {_key(metrics): metrics for metrics in read() if metrics["settings"]["tag"] == tag}
+    filed = of(tag)
     if not filed:
         raise UserError(f"--adopt {tag}: no training on {tag!r} is filed in zoo/{FILE}.")
     adopted = []
     for run in runs:
-        metrics = filed.get(_key_of(run.name, tag, run.arguments, run.seed))
+        metrics = filed.get(key_of(run.name, tag, run.arguments, run.seed))
         if metrics is None or (run.path / "settings.json").exists() or run.metrics is not None:
             continue
-        run.path.mkdir(parents=True, exist_ok=True)
-        write_aside(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        give(run, metrics)
         adopted.append(run)
     return adopted
 
 
+def of(tag):
+    """The filed trainings on a data set: {what `key_of` gives: content of metrics.json}."""
+    return {_key(metrics): metrics for metrics in read() if metrics["settings"]["tag"] == tag}
+
+
+def give(run, metrics):
+    """Makes a folder that is not begun the one of a training that measured this elsewhere."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_aside(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
 def _key(metrics):
     settings = metrics["settings"]
-    return _key_of(
+    return key_of(
         settings["name"], settings["tag"], settings.get("model_arguments"), settings["seed"]
     )
 
 
-def _key_of(name, tag, arguments, seed):
+def key_of(name, tag, arguments, seed):
+    """What two trainings have in common that are the same one."""
     return name, tag, json.dumps(arguments or {}, sort_keys=True), seed

@@ -10,6 +10,7 @@ MEASURED
 import argparse
 from pathlib import Path
 
+from training import recipes
 from training.errors import UserError
 from training.reproduce import cifar_runs, cifar_tables, mnist_run
 
@@ -46,7 +47,7 @@ def parser():
         "--names", nargs="+", default=["*"], metavar="NAME", help="wildcards; default all seven"
     )
     cifar_tables.add_arguments(p, Path("runs/mnist_resnet50"))
-    p.set_defaults(epochs=mnist_run.RECIPE["epochs"], seeds=1)
+    p.set_defaults(epochs=recipes.load(mnist_run.RECIPE).settings["epochs"], seeds=1)
     return p
 
 

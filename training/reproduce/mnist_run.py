@@ -2,7 +2,7 @@
 
     python -m training.reproduce.mnist_run mnist_resnet50_tanh_he --data-dir DIR --out FOLDER
 
-Takes the arguments of `training.fit`, to which the recipe is added, and writes the loss of every
+Takes the arguments of `training.fit`; the recipe is `mnist_resnet50`. Writes the loss of every
 step beside the log of epochs, steps.csv: a training of one epoch has no other curve.
 """
 
@@ -13,25 +13,13 @@ from pathlib import Path
 import keras
 
 from training import errors, fit
-from training.reproduce import cifar_run
 
-# The slides don't tell the order of the images; here it is drawn anew for every epoch.
-RECIPE = {
-    "dataset": "mnist",
-    "optimizer": "sgd",
-    "epochs": 5,
-    "batch-size": 32,
-    "learning-rate": 0.01,
-    "schedule": "constant",
-    "warmup-epochs": 0,
-    "weight-decay": 0,
-    "label-smoothing": 0,
-}
+RECIPE = "mnist_resnet50"
 
 
 def main(argv=None):
     """The command line."""
-    a = cifar_run.arguments(argv, RECIPE)
+    a = fit.arguments(argv, RECIPE)
     a.steps_per_execution = 1  # The loss of every single step is logged.
     steps = [StepLog(Path(a.out) / "steps.csv")] if a.out else []
     fit.run(a, more_callbacks=steps)

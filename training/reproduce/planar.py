@@ -217,13 +217,18 @@ def check(a):
     default = (a.curves, a.scale, a.steps) == ("spiral", SCALE, STEPS)
     if a.zoo and not default:
         raise UserError("--zoo files the default setting: leave out --curves, --scale and --steps.")
+    check_folder(a.out)
+
+
+def check_folder(out):
+    """Makes the folder for the outputs; raises a UserError where it can't be written to."""
     try:
-        a.out.mkdir(parents=True, exist_ok=True)
-        (a.out / ".writable").touch()
-        (a.out / ".writable").unlink()
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".writable").touch()
+        (out / ".writable").unlink()
     except OSError as error:
         raise UserError(
-            f"--out {a.out} can't be written to ({error.strerror}): name another folder."
+            f"--out {out} can't be written to ({error.strerror}): name another folder."
         ) from error
 
 

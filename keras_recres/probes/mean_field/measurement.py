@@ -1,6 +1,7 @@
 """The theory's quantities, measured in networks of finite width."""
 
 import dataclasses
+import gc
 
 import keras
 import numpy as np
@@ -142,10 +143,13 @@ def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None, advance=Non
     rows, kernels = [], []
     for _ in range(draws):
         layers, before = _residual_layers(network)
-        width = layers[0].units
+        width, depth = layers[0].units, len(layers)
         state = _pair(rng, width, p0, e0) if x is None else before(x)
         rows.append(_one_network(layers, state, rng))
         kernels.append(ops.convert_to_numpy(layers[0].kernel)[:1])
+        # Layers lie in reference cycles: else the weights of all networks are held at the end.
+        del layers, before, state
+        gc.collect()
         if advance:
             advance(1)
     shapes = {row["p"].shape for row in rows}
@@ -157,7 +161,7 @@ def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None, advance=Non
             "initializers have seeds."
         )
     values = {name: np.stack([row[name] for row in rows]) for name in MEANS}
-    return Measurement(draws, len(layers), width, values)
+    return Measurement(draws, depth, width, values)
 
 
 def _residual_layers(network):

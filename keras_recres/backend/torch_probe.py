@@ -1,0 +1,98 @@
+"""What the curvature probe needs of PyTorch; see `tensorflow_probe.py`."""
+
+import contextlib
+import math
+
+import torch
+import torch.nn.functional as F
+
+FASTEST = "forward"
+tape_jet = None
+
+
+def compiled(function):
+    """`function` itself, without the graph of a reverse pass that nobody will ask for."""
+    return torch.no_grad()(function)
+
+
+def run_once(function):
+    """`function` for a few calls: as everything here."""
+    return compiled(function)
+
+
+def float64_scope():
+    """A scope in which float64 is computed as such: PyTorch always does."""
+    return contextlib.nullcontext()
+
+
+def unrecorded():
+    """A scope whose operations are not differentiated: their derivatives are zero by themselves."""
+    return contextlib.nullcontext()
+
+
+def substitutes():
+    """[(module, name, function)] to use while the probe traces.
+
+    Second forward derivatives through the fused layer and group norm are wrong (2.13), and the
+    other functions here have none: they are written out.
+    """
+    return [
+        (F, "layer_norm", _layer_norm),
+        (F, "group_norm", _group_norm),
+        (F, "scaled_dot_product_attention", _attention),
+        (F, "silu", lambda input, inplace=False: input * torch.sigmoid(input)),
+        (F, "hardsigmoid", lambda input, inplace=False: torch.clamp(input / 6 + 0.5, 0, 1)),
+        (F, "glu", _glu),
+    ]
+
+
+def _standardise(x, axes, eps):
+    centred = x - x.mean(axes, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(axes, keepdim=True) + eps)
+
+
+def _layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    y = _standardise(input, tuple(range(-len(normalized_shape), 0)), eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    grouped = input.reshape(input.shape[0], num_groups, -1)
+    y = _standardise(grouped, (2,), eps).reshape(input.shape)
+    shape = (1, -1) + (1,) * (input.ndim - 2)
+    y = y if weight is None else y * weight.reshape(shape)
+    return y if bias is None else y + bias.reshape(shape)
+
+
+def _glu(input, dim=-1):
+    x, gate = input.chunk(2, dim)
+    return x * torch.sigmoid(gate)
+
+
+def _attention(
+    query,
+    key,
+    value,
+    attn_mask=None,
+    dropout_p=0.0,
+    is_causal=False,
+    scale=None,
+    enable_gqa=False,
+):
+    if dropout_p:
+        raise ValueError(f"attention has `dropout_p` {dropout_p}, but a probe wants inference.")
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    products = (query * scale) @ key.transpose(-2, -1)
+    if is_causal:
+        attn_mask = torch.ones(products.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if attn_mask is not None:
+        products = (
+            products.masked_fill(~attn_mask, -torch.inf)
+            if attn_mask.dtype == torch.bool
+            else products + attn_mask
+        )
+    return torch.softmax(products, dim=-1) @ value

@@ -1,0 +1,107 @@
+"""Are the derivatives that a framework gives those of the function?"""
+
+import contextlib
+
+import numpy as np
+from keras import ops
+
+from keras_recres.backend import probe
+from keras_recres.probes import jets
+from keras_recres.probes.measurement import Measurement, extent
+from keras_recres.probes.recorder import Refusal
+
+# Where in θ's range, off any even grid.
+WHERE = (0.217, 0.513, 0.829)
+# Steps as shares of θ's range with the error allowed: small ones tell wrong from right sharply,
+# and those after them let pass what is rounded to float32, or has many kinks.
+STEPS = ((1e-6, 1e-4), (1e-5, 1e-4), (1e-4, 1e-3), (1e-3, 1e-3), (1e-2, 1e-3))
+
+
+def check(measurement, theta):
+    """Compares v with differences of the outputs, and a with differences of v.
+
+    One random projection of each is enough: a wrong derivative is wrong in every direction. It is
+    done in float64 at three θ.
+
+    Args:
+        measurement: The `Measurement` to check.
+        theta: NumPy array, where it will be run.
+
+    Raises:
+        Refusal: If there is a layer whose derivatives are others; it is named.
+    """
+    wrong = _wrong_rows(measurement, measurement.wanted, theta)
+    if not wrong:
+        return
+    with contextlib.suppress(Exception):
+        # The innermost layer comes first, if it can be seen.
+        wrong = _wrong_rows(measurement, "all", theta) or wrong
+    wide = measurement.dtype == "float64"
+    raise Refusal(
+        f"the layer {wrong[0]!r} has other derivatives by method={measurement.method!r} than its "
+        f"outputs have"
+        + (", or does not compute in float64" if wide else "")
+        + ": it stops or replaces gradients in a way that the probe cannot undo; leave it out "
+        "with `layers`, or use method='finite'."
+    )
+
+
+def _wrong_rows(measurement, wanted, theta):
+    """Paths of the rows that fail, in the order of computation."""
+    try:
+        return _compare(measurement, wanted, theta, "float64")
+    except Exception:
+        if measurement.dtype == "float64":
+            raise
+        # A layer that cannot compute in float64 at all.
+        return _compare(measurement, wanted, theta, "float32")
+
+
+def _compare(measurement, wanted, theta, dtype):
+    tried = Measurement(
+        measurement.model(), measurement.curve, wanted, True, measurement.method, 0, dtype
+    )
+
+    def run(values, theta):
+        outputs, v, a, _ = jets.METHODS[tried.method](tried.traced(values), theta)
+        triples = zip(outputs, v, a, strict=True)
+        numbers = [[*jets.projections(t), *map(jets.length, t)] for t in triples]
+        return ops.stack([ops.stack(row) for row in numbers])
+
+    run = probe.run_once(run)
+    span = extent(theta)
+    centres = np.min(theta) + span * np.array(WHERE)
+    steps = STEPS if measurement.dtype == "float32" else STEPS[:2]
+    if dtype == "float32":
+        steps = STEPS[3:]
+    passed = False
+    with tried.floats():
+        values = tried.values()
+        for share, tolerance in steps:
+            h = share * span
+            points = np.concatenate([centres - h, centres, centres + h])
+            numbers = ops.convert_to_numpy(run(values, tried.tensor(points))).astype("float64")
+            passed = passed | _agree(numbers, h, span, tolerance)
+            if passed.all():
+                return []
+    right = passed.all(axis=-1)
+    return [path for (path, _), fine in zip(tried.rows, right, strict=True) if not fine]
+
+
+def _agree(numbers, h, span, tolerance):
+    """Whether differences and derivatives agree, (rows, centres).
+
+    Args:
+        numbers: (rows, 6, 3·centres): projections of l, v, a and the lengths of l, v, a.
+        h: Step of the differences.
+        span: Range of θ.
+        tolerance: Relative error allowed.
+    """
+    before, here, after = np.split(numbers, 3, axis=-1)
+    slope = (after - before) / (2 * h)
+    # What is orthogonal to the projection, and what would not bend or stretch the curve visibly.
+    allowed_v = np.abs(here[:, 1]) + 0.1 * here[:, 4] + 1e-5 * here[:, 3] / span
+    allowed_a = np.abs(here[:, 2]) + 0.1 * here[:, 5] + 1e-4 * here[:, 4] / span
+    return (np.abs(slope[:, 0] - here[:, 1]) <= tolerance * allowed_v) & (
+        np.abs(slope[:, 1] - here[:, 2]) <= tolerance * allowed_a
+    )

@@ -1,0 +1,125 @@
+"""Curvature against depth and accuracy: what recurrence buys (figures 1 to 3, table 2).
+
+The paper (Jiang, Cui and Wang, "Residual network with recurrent structures", section 2) sends a
+curve through a network and measures the curvature κ of its image in every layer. It reports that
+κ grows with depth, that deep > recurrent > shallow, and that κ and accuracy go together. Here the
+planar networks are trained anew with every seed and probed along the curves of their own data;
+the ViTs are probed along curves through real images, with the zoo's weights where there are any
+and with random weights beside them. Over θ the median is taken: near-cusps rule a mean.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+
+from training.errors import UserError, nearest
+from training.provenance import provenance
+from training.reproduce import planar
+from training.reproduce.planar_curves import FAMILIES
+
+PARTS = ("planar", "vit", "both")
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.reproduce curvature",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m training.reproduce curvature --part planar\n"
+        "  python -m training.reproduce curvature --data-dir data\n"
+        "  python -m training.reproduce curvature --part planar --curves moons --seeds 40\n",
+    )
+    p.add_argument("--part", default="both", help=f"one of: {', '.join(PARTS)} (default both)")
+    p.add_argument("--seeds", type=int, default=20, help="seeds of each planar network (20)")
+    p.add_argument("--steps", type=int, default=planar.STEPS, help="optimiser steps, planar (3000)")
+    p.add_argument("--curves", default="spiral", help=f"planar data: {'; '.join(FAMILIES)}")
+    p.add_argument("--theta", type=int, default=1000, help="points on a planar curve (1000)")
+    p.add_argument("--data-dir", help="folder that holds cifar10/VERSION, or a packed .npz file")
+    p.add_argument("--images", type=int, default=1000, help="test images for the ViTs (1000)")
+    p.add_argument("--vit-theta", type=int, default=32, help="points on an image curve (32)")
+    p.add_argument("--vit-seeds", type=int, default=2, help="random weights of each ViT (2)")
+    p.add_argument("--out", type=Path, default=Path("runs/curvature"), help="runs/curvature")
+    return p
+
+
+def check(a):
+    """Raises a UserError for an argument out of its range."""
+    for option, allowed in (("part", PARTS), ("curves", FAMILIES)):
+        if getattr(a, option) not in allowed:
+            raise UserError(
+                f"--{option} must be one of {', '.join(allowed)}, found {getattr(a, option)!r}."
+                f"{nearest(getattr(a, option), allowed)}"
+            )
+    # Four networks are the least that a rank correlation says anything about.
+    least = {"seeds": 4, "steps": 1, "theta": 2, "images": 100, "vit_theta": 2, "vit_seeds": 1}
+    for option, minimum in least.items():
+        if getattr(a, option) < minimum:
+            name = option.replace("_", "-")
+            raise UserError(f"--{name} must be at least {minimum}, found {getattr(a, option)}.")
+    planar.check_folder(a.out)
+
+
+def main(argv=None):
+    """The command line."""
+    a = parser().parse_args(argv)
+    check(a)
+    from training.reproduce import curvature_report
+
+    begin = time.perf_counter()
+    summary = {"settings": {key: str(value) for key, value in vars(a).items()}, **provenance()}
+    probed = []
+    # Absent images end the run before the planar networks have trained.
+    data = curvature_report.images(a) if a.part != "planar" else None
+    if a.part != "vit":
+        summary["planar"], some = curvature_report.planar_part(a)
+        probed += some
+    if a.part != "planar":
+        summary["vit"], some = curvature_report.vit_part(a, *data)
+        probed += some
+    summary["seconds"] = round(time.perf_counter() - begin)
+    (a.out / "summary.json").write_text(
+        json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    save(probed, a.out / "curvature.csv")
+    print(
+        f"Written to {a.out}: curvature.csv, summary.json and the figures, PNG and SVG.",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def save(probed, path):
+    """Writes a line for each network, curve and layer or step."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = None
+        for one in probed:
+            for name, record in one.records.items():
+                stretch = one.stretches[name]
+                for i, row in enumerate(record.table()):
+                    line = {
+                        "network": one.network,
+                        "weights": one.weights,
+                        "seed": one.seed,
+                        "accuracy": one.accuracy,
+                        "loss": one.loss,
+                        "curve": name,
+                        **row,
+                        "stretch": stretch["stretch"][i],
+                        "added_turning": stretch["added_turning"][i],
+                        "sqrt_metric_q05": stretch["spectrum"][0][i],
+                        "sqrt_metric_q95": stretch["spectrum"][-1][i],
+                    }
+                    if writer is None:
+                        writer = csv.DictWriter(file, list(line))
+                        writer.writeheader()
+                    writer.writerow(
+                        {
+                            key: f"{value:.6g}" if isinstance(value, float) else value
+                            for key, value in line.items()
+                        }
+                    )

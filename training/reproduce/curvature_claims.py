@@ -1,0 +1,120 @@
+"""The paper's claims about curvature, tested: its order, its growth, its tie to accuracy."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from keras_recres.probes import measures
+
+# What is correlated with the accuracy: name, function of `Probed` and the curves' names.
+MEASURES = {
+    "median of κ": lambda one, names: one.median(names),
+    "mean of κ": lambda one, names: one.mean(names),
+    "turning ∫κ|v|dθ": lambda one, names: one.turning(names),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """Whether one kind of network has more curvature than another.
+
+    Attributes:
+        more: Name of the kind that should have more.
+        less: Name of the other.
+        medians: Their median κ.
+        share: Part of all pairs of networks in which it has; ties count half.
+        low: Lower end of its 95 % bootstrap interval.
+        high: Upper end.
+        pairs: Number of pairs.
+    """
+
+    more: str
+    less: str
+    medians: tuple
+    share: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def verdict(self):
+        """One of "holds", "fails", and "undecided" where the interval has one half in it."""
+        if self.low > 0.5:
+            return "holds"
+        return "fails" if self.high < 0.5 else "undecided"
+
+    def __str__(self):
+        return (
+            f"{self.more} above {self.less}: {self.verdict} (medians {self.medians[0]:.3g} and "
+            f"{self.medians[1]:.3g}; in {100 * self.share:.0f} % of the pairs, 95 % interval "
+            f"{100 * self.low:.0f} to {100 * self.high:.0f} %)"
+        )
+
+
+def order(more, less, names, samples=2000):
+    """Compares κ in the last block of two kinds of networks.
+
+    Args:
+        more: (name, [number for each network]) of the kind that should have more.
+        less: The same of the other.
+        names: The pair of names.
+        samples: Bootstrap samples, drawn of the networks of each kind.
+    """
+    a, b = np.asarray(more, "float64"), np.asarray(less, "float64")
+    share = _share(a, b)
+    rng = np.random.default_rng(0)
+    shares = [_share(rng.choice(a, len(a)), rng.choice(b, len(b))) for _ in range(samples)]
+    low, high = np.quantile(shares, (0.025, 0.975))
+    medians = (float(np.median(a)), float(np.median(b)))
+    return Order(*names, medians, share, float(low), float(high), a.size * b.size)
+
+
+def _share(a, b):
+    return float(np.mean((np.sign(a[:, None] - b) + 1) / 2))
+
+
+def orders(probed, chain, names, value=MEASURES["median of κ"]):
+    """`Order`s of neighbours in a chain of kinds, from the least to the most curvature.
+
+    Args:
+        probed: List of `Probed`.
+        chain: Names of networks; one that is absent is skipped.
+        names: Names of the curves.
+        value: Function of a `Probed` and the names.
+    """
+    of = {name: [value(one, names) for one in probed if one.network == name] for name in chain}
+    there = [name for name in chain if of[name]]
+    return [order(of[more], of[less], (more, less)) for less, more in itertools.pairwise(there)]
+
+
+def growth(one, names):
+    """Spearman's ρ of depth and median κ over the blocks of one network."""
+    medians = np.median(one.kappa(names), axis=1)
+    if len(medians) < 4:
+        return float("nan")
+    depth = np.arange(len(medians))
+    return measures.rank_correlation(depth, medians, interval="fisher").value
+
+
+def correlations(probed, names):
+    """Rank correlations of curvature with accuracy.
+
+    Args:
+        probed: Trained networks.
+        names: Names of the curves.
+
+    Returns:
+        {measure: {"all" or the network's name: `Correlation`}}.
+    """
+    accuracy = np.array([one.accuracy for one in probed])
+    kinds = np.array([one.network for one in probed])
+    found = {}
+    for measure, value in MEASURES.items():
+        x = np.array([value(one, names) for one in probed])
+        found[measure] = {"all": measures.rank_correlation(x, accuracy, groups=kinds)}
+        for kind in dict.fromkeys(kinds):
+            where = kinds == kind
+            if where.sum() >= 4:
+                found[measure][str(kind)] = measures.rank_correlation(x[where], accuracy[where])
+    return found

@@ -1,0 +1,186 @@
+"""The two parts of the curvature experiment: measured, judged, printed, drawn."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from training.reproduce import curvature_claims as claims
+from training.reproduce import (
+    curvature_planar,
+    curvature_plots,
+    curvature_table,
+    curvature_vit,
+    planar_plots,
+    planar_table,
+)
+from training.reproduce.planar_curves import points
+
+CHAIN = ("planar_shallow", "planar_rec", "planar_deep")
+ELLIPSE = ("ellipse",)
+BY = ("median of κ", "turning ∫κ|v|dθ")
+
+
+def planar_part(a):
+    """Figures 1 and 2 and their claims.
+
+    Returns:
+        What summary.json says of it, and the list of `Probed`.
+    """
+    with planar_table.progress(curvature_planar.work(a.seeds, a.steps, a.theta)) as progress:
+        results, probed = curvature_planar.run(a.curves, a.seeds, a.steps, a.theta, progress)
+    trained = [one for one in probed if one.weights == "trained"]
+    arms = curvature_planar.ARMS
+    curvature_table.networks(
+        probed, arms, f"Planar networks along the curves of their data, {a.seeds} seeds"
+    )
+    found = {
+        where: {
+            measure: claims.orders(trained, CHAIN, names, claims.MEASURES[measure])
+            for measure in BY
+        }
+        for where, names in (("data", arms), ("ellipse", ELLIPSE))
+    }
+    correlated = {
+        "data": claims.correlations(trained, arms),
+        "ellipse": claims.correlations(trained, ELLIPSE),
+    }
+    curvature_table.correlations(correlated["data"], "κ and accuracy, along the data's curves")
+    curvature_table.correlations(correlated["ellipse"], "κ and accuracy, on the ellipse")
+    for where, by_measure in found.items():
+        for measure, some in by_measure.items():
+            curvature_table.orders(some, f"{where}, {measure}, last layer:")
+    sentences = curvature_table.planar_verdict(found["data"], found["ellipse"], correlated["data"])
+    _say(sentences)
+    x, y = points(a.curves)
+    planar_plots.coordinates(results, x, y, a.out / "figure2")
+    curvature_plots.planar(
+        trained, arms, correlated["data"]["median of κ"]["all"], a.out / "curvature_planar"
+    )
+    summary = {
+        "curves": a.curves,
+        "seeds": a.seeds,
+        "networks": _medians(probed, arms),
+        "networks_ellipse": _medians(probed, ELLIPSE),
+        "orders": {
+            where: {m: [dataclasses.asdict(o) | {"verdict": o.verdict} for o in some]
+                    for m, some in by.items()}
+            for where, by in found.items()
+        },
+        "correlations": {
+            where: {m: {k: dataclasses.asdict(c) | {"verdict": c.verdict} for k, c in row.items()}
+                    for m, row in by.items()}
+            for where, by in correlated.items()
+        },
+        "verdict": sentences,
+    }  # fmt: skip
+    return summary, probed
+
+
+def images(a):
+    """The images of the ViTs' part."""
+    return curvature_vit.read_images(a.data_dir, a.images)
+
+
+def vit_part(a, pixels, labels):
+    """Figure 3, table 2 and their claims.
+
+    Returns:
+        What summary.json says of it, and the list of `Probed`.
+    """
+    trained_names = curvature_vit.trained_names()
+    models = len(trained_names) + a.vit_seeds * len(curvature_vit.NAMES)
+    with planar_table.progress(
+        models * curvature_vit.curve_count(labels) * a.vit_theta
+    ) as progress:
+        probed = curvature_vit.run(pixels, labels, a.vit_seeds, a.vit_theta, progress)
+    names = tuple(probed[0].records)
+    curvature_table.networks(
+        probed, names, f"ViTs along {len(names)} curves through images of {curvature_vit.TAG}"
+    )
+    sentences = []
+    for weights in ("trained", "random"):
+        some = [one for one in probed if one.weights == weights]
+        for chain in (("vit3", "vit3_rec", "vit7"), ("vit7", "vit7_rec")):
+            sentences += _by_curve(some, chain, names, weights)
+    absent = [name for name in curvature_vit.NAMES if name not in trained_names]
+    if absent:
+        sentences.append(
+            f"{', '.join(absent)}: no trained weights yet, so figure 3 and table 2 are only tested "
+            "in part; with one training of each network no correlation with accuracy is computed."
+        )
+    _say(sentences)
+    curvature_plots.vit(probed, names, a.out / "curvature_vit")
+    summary = {
+        "images": len(labels),
+        "curves": names,
+        "networks": _medians(probed, names),
+        "by_curve": {
+            name: {
+                f"{one.network} {one.weights} {one.seed}": {
+                    "kappa_median": one.median([name]),
+                    "turning": one.turning([name]),
+                }
+                for one in probed
+            }
+            for name in names
+        },
+        "verdict": sentences,
+    }
+    return summary, probed
+
+
+def _by_curve(probed, chain, names, weights):
+    """Sentences: on how many of the curves neighbours in a chain are in the paper's order."""
+    sentences = []
+    there = [name for name in chain if any(one.network == name for one in probed)]
+    for less, more in itertools.pairwise(there):
+        for measure in BY:
+            counts = 0
+            for name in names:
+                low, high = (
+                    np.median(
+                        [claims.MEASURES[measure](o, [name]) for o in probed if o.network == kind]
+                    )
+                    for kind in (less, more)
+                )
+                counts += bool(high > low)
+            verdict = {0: "fails", len(names): "holds"}.get(counts, "is mixed")
+            sentences.append(
+                f"{weights} weights, {measure} in the last block: {more} > {less} {verdict}, on "
+                f"{counts} of {len(names)} curves."
+            )
+    return sentences
+
+
+def _medians(probed, names):
+    """For each network and kind of weights the medians over its seeds."""
+    found = {}
+    for one in probed:
+        found.setdefault(f"{one.network} {one.weights}", []).append(one)
+    return {
+        key: {
+            "networks": len(some),
+            "accuracy": None if some[0].accuracy is None else _median(o.accuracy for o in some),
+            "kappa_median": _median(one.median(names) for one in some),
+            "kappa_mean": _median(one.mean(names) for one in some),
+            "turning": _median(one.turning(names) for one in some),
+            "stretch": _median(one.stretch(names) for one in some),
+            "kappa_by_depth": [
+                float(k)
+                for k in np.median([np.median(o.kappa(names), axis=1) for o in some], axis=0)
+            ],
+        }
+        for key, some in found.items()
+    }
+
+
+def _median(values):
+    return float(np.median(list(values)))
+
+
+def _say(sentences):
+    out = curvature_table.console()
+    for sentence in sentences:
+        out.print(sentence, soft_wrap=True)
+    out.print()

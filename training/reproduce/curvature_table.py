@@ -1,0 +1,113 @@
+"""Tables and verdicts of the curvature experiment in the terminal."""
+
+import sys
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from keras_recres import zoo
+from training.reproduce import curvature_claims as claims
+
+
+def console():
+    """Standard output, wide enough for the tables where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def networks(probed, names, title):
+    """Prints a row a network: accuracy, κ, turning and stretch in the last block.
+
+    Args:
+        probed: `Probed` networks, trained and random.
+        names: Names of the curves.
+        title: The table's title.
+    """
+    table = Table(title=title)
+    headings = (
+        "network", "accuracy, % (paper)", "weights", "κ", "turning, rad", "stretch", "κ ~ depth"
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
+    for name in dict.fromkeys(one.network for one in probed):
+        of_name = [one for one in probed if one.network == name]
+        known = [one.accuracy for one in of_name if one.accuracy is not None]
+        measured = f"{100 * np.median(known):.1f}" if known else "-"
+        cells = [name, f"{measured} ({zoo.info(name).paper.printed:g})"]
+        for weights in ("trained", "random"):
+            some = [one for one in of_name if one.weights == weights]
+            if some:
+                table.add_row(
+                    *cells,
+                    f"{weights} ({len(some)})",
+                    _spread([one.median(names) for one in some]),
+                    _spread([one.turning(names) for one in some]),
+                    _spread([one.stretch(names) for one in some]),
+                    f"{np.median([claims.growth(one, names) for one in some]):.2f}",
+                )
+                cells = ["", ""]
+    out = console()
+    out.print(table)
+    out.print(
+        "In the last block: median of κ over θ, turning ∫ κ |v| dθ, length over the input's "
+        "length; median (and quartiles) over the networks. κ ~ depth: Spearman's ρ of the blocks' "
+        "κ with their depth.\n",
+        soft_wrap=True,
+    )
+
+
+def correlations(found, title):
+    """Prints the rank correlations with accuracy that `curvature_claims.correlations` found."""
+    kinds = list(next(iter(found.values())))
+    table = Table(title=title)
+    table.add_column("ρ with accuracy", no_wrap=True)
+    for kind in kinds:
+        table.add_column(kind, justify="right", no_wrap=True)
+    for measure, row in found.items():
+        cells = [f"{c.value:.2f} ({c.low:.2f} … {c.high:.2f})" for c in row.values()]
+        table.add_row(measure, *cells)
+    console().print(table)
+    console().print()
+
+
+def orders(found, title):
+    """Prints `Order`s, each with its verdict."""
+    out = console()
+    out.print(title)
+    for one in found:
+        out.print(f"  {one}", soft_wrap=True)
+
+
+def planar_verdict(arms, ellipse, found):
+    """Sentences about the planar claims: what holds, and what does not.
+
+    Args:
+        arms: {measure: `Order`s along the data's own curves}.
+        ellipse: The same across the classes.
+        found: What `curvature_claims.correlations` found along the data's curves.
+    """
+    sentences = []
+    for where, by_measure in (("along the data's curves", arms), ("on the ellipse", ellipse)):
+        for measure, some in by_measure.items():
+            verdicts = [one.verdict for one in some]
+            if all(verdict == "holds" for verdict in verdicts):
+                sentences.append(f"deep > recurrent > shallow holds {where}, by the {measure}.")
+            else:
+                weak = [f"{o.more} > {o.less} {o.verdict}" for o in some if o.verdict != "holds"]
+                sentences.append(
+                    f"deep > recurrent > shallow does NOT hold {where}, by the {measure}: "
+                    f"{', '.join(weak)}."
+                )
+    for kind, one in found["median of κ"].items():
+        which = "over all networks" if kind == "all" else f"within {kind}"
+        sentences.append(f"κ and accuracy, {which}: {one.verdict}, {one}.")
+    return sentences
+
+
+def _spread(values):
+    low, median, high = (_short(value) for value in np.quantile(values, (0.25, 0.5, 0.75)))
+    return median if len(values) == 1 else f"{median} ({low}–{high})"
+
+
+def _short(value):
+    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
