@@ -15,3 +15,4 @@ float64_scope = _probe.float64_scope
 run_once = _probe.run_once
 substitutes = _probe.substitutes
 tape_jet = _probe.tape_jet
+unrecorded = _probe.unrecorded

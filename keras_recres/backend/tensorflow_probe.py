@@ -1,8 +1,10 @@
 """What the curvature probe needs of TensorFlow."""
 
 import contextlib
+import functools
 
 import tensorflow as tf
+from tensorflow.python.eager import record
 from tensorflow.python.ops import array_ops
 
 # Two transposed reverse passes are a forward pass without the products by zero tangents of
@@ -41,9 +43,38 @@ def substitutes():
     """[(module, name, function)]: what the probe puts in the place of functions while it traces.
 
     `tf.nn.moments` stops the gradient of the mean, which changes no first derivative and every
-    second one. The function itself is the identity, and so are its derivatives here.
+    second one. The function itself is the identity, and so are its derivatives here. Resizing
+    images has first derivatives only (of second ones some are zero, some raise an error), but is
+    linear.
     """
-    return [(tf, "stop_gradient", tf.identity), (array_ops, "stop_gradient", tf.identity)]
+    return [
+        (tf, "stop_gradient", tf.identity),
+        (array_ops, "stop_gradient", tf.identity),
+        (tf.image, "resize", functools.partial(_resize, tf.image.resize)),
+    ]
+
+
+def _resize(original, images, size, *args, **kwargs):
+    """`tf.image.resize` as products with matrices: all its methods are linear and separable."""
+    if len(images.shape) == 3:
+        return _resize(original, images[None], size, *args, **kwargs)[0]
+
+    def matrix(before, after):
+        identity = tf.eye(before)[None, :, :, None]
+        return tf.cast(
+            original(identity, (after, before), *args, **kwargs)[0, :, :, 0], images.dtype
+        )
+
+    rows, columns = (matrix(images.shape[i + 1], size[i]) for i in (0, 1))
+    return tf.einsum("ih,nhwc,jw->nijc", rows, images, columns)
+
+
+def unrecorded():
+    """A scope whose operations are not differentiated.
+
+    `tf.autodiff.ForwardAccumulator` fails on those that put out no floating-point numbers (2.21).
+    """
+    return record.stop_recording()
 
 
 def tape_jet(function, theta):

@@ -25,16 +25,24 @@ def float64_scope():
     return contextlib.nullcontext()
 
 
+def unrecorded():
+    """A scope whose operations are not differentiated: their derivatives are zero by themselves."""
+    return contextlib.nullcontext()
+
+
 def substitutes():
     """[(module, name, function)] to use while the probe traces.
 
     Second forward derivatives through the fused layer and group norm are wrong (2.13), and the
-    fused attention has none: here they are written out.
+    other functions here have none: they are written out.
     """
     return [
         (F, "layer_norm", _layer_norm),
         (F, "group_norm", _group_norm),
         (F, "scaled_dot_product_attention", _attention),
+        (F, "silu", lambda input, inplace=False: input * torch.sigmoid(input)),
+        (F, "hardsigmoid", lambda input, inplace=False: torch.clamp(input / 6 + 0.5, 0, 1)),
+        (F, "glu", _glu),
     ]
 
 
@@ -55,6 +63,11 @@ def _group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     shape = (1, -1) + (1,) * (input.ndim - 2)
     y = y if weight is None else y * weight.reshape(shape)
     return y if bias is None else y + bias.reshape(shape)
+
+
+def _glu(input, dim=-1):
+    x, gate = input.chunk(2, dim)
+    return x * torch.sigmoid(gate)
 
 
 def _attention(

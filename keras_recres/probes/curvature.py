@@ -2,6 +2,7 @@
 
 import collections
 import math
+import re
 import threading
 import types
 import weakref
@@ -56,8 +57,8 @@ def extrinsic_curvature(
     Where |v| = 0, the whole curve in a constant layer, κ is reported as 0 and `speed` says so.
     Between the kinks of a piecewise linear model the image of a straight line is straight, κ = 0:
     all bending sits in the kinks, which `kinks` counts: changes from one θ to the next of the
-    piece on which relu, relu6, leaky_relu, hard_tanh, hard_sigmoid, PReLU or a max pooling is,
-    summed over the entries of all that the model computes up to a layer.
+    piece on which relu, relu6, leaky_relu, PReLU, hard_tanh, hard_sigmoid, abs, maximum, minimum or
+    a max pooling is, summed over the entries of all that the model computes up to a layer.
 
     Derivatives are those of the function itself: gradients that a layer stops are not stopped
     here, fused norms and attention are written out, and `check` compares with differences.
@@ -66,18 +67,19 @@ def extrinsic_curvature(
     >>> model = keras_recres.zoo.load("planar_rec", weights=None)
     >>> circle = keras_recres.probes.curves.circle()
     >>> record = extrinsic_curvature(model, circle, circle.theta(200))
-    >>> record.rows[:2], record.kappa.shape
-    ([('block0', 0), ('block0', 1)], (13, 200))
+    >>> record.rows[:3], record.kappa.shape
+    ([('input', None), ('block0', 0), ('block0', 1)], (14, 200))
 
     Args:
         model: Keras model, functional or subclassed, or a layer. It is built if it is not.
         curve: Function from θ, a floating-point tensor (n,), to inputs (n, …), or a structure of
             them, made of `keras.ops`; input i depends on θ_i alone. See `probes.curves`.
         theta: θ, n ≥ 1 finite numbers.
-        layers: None for all layers that the model, or a model within it, calls itself, and which
-            put out floating-point numbers for every example; or a list of names, paths such as
-            "block0/transformer_block0/qkv", wildcards, and layers. Of several outputs of a layer
-            the first counts. A layer that is called repeatedly has a row for each call.
+        layers: None for "input", the curve itself, and all layers that the model, or a model
+            within it, calls itself and which put out floating-point numbers for every example; or
+            a list of names, paths such as "block0/transformer_block0/qkv", wildcards, and layers.
+            Of several outputs of a layer the first counts. A layer that is called repeatedly has
+            a row for each call.
         steps: Whether each step of a `RecurrentResidual` is a row, and not only the last.
         method: "forward", a forward derivative of a forward derivative, `keras.ops.jvp`;
             "tape", nested gradient tapes, on TensorFlow; "finite", central differences in float64,
@@ -180,9 +182,9 @@ def _batch(model, curve, theta, batch_size):
     leaves = keras.tree.flatten(inputs)
     for leaf in leaves:
         if not ops.is_tensor(leaf) or len(leaf.shape) < 1 or leaf.shape[0] != 1:
+            found = tuple(leaf.shape) if ops.is_tensor(leaf) else leaf
             raise ValueError(
-                f"`curve` must give one input for every θ, but for one θ it gives "
-                f"{getattr(leaf, 'shape', leaf)!r}."
+                f"`curve` must give one input for every θ, but for one θ it gives {found!r}."
             )
     if not model.built:
         model(inputs, training=False)
@@ -227,11 +229,11 @@ def fingerprint(model):
 def _explanation(measurement, theta, error):
     """The ValueError that says in one sentence where the derivative failed, and how."""
     model, method = measurement.model(), measurement.method
-    what = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    what = f"{type(error).__name__}: {_first_line(error)}"
     try:
         model(measurement.curve(measurement.tensor(theta[:2])), training=False)
     except Exception as plain:
-        return ValueError(f"the model does not run on the curve's inputs: {plain}")
+        return Refusal(f"the model does not run on the curve's inputs: {_first_line(plain)}")
     path = measurement.recorder and measurement.recorder.failed
     if not path and measurement.recorder:
         path = _first_to_fail(measurement, theta)
@@ -240,6 +242,14 @@ def _explanation(measurement, theta, error):
         f"method={method!r} cannot differentiate {where} ({what}): leave it out with `layers`, or "
         f"use method='finite'."
     )
+
+
+def _first_line(error):
+    """What an error says, without what Keras and terminals put around it."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return lines[0].strip() if lines else "no message"
 
 
 def _first_to_fail(measurement, theta):

@@ -14,7 +14,7 @@ from keras_recres.probes.recorder import Recorder, Refusal
 
 # Steps of the central differences, as shares of θ's range, and how far the estimates with two of
 # them may be apart in the median over θ, relative to κ or to a bend of 0.01 rad over the range.
-STEPS = tuple(1e-2 / 4**i for i in range(7))
+STEPS = tuple(1e-2 / 4**i for i in range(9))
 FINITE_TOLERANCE = 1e-2
 
 
@@ -60,12 +60,15 @@ class Measurement:
             model = self.model()
             self.recorder = Recorder(self.dtype, theta.shape[0], self.wanted, self.steps)
             mapping = list(zip(model.variables, values, strict=True))
-            # What the model would assign or add to its losses ends with this scope.
+            # What the model would assign, or add to its losses, ends with these scopes.
             with (
+                _losses_kept(model),
                 keras.StatelessScope(mapping, collect_losses=True),
                 tracing.scope(self.recorder),
             ):
-                output = model(self.curve(theta), training=False)
+                inputs = self.curve(theta)
+                self.recorder.begin(inputs)
+                output = model(inputs, training=False)
                 return self.recorder.finish(output, model), self.recorder.all_kinks()
 
         return function
@@ -142,6 +145,18 @@ class Measurement:
                     f"in the layer {path!r}: it rounds to less than float64, or has kinks closer "
                     f"than the steps; use method='forward'."
                 )
+
+
+@contextlib.contextmanager
+def _losses_kept(model):
+    """A call clears and collects losses, which belong to the user's last one."""
+    kept = [(layer, layer._losses[:], set(layer._loss_ids)) for layer in model._flatten_layers()]
+    try:
+        yield
+    finally:
+        for layer, losses, ids in kept:
+            layer._losses[:] = losses
+            layer._loss_ids = ids
 
 
 def extent(theta):

@@ -8,6 +8,7 @@ import keras
 from keras import ops, tree
 from keras.src import backend as keras_backend
 
+from keras_recres.backend import probe
 from keras_recres.layers import RecurrentResidual
 from keras_recres.probes.tracing import is_float
 
@@ -16,10 +17,8 @@ GLOBAL_MAX_POOLINGS = (
     keras.layers.GlobalMaxPooling2D,
     keras.layers.GlobalMaxPooling3D,
 )
-# At which inputs these functions have their kinks.
+# At which inputs functions have their kinks, if not at 0 alone.
 KINKS = {
-    "relu": (0.0,),
-    "leaky_relu": (0.0,),
     "relu6": (0.0, 6.0),
     "hard_tanh": (-1.0, 1.0),
     "hard_sigmoid": (-3.0, 3.0),
@@ -72,7 +71,7 @@ class Recorder:
                 outputs, states = _with_states(original, layer, args, kwargs)
             elif isinstance(layer, keras.layers.PReLU):
                 if not self._quiet:
-                    self._count(args[0] > 0)
+                    self._count(args[0], lambda x: ops.greater(x, 0))
                 outputs = self._quietly(original, (layer, *args), kwargs)
             else:
                 outputs = original(layer, *args, **kwargs)
@@ -106,8 +105,14 @@ class Recorder:
             return
         self.outputs.append(output)
         self.labels.append((path, id(layer)))
-        self._recorded.append((id(layer), layer.name, path))
+        self._recorded.append((id(layer), path.rpartition("/")[-1], path))
         self.kinks.append(self._crossed)
+
+    def begin(self, inputs):
+        """Records the curve itself, as the row "input"."""
+        output = _first_float(inputs)
+        if self.wanted is None or (self.wanted != "all" and "input" in self.wanted):
+            self._record(output, "input", None)
 
     def finish(self, output, model):
         """Records the model's own output, if no layer put it out.
@@ -165,13 +170,15 @@ class Recorder:
 
     def switched(self, name, original, args, kwargs):
         """Runs a piecewise linear function, and counts where it changes its piece."""
-        x = args[0]
+        x = args[0] if args else None
         if not self._quiet and is_float(x) and len(x.shape) > 1 and x.shape[0] == self.batch:
-            if name in KINKS:
-                for kink in KINKS[name]:
-                    self._count(x > kink)
-            else:
+            if name in ("maximum", "minimum"):
+                self._count(x, lambda x: ops.greater(x, args[1]))
+            elif name in ("max_pool", "adaptive_max_pool"):
                 self._count(_positions_of_maxima(original, x, args[1:], kwargs))
+            else:
+                for kink in KINKS.get(name, (0.0,)):
+                    self._count(x, lambda x, kink=kink: ops.greater(x, kink))
         return self._quietly(original, args, kwargs)
 
     def _quietly(self, original, args, kwargs):
@@ -187,13 +194,15 @@ class Recorder:
         channels = axes[-1] if layer.data_format == "channels_last" else 1
         axes.remove(channels)
         x = ops.reshape(ops.transpose(x, (0, channels, *axes)), (self.batch, x.shape[channels], -1))
-        self._count(ops.argmax(x, axis=-1))
+        self._count(x, lambda x: ops.argmax(x, axis=-1))
 
-    def _count(self, piece):
-        """Adds up how many entries of `piece` differ from one example to the next."""
-        differ = ops.cast(ops.not_equal(piece[1:], piece[:-1]), self.dtype)
-        differ = ops.sum(ops.reshape(differ, (self.batch - 1, -1)), axis=-1)
-        self._crossed = differ if self._crossed is None else self._crossed + differ
+    def _count(self, x, piece=lambda x: x):
+        """Adds up how many entries of `piece(x)` differ from one example to the next."""
+        with probe.unrecorded():
+            piece = piece(x)
+            differ = ops.cast(ops.not_equal(piece[1:], piece[:-1]), self.dtype)
+            differ = ops.sum(ops.reshape(differ, (self.batch - 1, -1)), axis=-1)
+            self._crossed = differ if self._crossed is None else self._crossed + differ
 
 
 def _matches(entry, identity, name, path):

@@ -23,15 +23,19 @@ from keras_recres.backend import probe
 from keras_recres.layers import recurrence
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
-PIECEWISE_LINEAR = (
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "hard_tanh",
-    "hard_sigmoid",
-    "max_pool",
-    "adaptive_max_pool",
-)
+# Where Keras' backends keep the functions whose kinks are counted.
+PIECEWISE_LINEAR = {
+    "nn": (
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "hard_tanh",
+        "hard_sigmoid",
+        "max_pool",
+        "adaptive_max_pool",
+    ),
+    "numpy": ("maximum", "minimum", "abs", "absolute"),
+}
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -100,7 +104,9 @@ def _exchanges():
     ]
     exchanges += [(owner, name, _inside(new)) for owner, name, new in probe.substitutes()]
     exchanges += [
-        (keras_backend.nn, name, functools.partial(_told, name)) for name in PIECEWISE_LINEAR
+        (getattr(keras_backend, module), name, functools.partial(_told, name))
+        for module, names in PIECEWISE_LINEAR.items()
+        for name in names
     ]
     return exchanges
 
