@@ -85,7 +85,8 @@ class CurvatureCallback(keras.callbacks.Callback):
         if self.logs and logs is not None:
             record = self.records[max(self.records)]
             for name, median in zip(record.names, record.median, strict=True):
-                logs[f"curvature/{name}"] = float(median)
+                if name != "input":  # The curve itself, which training does not change.
+                    logs[f"curvature/{name}"] = float(median)
 
     def _kept(self, epoch):
         """The lines of an existing file that this training does not write again."""
