@@ -31,7 +31,8 @@ class CurvatureCallback(keras.callbacks.Callback):
     {epochs done: `CurvatureRecord`} of the last `fit()`.
 
     With `logs`, each row's median of κ is also put into the epoch's logs as `curvature/ROW`,
-    whence History, CSVLogger and TensorBoard take it, on every backend: callbacks that log must
+    whence History, CSVLogger and TensorBoard take it, on every backend (Keras' TensorBoard writes
+    with the tensorflow and tensorboard packages whatever the backend is). Callbacks that log must
     come **after** this one in the list. Between two measurements the logs repeat the last one,
     since CSVLogger wants the same columns every epoch.
 
@@ -85,7 +86,8 @@ class CurvatureCallback(keras.callbacks.Callback):
         if self.logs and logs is not None:
             record = self.records[max(self.records)]
             for name, median in zip(record.names, record.median, strict=True):
-                logs[f"curvature/{name}"] = float(median)
+                if name != "input":  # The curve itself, which training does not change.
+                    logs[f"curvature/{name}"] = float(median)
 
     def _kept(self, epoch):
         """The lines of an existing file that this training does not write again."""

@@ -139,14 +139,18 @@ def stretch(record, curve, q=(0.05, 0.25, 0.5, 0.75, 0.95)):
 
     Returns:
         A dict of arrays: "stretch" (rows,), the length in the layer over the input's; "spectrum"
-        (len(q), rows), quantiles of √g; "added_turning" (rows,), radians beyond the input's own.
+        (len(q), rows), quantiles of √g; "added_turning" (rows,), radians beyond the input's own;
+        "turning_rate" (rows, n), κ √g, radians per unit length of the input curve, which unlike κ
+        a dilation of the layer's output does not change.
     """
     own = of_curve(curve, record.theta)
     if not (own.speed > 0).all():
         raise ValueError("`curve` stands still at some θ, so that no stretch is defined there.")
+    root_g = record.speed / own.speed
     return {
         "stretch": record.arc_length / own.arc_length[0],
-        "spectrum": np.quantile(record.speed / own.speed, q, axis=1),
+        "spectrum": np.quantile(root_g, q, axis=1),
+        "turning_rate": record.kappa * root_g,
         "added_turning": record.total_curvature - own.total_curvature[0],
     }
 

@@ -23,7 +23,7 @@ def metric_spectrum(model, inputs, directions, layers=None, steps=True, batch_si
     >>> model = keras_recres.zoo.load("planar_rec", weights=None)
     >>> rows, sigma = metric_spectrum(model, np.zeros((5, 2)), np.eye(2))
     >>> sigma.shape
-    (13, 5, 2)
+    (14, 5, 2)
 
     Args:
         model: Keras model.
@@ -35,8 +35,8 @@ def metric_spectrum(model, inputs, directions, layers=None, steps=True, batch_si
         batch_size: Integer ≥ 2, how many derivatives are computed at once.
 
     Returns:
-        [(layer, step)] and σ, a float64 array (rows, n, k), the largest first. Of float32
-        derivatives values below 1e-6 of the largest are rounding.
+        [(layer, step)] and σ, a float64 array (rows, n, k), the largest first; the row "input" is
+        the identity, σ = 1. Of float32 derivatives values below 1e-6 of the largest are rounding.
 
     Raises:
         ValueError: For shapes that do not fit, or dependent directions.

@@ -36,13 +36,16 @@ def test_it_measures_before_and_every_other_epoch(tmp_path):
     assert list(probe.records) == [0, 2]
     rows = lines(path)
     assert [(row["epoch"], row["layer"], row["step"]) for row in rows] == [
-        ("0", "block0", "0"), ("0", "block0", "1"), ("2", "block0", "0"), ("2", "block0", "1"),
-    ]  # fmt: skip
-    found = [float(row["kappa_median"]) for row in rows[2:]]
+        (epoch, *row)
+        for epoch in ("0", "2")
+        for row in (("input", ""), ("block0", "0"), ("block0", "1"))
+    ]
+    found = [float(row["kappa_median"]) for row in rows[3:]]
     np.testing.assert_allclose(found, probe.records[2].median)
     # The logs, and whoever reads them after: epoch 0 repeats the measurement before training.
-    before, after = probe.records[0].median[1], probe.records[2].median[1]
+    before, after = probe.records[0].median[2], probe.records[2].median[2]
     assert before != pytest.approx(after, rel=1e-4)
+    assert set(history) == {"loss", "curvature/block0[0]", "curvature/block0[1]"}
     np.testing.assert_allclose(history["curvature/block0[1]"], [before, after, after])
     logged = [float(row["curvature/block0[1]"]) for row in lines(tmp_path / "log.csv")]
     np.testing.assert_allclose(logged, [before, after, after], rtol=1e-6)
@@ -64,9 +67,9 @@ def test_a_continued_training_goes_on_in_its_file(tmp_path):
     path = tmp_path / "curvature.csv"
     model, _ = fit([CurvatureCallback(CIRCLE, path, points=8)], epochs=1)
     fit([CurvatureCallback(CIRCLE, path, points=8, append=True)], 2, 1, model)
-    assert [row["epoch"] for row in lines(path)] == ["0", "0", "1", "1", "2", "2"]
+    assert [row["epoch"] for row in lines(path)] == [*"000111222"]
     fit([CurvatureCallback(CIRCLE, path, points=8)], 2, 1, model)
-    assert [row["epoch"] for row in lines(path)] == ["1", "1", "2", "2"]
+    assert [row["epoch"] for row in lines(path)] == [*"111222"]
 
 
 def test_tensorboard_gets_the_medians(tmp_path):
@@ -81,7 +84,7 @@ def test_tensorboard_gets_the_medians(tmp_path):
     tensors = events.Tensors("epoch_curvature/block0[1]")
     assert [tensor.step for tensor in tensors] == [0, 1]
     found = tensor_util.make_ndarray(tensors[1].tensor_proto)
-    assert float(found) == pytest.approx(float(probe.records[2].median[1]), rel=1e-5)
+    assert float(found) == pytest.approx(float(probe.records[2].median[2]), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["every", "points"])

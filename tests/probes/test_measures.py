@@ -96,6 +96,7 @@ def test_stretching_adds_length_and_no_turning():
     found = measures.stretch(record, curve)
     np.testing.assert_allclose(found["stretch"], [3, 1], rtol=1e-5)
     np.testing.assert_allclose(found["spectrum"], np.outer(np.ones(5), [3, 1]), rtol=1e-5)
+    np.testing.assert_allclose(found["turning_rate"], np.outer([0.5, 1], one), rtol=1e-5)
     np.testing.assert_allclose(found["added_turning"], [0, 2 * np.pi], atol=1e-4)
 
 

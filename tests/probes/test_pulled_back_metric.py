@@ -22,13 +22,14 @@ def test_a_linear_layers_are_its_matrix_own():
     wide, narrow = RNG.normal(size=(3, 5)), RNG.normal(size=(5, 1))
     model = keras.Sequential([keras.Input((3,)), dense(5, wide), dense(1, narrow)])
     rows, sigma = metric_spectrum(model, RNG.normal(size=(7, 3)), np.eye(3), batch_size=7)
-    assert [name for name, _ in rows] == [layer.name for layer in model.layers]
-    assert sigma.shape == (2, 7, 3)
+    assert [name for name, _ in rows] == ["input", *(layer.name for layer in model.layers)]
+    assert sigma.shape == (3, 7, 3)
+    np.testing.assert_allclose(sigma[0], 1, rtol=1e-6)
     # Every input alike, and the rank of the narrow layer is one.
     expected = np.linalg.svd(wide, compute_uv=False)
-    np.testing.assert_allclose(sigma[0], np.tile(expected, (7, 1)), rtol=1e-5)
+    np.testing.assert_allclose(sigma[1], np.tile(expected, (7, 1)), rtol=1e-5)
     largest = np.linalg.norm(wide @ narrow)
-    np.testing.assert_allclose(sigma[1], np.tile([largest, 0, 0], (7, 1)), atol=1e-5)
+    np.testing.assert_allclose(sigma[2], np.tile([largest, 0, 0], (7, 1)), atol=1e-5)
 
 
 def test_only_what_the_directions_span_counts():
@@ -36,14 +37,14 @@ def test_only_what_the_directions_span_counts():
     model = keras.Sequential([keras.Input((3,)), diagonal])
     # The plane of the first two axes, spanned by two vectors that are not orthogonal.
     _, sigma = metric_spectrum(model, np.zeros((1, 3)), [[1, 0, 0], [3, 1, 0]])
-    np.testing.assert_allclose(sigma[0, 0], [2, 1], rtol=1e-5)
+    np.testing.assert_allclose(sigma[-1, 0], [2, 1], rtol=1e-5)
 
 
 def test_a_planar_networks_are_those_of_differences():
     model = models.planar(depth=2, steps=2)
     x = RNG.normal(size=(4, 2))
-    rows, sigma = metric_spectrum(model, x, np.eye(2))
-    assert len(rows) == 4
+    rows, sigma = metric_spectrum(model, x, np.eye(2), layers=["block?"])
+    assert rows == [("block0", 0), ("block0", 1), ("block1", 0), ("block1", 1)]
     h = 1e-2
     ends = [
         ops.convert_to_numpy(model((x + sign * h * axis).astype("float32")))

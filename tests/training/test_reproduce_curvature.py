@@ -1,18 +1,21 @@
 """The curvature experiment: joined curves, its claims on made-up networks, its command line."""
 
 import csv
+import dataclasses
 import json
 import types
 
+import keras
 import numpy as np
 import pytest
 
 from keras_recres import models, zoo
+from keras_recres.layers import RecurrentResidual
 from keras_recres.probes import CurvatureRecord, curves, extrinsic_curvature
 from training import errors
 from training.reproduce import __main__ as reproduce
 from training.reproduce import curvature_claims as claims
-from training.reproduce import curvature_vit
+from training.reproduce import curvature_vit, planar
 from training.reproduce.curvature_probed import Probed, join, probe
 
 RNG = np.random.default_rng(2)
@@ -34,7 +37,10 @@ def test_a_joined_curve_gives_each_ones_record():
         np.testing.assert_allclose(found.records[name].kappa, alone.kappa, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(found.records[name].speed, alone.speed, rtol=1e-4)
         np.testing.assert_allclose(found.records[name].arc_length, alone.arc_length, rtol=1e-4)
-    assert found.median(["circle"]) == pytest.approx(np.median(found.records["circle"].kappa[-1]))
+    assert found.kappa(["circle", "line"]).shape == (4, 18)
+    # All rows but the first, the curve itself.
+    np.testing.assert_allclose(found.kappa(["circle"]), found.records["circle"].kappa[1:])
+    assert found.last_steps == [False, True, False, True]
 
 
 def test_a_joined_curve_is_its_parts():
@@ -49,15 +55,17 @@ def made_up(network, seed, kappa, accuracy=None, weights="trained"):
     rows = [*((f"block{i}", 0) for i in range(4)), ("head", None)]
     record = CurvatureRecord(np.linspace(0, 1, 5), rows, blocks, np.full((5, 5), 2.0))
     stretch = {"stretch": np.full(5, 3.0), "spectrum": np.ones((5, 5)), "added_turning": np.ones(5)}
+    stretch["turning_rate"] = 3 * blocks
     return Probed(network, weights, seed, {"c": record}, {"c": stretch}, accuracy, 0.1)
 
 
 def test_the_last_block_counts_and_no_head():
     one = made_up("planar_rec", 0, 2.0)
-    assert (one.median(["c"]), one.mean(["c"]), one.stretch(["c"])) == (2, 2, 3)
-    assert one.turning(["c"]) == pytest.approx(4)
-    assert one.kappa(["c"]).shape == (4, 5)
-    assert claims.growth(one, ["c"]) == pytest.approx(1)
+    found = {measure: value(one, ["c"]) for measure, value in claims.MEASURES.items()}
+    assert found == {claims.KAPPA: 2, claims.RATE: 6, "mean of κ": 2, "mean turning rate": 6}
+    assert one.stretch(["c"]) == 3
+    assert claims.growth(one.kappa(["c"])) == pytest.approx(1)
+    assert np.isnan(claims.growth(one.kappa(["c"])[:3]))
 
 
 def test_order_is_the_share_of_pairs():
@@ -85,7 +93,14 @@ def test_claims_compare_kinds_and_correlate_inside_them():
     assert 0.5 < found["all"].value < 1
 
 
-def test_planar_command_line(tmp_path, capsys):
+def test_planar_command_line(tmp_path, capsys, monkeypatch):
+    # Fewer layers and steps, for less to compile.
+    sizes = ((1, 1), (1, 3), (3, 1))
+    networks = tuple(
+        dataclasses.replace(network, depth=depth, steps=steps)
+        for network, (depth, steps) in zip(planar.NETWORKS, sizes, strict=True)
+    )
+    monkeypatch.setattr(planar, "NETWORKS", networks)
     arguments = ["curvature", "--part=planar", "--seeds=4", "--steps=100", "--theta=16"]
     assert errors.run(reproduce.main, [*arguments, f"--out={tmp_path}"]) == 0
     out = capsys.readouterr().out
@@ -96,14 +111,14 @@ def test_planar_command_line(tmp_path, capsys):
             assert (tmp_path / f"{name}.{ending}").stat().st_size > 5000
     with open(tmp_path / "curvature.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    # Three curves; 4 + 13 + 13 layers and steps; 4 seeds, trained and random.
-    assert len(rows) == 3 * 30 * 4 * 2
+    # Three curves; 1 + 3 + 3 layers and steps and the inputs; 4 seeds, trained and random.
+    assert len(rows) == 3 * 10 * 4 * 2
     summary = json.loads((tmp_path / "summary.json").read_text())["planar"]
     last = [
         float(row["kappa_median"])
         for row in rows
         if (row["network"], row["weights"], row["curve"]) == ("planar_rec", "trained", "ellipse")
-        and (row["layer"], row["step"]) == ("block0", "12")
+        and (row["layer"], row["step"]) == ("block0", "2")
     ]
     found = summary["networks_ellipse"]["planar_rec trained"]["kappa_median"]
     assert found == pytest.approx(np.median(last), rel=1e-4)
@@ -116,10 +131,14 @@ def tiny_vits(monkeypatch):
     """Two networks of a pretend zoo, one of them "trained"."""
 
     def build(name, tag=None):
-        model = models.t2t_vit(
-            depth=1, steps=2 if "rec" in name else 1, input_shape=(32, 32, 1), num_classes=4,
-            embed_dim=8, num_heads=2, token_dim=4, first_strides=4, name=name,
-        )  # fmt: skip
+        x = inputs = keras.Input((32, 32, 1))
+        x = keras.layers.Reshape((4, -1))(x)
+        x = keras.layers.Dense(8)(x)
+        branch = keras.layers.Dense(8, activation="tanh")
+        x = RecurrentResidual(branch, steps=2 if "rec" in name else 1, name="block0")(x)
+        x = keras.layers.LayerNormalization(name="norm")(x)
+        x = keras.layers.Dense(4, name="head")(keras.layers.Flatten()(x))
+        model = keras.Model(inputs, x)
         model.preprocess = lambda images: images.astype("float32") / 255
         return model
 
@@ -135,7 +154,7 @@ def test_vit_command_line(tmp_path, capsys, tiny_vits, corners_file):
     arguments += [f"--data-dir={corners_file}", f"--out={tmp_path}"]
     assert errors.run(reproduce.main, arguments) == 0
     out = capsys.readouterr().out
-    assert "random weights, median of κ in the last block: vit3_rec > vit3" in out
+    assert "random weights, median turning rate in the last block: vit3_rec > vit3" in out
     assert "vit3: no trained weights yet" in out
     assert (tmp_path / "curvature_vit.svg").stat().st_size > 5000
     summary = json.loads((tmp_path / "summary.json").read_text())["vit"]

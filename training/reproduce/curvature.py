@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from training.errors import UserError, nearest
 from training.provenance import provenance
 from training.reproduce import planar
@@ -111,6 +113,7 @@ def save(probed, path):
                         **row,
                         "stretch": stretch["stretch"][i],
                         "added_turning": stretch["added_turning"][i],
+                        "turning_rate_median": float(np.median(stretch["turning_rate"][i])),
                         "sqrt_metric_q05": stretch["spectrum"][0][i],
                         "sqrt_metric_q95": stretch["spectrum"][-1][i],
                     }

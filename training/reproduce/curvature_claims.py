@@ -7,22 +7,25 @@ import numpy as np
 
 from keras_recres.probes import measures
 
-# What is correlated with the accuracy: name, function of `Probed` and the curves' names.
+# Curvature of a network in one number, in its last block: functions of a `Probed` and the names
+# of curves. Dilating the output divides κ, but does not change the turning rate κ|v|/|ẋ|.
+KAPPA, RATE = "median of κ", "median turning rate"
 MEASURES = {
-    "median of κ": lambda one, names: one.median(names),
-    "mean of κ": lambda one, names: one.mean(names),
-    "turning ∫κ|v|dθ": lambda one, names: one.turning(names),
+    KAPPA: lambda one, names: float(np.median(one.kappa(names)[-1])),
+    RATE: lambda one, names: float(np.median(one.rate(names)[-1])),
+    "mean of κ": lambda one, names: float(np.mean(one.kappa(names)[-1])),
+    "mean turning rate": lambda one, names: float(np.mean(one.rate(names)[-1])),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """Whether one kind of network has more curvature than another.
+    """Whether one kind of network has more curvature than another, by one of `MEASURES`.
 
     Attributes:
         more: Name of the kind that should have more.
         less: Name of the other.
-        medians: Their median κ.
+        medians: Their medians.
         share: Part of all pairs of networks in which it has; ties count half.
         low: Lower end of its 95 % bootstrap interval.
         high: Upper end.
@@ -53,11 +56,11 @@ class Order:
 
 
 def order(more, less, names, samples=2000):
-    """Compares κ in the last block of two kinds of networks.
+    """Compares the curvature of two kinds of networks.
 
     Args:
-        more: (name, [number for each network]) of the kind that should have more.
-        less: The same of the other.
+        more: A number for each network of the kind that should have more.
+        less: The same for the other kind.
         names: The pair of names.
         samples: Bootstrap samples, drawn of the networks of each kind.
     """
@@ -74,23 +77,24 @@ def _share(a, b):
     return float(np.mean((np.sign(a[:, None] - b) + 1) / 2))
 
 
-def orders(probed, chain, names, value=MEASURES["median of κ"]):
+def orders(probed, chain, names, measure=KAPPA):
     """`Order`s of neighbours in a chain of kinds, from the least to the most curvature.
 
     Args:
         probed: List of `Probed`.
         chain: Names of networks; one that is absent is skipped.
         names: Names of the curves.
-        value: Function of a `Probed` and the names.
+        measure: A key of `MEASURES`.
     """
+    value = MEASURES[measure]
     of = {name: [value(one, names) for one in probed if one.network == name] for name in chain}
     there = [name for name in chain if of[name]]
     return [order(of[more], of[less], (more, less)) for less, more in itertools.pairwise(there)]
 
 
-def growth(one, names):
-    """Spearman's ρ of depth and median κ over the blocks of one network."""
-    medians = np.median(one.kappa(names), axis=1)
+def growth(values):
+    """Spearman's ρ of depth and the median over θ, from values (blocks, θ)."""
+    medians = np.median(values, axis=1)
     if len(medians) < 4:
         return float("nan")
     depth = np.arange(len(medians))

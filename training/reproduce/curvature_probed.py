@@ -1,6 +1,7 @@
 """One network, probed along several curves."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 from keras import ops
@@ -41,29 +42,25 @@ class Probed:
         """Indices of the rows that are (a step of) a residual block; -1 of them is the last."""
         return [i for i, name in enumerate(self.rows) if name.startswith("block")]
 
+    @property
+    def last_steps(self):
+        """Which of the blocks' rows are the last step of their block, booleans."""
+        rows = next(iter(self.records.values())).rows
+        layers = [rows[i][0] for i in self.blocks]
+        return [a != b for a, b in itertools.pairwise([*layers, None])]
+
     def kappa(self, names):
         """κ in the blocks along all the curves of these names together, (blocks, all their θ)."""
-        kappas = [self.records[name].kappa[self.blocks] for name in names]
-        return np.concatenate(kappas, axis=1)
+        return np.concatenate([self.records[n].kappa[self.blocks] for n in names], axis=1)
 
-    def median(self, names):
-        """Median of κ over these curves in the last block."""
-        return float(np.median(self.kappa(names)[-1]))
-
-    def mean(self, names):
-        """Mean instead of median, which a few near-cusps rule."""
-        return float(np.mean(self.kappa(names)[-1]))
-
-    def turning(self, names):
-        """Median over these curves of ∫ κ |v| dθ in the last block, radians."""
-        totals = [self.records[name].total_curvature[self.blocks[-1]] for name in names]
-        return float(np.median(totals))
+    def rate(self, names):
+        """The turning rate κ |v| / |ẋ| in the blocks, radians per unit of input, shaped alike."""
+        rates = [self.stretches[n]["turning_rate"][self.blocks] for n in names]
+        return np.concatenate(rates, axis=1)
 
     def stretch(self, names):
         """Median over these curves of the length in the last block over the input's length."""
-        return float(
-            np.median([self.stretches[name]["stretch"][self.blocks[-1]] for name in names])
-        )
+        return float(np.median([self.stretches[n]["stretch"][self.blocks[-1]] for n in names]))
 
 
 def probe(model, curves, count, advance, layers=None, joined=None, batch_size=64, **facts):

@@ -18,7 +18,7 @@ from training.reproduce.planar_curves import points
 
 CHAIN = ("planar_shallow", "planar_rec", "planar_deep")
 ELLIPSE = ("ellipse",)
-BY = ("median of κ", "turning ∫κ|v|dθ")
+BY = (claims.KAPPA, claims.RATE)
 
 
 def planar_part(a):
@@ -35,10 +35,7 @@ def planar_part(a):
         probed, arms, f"Planar networks along the curves of their data, {a.seeds} seeds"
     )
     found = {
-        where: {
-            measure: claims.orders(trained, CHAIN, names, claims.MEASURES[measure])
-            for measure in BY
-        }
+        where: {measure: claims.orders(trained, CHAIN, names, measure) for measure in BY}
         for where, names in (("data", arms), ("ellipse", ELLIPSE))
     }
     correlated = {
@@ -55,7 +52,7 @@ def planar_part(a):
     x, y = points(a.curves)
     planar_plots.coordinates(results, x, y, a.out / "figure2")
     curvature_plots.planar(
-        trained, arms, correlated["data"]["median of κ"]["all"], a.out / "curvature_planar"
+        trained, arms, {by: correlated["data"][by]["all"] for by in BY}, a.out / "curvature_planar"
     )
     summary = {
         "curves": a.curves,
@@ -103,6 +100,10 @@ def vit_part(a, pixels, labels):
         some = [one for one in probed if one.weights == weights]
         for chain in (("vit3", "vit3_rec", "vit7"), ("vit7", "vit7_rec")):
             sentences += _by_curve(some, chain, names, weights)
+    known = [one for one in probed if one.accuracy is not None]
+    if known:
+        accuracies = ", ".join(f"{one.network} {100 * one.accuracy:.1f} %" for one in known)
+        sentences.append(f"Accuracy on {curvature_vit.TAG}, beside this order: {accuracies}.")
     absent = [name for name in curvature_vit.NAMES if name not in trained_names]
     if absent:
         sentences.append(
@@ -118,8 +119,8 @@ def vit_part(a, pixels, labels):
         "by_curve": {
             name: {
                 f"{one.network} {one.weights} {one.seed}": {
-                    "kappa_median": one.median([name]),
-                    "turning": one.turning([name]),
+                    "kappa_median": claims.MEASURES[claims.KAPPA](one, [name]),
+                    "turning_rate": claims.MEASURES[claims.RATE](one, [name]),
                 }
                 for one in probed
             }
@@ -162,17 +163,18 @@ def _medians(probed, names):
         key: {
             "networks": len(some),
             "accuracy": None if some[0].accuracy is None else _median(o.accuracy for o in some),
-            "kappa_median": _median(one.median(names) for one in some),
-            "kappa_mean": _median(one.mean(names) for one in some),
-            "turning": _median(one.turning(names) for one in some),
+            "kappa_median": _median(claims.MEASURES[claims.KAPPA](one, names) for one in some),
+            "turning_rate": _median(claims.MEASURES[claims.RATE](one, names) for one in some),
             "stretch": _median(one.stretch(names) for one in some),
-            "kappa_by_depth": [
-                float(k)
-                for k in np.median([np.median(o.kappa(names), axis=1) for o in some], axis=0)
-            ],
+            "kappa_by_depth": _by_depth(one.kappa(names) for one in some),
+            "turning_rate_by_depth": _by_depth(one.rate(names) for one in some),
         }
         for key, some in found.items()
     }
+
+
+def _by_depth(some):
+    return np.median([np.median(values, axis=1) for values in some], axis=0).tolist()
 
 
 def _median(values):

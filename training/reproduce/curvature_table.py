@@ -25,7 +25,7 @@ def networks(probed, names, title):
     """
     table = Table(title=title)
     headings = (
-        "network", "accuracy, % (paper)", "weights", "κ", "turning, rad", "stretch", "κ ~ depth"
+        "network", "accuracy, % (paper)", "weights", "κ", "turning rate", "stretch", "~ depth"
     )  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
@@ -40,18 +40,20 @@ def networks(probed, names, title):
                 table.add_row(
                     *cells,
                     f"{weights} ({len(some)})",
-                    _spread([one.median(names) for one in some]),
-                    _spread([one.turning(names) for one in some]),
+                    _spread([claims.MEASURES[claims.KAPPA](one, names) for one in some]),
+                    _spread([claims.MEASURES[claims.RATE](one, names) for one in some]),
                     _spread([one.stretch(names) for one in some]),
-                    f"{np.median([claims.growth(one, names) for one in some]):.2f}",
+                    f"{_growth(o.kappa(names) for o in some)}, "
+                    f"{_growth(o.rate(names) for o in some)}",
                 )
                 cells = ["", ""]
     out = console()
     out.print(table)
     out.print(
-        "In the last block: median of κ over θ, turning ∫ κ |v| dθ, length over the input's "
-        "length; median (and quartiles) over the networks. κ ~ depth: Spearman's ρ of the blocks' "
-        "κ with their depth.\n",
+        "In the last block, median (and quartiles) over the networks: κ and turning rate κ|v|/|ẋ| "
+        "in radians per unit of input, medians over θ; length over the input's length. A dilation "
+        "of the output by c divides κ by c and leaves the turning rate. ~ depth: Spearman's ρ of "
+        "the blocks' κ and turning rate with their depth.\n",
         soft_wrap=True,
     )
 
@@ -98,10 +100,15 @@ def planar_verdict(arms, ellipse, found):
                     f"deep > recurrent > shallow does NOT hold {where}, by the {measure}: "
                     f"{', '.join(weak)}."
                 )
-    for kind, one in found["median of κ"].items():
+    for kind, one in found[claims.KAPPA].items():
         which = "over all networks" if kind == "all" else f"within {kind}"
         sentences.append(f"κ and accuracy, {which}: {one.verdict}, {one}.")
     return sentences
+
+
+def _growth(some):
+    found = [claims.growth(values) for values in some]
+    return "-" if np.isnan(found).any() else f"{np.median(found):.2f}"
 
 
 def _spread(values):

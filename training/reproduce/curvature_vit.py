@@ -68,7 +68,7 @@ def read_images(data_dir, count):
     return found.images, found.labels
 
 
-def run(images, labels, seeds, count, progress, names=NAMES):
+def run(images, labels, seeds, count, progress):
     """Probes the networks, with trained weights where there are any, and with random ones.
 
     Args:
@@ -77,13 +77,12 @@ def run(images, labels, seeds, count, progress, names=NAMES):
         seeds: Number of random weights of each network.
         count: Number of θ on each curve.
         progress: As `planar_table.progress` yields it.
-        names: Names of the zoo.
 
     Returns:
         A list of `Probed`.
     """
     probed = []
-    for name in names:
+    for name in NAMES:
         # One model for all weights of a name, so that it is compiled once.
         model = zoo.build(name, TAG)
         x = keras.ops.convert_to_numpy(model.preprocess(images))
