@@ -83,7 +83,7 @@ class Training(cifar_runs.Run):
     def command(self, data_dir):
         """The command line that trains it, or goes on with it."""
         return [
-            *(sys.executable, "-m", self.row.recipe.command, self.name),
+            *(sys.executable, "-m", self.module, self.name),
             *(f"--recipe={self.row.recipe.name}", f"--seed={self.seed}", "--end-with-parent"),
             *(f"--out={self.path.resolve()}", f"--data-dir={data_dir.resolve()}"),
             f"--steps-per-execution={cifar_runs.STEPS_PER_EXECUTION}",
@@ -165,7 +165,17 @@ def trainings(row, out, epochs=None, limit=None):
     folder = out / "trial" / row.label if options else out / row.label
     arguments = overrides_of(None, row.recipe.settings.get("model-arguments", []))
     return [
-        Training(row.label, row.name, seed, folder / str(seed), arguments, row, tuple(options))
+        Training(
+            label=row.label,
+            name=row.name,
+            seed=seed,
+            path=folder / str(seed),
+            arguments=arguments,
+            module=row.recipe.command,
+            dataset=row.recipe.dataset,
+            row=row,
+            options=tuple(options),
+        )
         for seed in range(row.seeds)
     ]
 
