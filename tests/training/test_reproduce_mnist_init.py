@@ -178,6 +178,20 @@ def test_the_suggestion_is_said_to_train_only_where_every_seed_does():
     assert "the suggestion trains at 10 layers; it fails at 50" in said
     assert "He at 50 (diverged against 45)" in said
     assert "at 10 (" not in said
+    rows = [r for r in rows if (r["method"], r["depth"]) != ("Xavier", 10)]
+    rows.append(row("Xavier", 10, 0.9, 0.92))
+    (said,) = mnist_init_limits.sentences(rows)
+    assert "ahead of it: Xavier at 10 (91 % against 80)" in said
+
+
+def test_only_what_lies_beyond_the_best_counts_against_an_explosion():
+    of, depths = OF["rrn_tanh"], (5, 20)
+    predicted = np.stack([of.predicted(depth) for depth in depths])
+    # Rises to ln χ⁰/χᴸ = 2 and falls as it rises further.
+    accuracy = 0.9 - 0.05 * np.abs(predicted - 2)
+    assert mnist_init_maps.beyond_best(of, accuracy, depths).value > 0.95
+    total, _ = mnist_init_maps.correlation(of, accuracy, depths)
+    assert total.value < 0.7
 
 
 @pytest.mark.parametrize(

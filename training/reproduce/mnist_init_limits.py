@@ -108,7 +108,7 @@ def sentences(rows):
     of = {(row["network"], row["method"], row["depth"]): row for row in rows}
     said = []
     for name, *_ in NETWORKS:
-        failed, trained, worse = [], [], []
+        failed, trained, worse, ahead = [], [], [], []
         for depth in DEPTHS:
             cells = {method: of.get((name, method, depth)) for method in METHODS}
             if None in cells.values():
@@ -116,17 +116,19 @@ def sentences(rows):
             seeds = len(cells[SUGGESTED]["accuracies"])
             means = {m: np.nan_to_num(cell["accuracies"]).mean() for m, cell in cells.items()}
             (trained if cells[SUGGESTED]["learnt"] == seeds else failed).append(depth)
-            worse += [
-                f"{m} at {depth} ({'diverged' if not means[m] else f'{100 * means[m]:.0f} %'} "
-                f"against {100 * means[SUGGESTED]:.0f})"
-                for m in FIXED
-                if cells[m]["learnt"] < seeds or means[m] < means[SUGGESTED] - 0.02
-            ]
+            for m in FIXED:
+                told = "diverged" if not means[m] else f"{100 * means[m]:.0f} %"
+                told = f"{m} at {depth} ({told} against {100 * means[SUGGESTED]:.0f})"
+                if cells[m]["learnt"] < seeds or means[m] < means[SUGGESTED] - 0.02:
+                    worse.append(told)
+                elif means[m] > means[SUGGESTED] + 0.02:
+                    ahead.append(told)
         if not trained + failed:
             continue
         parts = [f"the suggestion trains at {_list(trained)} layers"] if trained else []
         parts += [f"it fails at {_list(failed)}"] if failed else []
         parts += [f"behind it by 2 points or more: {', '.join(worse) or 'neither He nor Xavier'}"]
+        parts += [f"ahead of it: {', '.join(ahead)}"] if ahead else []
         said.append(f"{name}: {'; '.join(parts)}.")
     return said
 

@@ -129,6 +129,27 @@ def correlation(of, accuracy, depths):
     return total, float(np.mean(within)) if within else float("nan")
 
 
+def beyond_best(of, accuracy, depths):
+    """Spearman's rank correlation of −ln χ⁰/χᴸ with accuracy where gradients explode too much.
+
+    Accuracy first rises with the predictor, while a network is too near to a linear one, and then
+    falls: only the second is what theory speaks of.
+
+    Args:
+        of: a `Map` whose values rise with the explosion.
+        accuracy: (depths, values), means over seeds.
+        depths: of its rows.
+
+    Returns:
+        A `Correlation` over the cells from each depth's best one on.
+    """
+    predicted = np.stack([of.predicted(depth) for depth in depths])
+    columns = np.arange(accuracy.shape[1])
+    beyond = columns >= best_values(accuracy)[:, None]
+    beyond &= ~np.isnan(accuracy)
+    return rank_correlation(-predicted[beyond], accuracy[beyond])
+
+
 def exponent(values, depths, best):
     """The power of L by which the best σ_w falls: theory, σ_w √L constant, says −½.
 

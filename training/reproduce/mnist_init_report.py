@@ -12,6 +12,7 @@ from training.reproduce.mnist_init_maps import (
     Map,
     below_trouble,
     best_values,
+    beyond_best,
     correlation,
     exponent,
 )
@@ -91,11 +92,16 @@ def sentences(grid, means, trouble, depths):
     if m.name in ("rrn_tanh", "frn_tanh") and len(depths) > 2:
         slope, error = exponent(m.values, depths, best)
         numbers["exponent"], numbers["exponent_error"] = slope, error
+        beyond = beyond_best(m, clean, depths)
+        numbers["spearman_beyond_best"] = beyond.value
+        numbers["spearman_beyond_best_interval"] = [beyond.low, beyond.high]
         at_best = [m.predicted(depth)[i] for depth, i in zip(depths, best, strict=True)]
         numbers["predictor_at_best"] = [float(value) for value in at_best]
         said.append(
             f"The best σ_w falls as L^({slope:+.2f} ± {error:.2f}) (theory: σ_w√L decides, −0.50); "
-            f"{m.symbol} at the best is {min(at_best):.1f} to {max(at_best):.1f}."
+            f"{m.symbol} at the best is {min(at_best):.1f} to {max(at_best):.1f}. From each "
+            f"depth's best on the rank correlation with −{m.symbol} is {beyond.value:+.2f} "
+            f"({beyond.low:+.2f} to {beyond.high:+.2f})."
         )
     if m.name in ("frn_relu", "frn_alpha_relu"):
         steps = below_trouble(clean)
