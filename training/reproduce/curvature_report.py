@@ -94,7 +94,9 @@ def vit_part(a, pixels, labels):
         probed = curvature_vit.run(pixels, labels, a.vit_seeds, a.vit_theta, progress)
     names = tuple(probed[0].records)
     curvature_table.networks(
-        probed, names, f"ViTs along {len(names)} curves through images of {curvature_vit.TAG}"
+        probed,
+        names,
+        f"ViTs along {len(names)} curves through images of {curvature_vit.TAG} (paper: ImageNet)",
     )
     sentences = []
     for weights in ("trained", "random"):
