@@ -3,6 +3,7 @@
 python -m training.data --help       data sets: what is there, download, pack
 python -m training.fit --help        train one model of the zoo on one data set
 python -m training.evaluate --help   measure weights, file a finished run into the zoo
+python -m training.pending --help    train what the zoo lacks, here or on a machine elsewhere
 """
 
 import os

@@ -19,6 +19,7 @@ from training.errors import UserError, nearest
 BACKENDS = ("tensorflow", "jax", "torch")
 BENCHMARKS = {
     "recurrence": "RecurrentResidual unrolled against scanned: first step, later steps, memory",
+    "mean_field": "the mean-field recursions, and their kernel beside neural-tangents",
     "param_savers": "GroupedDense, MetaConv2D, Conv3dSubstitute against Keras' own layers",
     "curvature": "the curvature probe's methods in plain forward passes, dense network and vit7",
     "t2t": "T2T-ViT-7: images per second, forward and training step",

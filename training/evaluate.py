@@ -132,16 +132,19 @@ def _terminal():
     return sys.stderr.isatty()
 
 
-def record(run_dirs, note=""):
+def record(run_dirs, note="", weights=True, metric="top1_percent"):
     """Files finished runs of `training.fit`, equal but for the seed, as one entry of the zoo.
 
     The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
     with the lowest last training loss, which looks at no evaluation image: the loss on the training
-    set in inference mode where the runs measured it, else that of the log.
+    set in inference mode where the runs measured it, else that of the log. If that run was adopted,
+    see `training.reproduce.filed_runs`, its weights are those that the zoo has already.
 
     Args:
         run_dirs: folders that `training.fit` wrote.
         note: a remark for the row of results.
+        weights: whether weights and golden file are filed; False for results and log only.
+        metric: what the accuracy is called, where it is not that of whole trainings.
 
     Returns:
         The row of results, a dict.
@@ -150,7 +153,7 @@ def record(run_dirs, note=""):
     first = runs[0]["settings"]
     for path, run in zip(run_dirs, runs, strict=True):
         other = run["settings"]
-        keys = [k for k in first if k != "seed" and first[k] != other.get(k)]
+        keys = [k for k in {**first, **other} if k != "seed" and first.get(k) != other.get(k)]
         if keys:
             raise UserError(
                 f"{run_dirs[0]} and {path} differ in {', '.join(keys)}: only runs that differ in "
@@ -161,14 +164,20 @@ def record(run_dirs, note=""):
         raise UserError(f"{len(runs)} runs were given, but only {len(seeds)} different seeds.")
     name, tag = first["name"], first["tag"]
     best = min(range(len(runs)), key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))
-    model = _model_of(run_dirs[best], runs[best])
+    here = (Path(run_dirs[best]) / "settings.json").exists()
+    if weights and not here and tag not in zoo.info(name).trained_tags:
+        raise UserError(
+            f"{run_dirs[best]} has the lowest training loss, but it was adopted and the zoo has no "
+            f"weights of {name}.{tag}: train it here, or file it where it was trained."
+        )
+    model = _model_of(run_dirs[best], runs[best], weights) if here else None
     values = [100 * run["val_accuracy"] for run in runs]
     row = {
         "name": name,
         "tag": tag,
         "dataset": tag,
         "split": runs[0]["split"],
-        "metric": "top1_percent",
+        "metric": metric,
         "value": f"{statistics.mean(values):.2f}",
         "std": f"{statistics.stdev(values):.2f}" if len(values) > 1 else "",
         "seeds": len(runs),
@@ -178,8 +187,12 @@ def record(run_dirs, note=""):
         "note": "; ".join(part for part in (NOTES.get(tag), _recipe(first), note) if part),
         **{key: runs[best][key] for key in ("backend", "hardware", "commit", "date")},
     }
-    file_weights(model, name, tag)
-    file_log(Path(run_dirs[best]) / "log.csv", name, tag)
+    if here and weights:
+        file_weights(model, name, tag)
+    else:
+        update_manifest()  # The tag may be new in the config.
+    if here:
+        file_log(Path(run_dirs[best]) / "log.csv", name, tag)
     write_result(row)
     return row
 
@@ -193,7 +206,8 @@ def _read_run(path):
         raise UserError(f"{path / 'metrics.json'} is not JSON ({error}).") from None
 
 
-def _model_of(path, run):
+def _model_of(path, run, weights=True):
+    """The network of a run, if it is what the zoo calls so; with its weights, or without."""
     settings = run["settings"]
     name, tag = settings["name"], settings["tag"]
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in run["overrides"].items()}
@@ -210,7 +224,8 @@ def _model_of(path, run):
                 f"{name}.{tag} is: it can only be filed under a config of its own."
             )
         model = zoo.build(name, tag=tag)
-        model.load_weights(Path(path) / f"{name}.{tag}.weights.h5")
+        if weights:
+            model.load_weights(Path(path) / f"{name}.{tag}.weights.h5")
     except (ValueError, OSError) as error:
         raise UserError(f"the weights of {path} cannot be filed ({error}).") from None
     return model
@@ -226,8 +241,9 @@ def _budget(runs):
 
 def _recipe(settings):
     decay = settings["weight_decay"]
+    optimizer = "SGD" if settings.get("optimizer") == "sgd" else "AdamW" if decay else "Adam"
     parts = [
-        f"{'AdamW' if decay else 'Adam'} {settings['learning_rate']:g}",
+        f"{optimizer} {settings['learning_rate']:g}",
         f"{settings['schedule']} rate" if settings.get("schedule", "cosine") != "cosine" else "",
         f"weight decay {decay:g}" if decay else "",
         f"batch {settings['batch_size']}",

@@ -24,6 +24,8 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
 README = Path(__file__).resolve().parents[1] / "README.md"
 # Metric of an accuracy that is the highest of so many epochs' on the test set.
 BEST_OF = "best_of_"
+# Metric of an accuracy after training on part of the data set.
+SUBSET = "subset_"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -170,7 +172,7 @@ def readme_table():
         measured = _quantity(_value(row), row["metric"]) + seeds
         measured += "".join(f"; {_beside(other, row)}" for other in rows[1:])
         best = next((_best_of(r) for r in rows if BEST_OF in r["metric"]), "")
-        printed = _quantity(row["printed"], row["metric"])
+        printed = _quantity(row["printed"], row["metric"].removeprefix(SUBSET))
         cells = (
             f"`{row['name']}`",
             _count(row["parameters"]),

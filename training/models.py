@@ -12,6 +12,9 @@ from training.errors import UserError
 
 # Schedules of the learning rate, and the part of its peak that it ends at.
 SCHEDULES = {"cosine": 0.01, "constant": 1.0}
+OPTIMIZERS = ("adamw", "sgd")
+# Families of networks that are mostly convolutions.
+CONVOLUTIONAL = ("cifar_net", "mnist_resnet50")
 
 
 def overrides_of(steps, model_arguments):
@@ -106,11 +109,12 @@ def compile_model(
     learning_rate=1e-3,
     weight_decay=0.05,
     label_smoothing=0.0,
+    optimizer="adamw",
     schedule="cosine",
     epsilon=1e-7,
     steps_per_execution=1,
 ):
-    """Compiles a classifier: AdamW (arXiv 1711.05101), cross-entropy on logits, accuracy.
+    """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
     The learning rate rises linearly from 0, then falls along a half cosine to a hundredth of its
     peak, or stays there. The decay spares vectors and tokens: biases, norms, slopes and scales
@@ -123,6 +127,7 @@ def compile_model(
         learning_rate: its peak.
         weight_decay: per step and unit of learning rate.
         label_smoothing: 0 to below 1.
+        optimizer: one of `OPTIMIZERS`; "sgd" has no momentum.
         schedule: of the learning rate, one of `SCHEDULES`.
         epsilon: Adam's ε, above 0.
         steps_per_execution: training steps in one call of the backend; PyTorch only knows 1.
@@ -137,14 +142,17 @@ def compile_model(
             warmup_target=learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    if weight_decay:
+    if optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, weight_decay=weight_decay or None)
+    elif weight_decay:
         optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay, epsilon=epsilon)
+    else:
+        optimizer = keras.optimizers.Adam(rate, epsilon=epsilon)
+    if weight_decay:
         optimizer.exclude_from_weight_decay(
             var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
             var_names=["bias", "gamma", "beta", "token", "embedding"],
         )
-    else:
-        optimizer = keras.optimizers.Adam(rate, epsilon=epsilon)
     loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     record = getattr(model, "zoo_record", None)
@@ -152,7 +160,7 @@ def compile_model(
         optimizer=optimizer,
         loss=loss,
         metrics=[accuracy],
-        jit_compile=jit_compile(convolutions=record is not None and record.family == "cifar_net"),
+        jit_compile=jit_compile(convolutions=record is not None and record.family in CONVOLUTIONAL),
         steps_per_execution=1 if keras.backend.backend() == "torch" else steps_per_execution,
     )
 

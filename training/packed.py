@@ -51,12 +51,14 @@ class Encoded:
         return self.dataset
 
 
-def write(path, parts):
+def write(path, parts, compress=False):
     """Writes splits of one data set into a packed file, whole or not at all.
 
     Args:
         path: the file, NAME.npz.
         parts: `Encoded` records of one data set.
+        compress: whether to compress it. Small JPEG files are mostly headers, which are all the
+            same: a packed CIFAR-10 becomes a third of its size.
 
     Returns:
         The file's size in bytes.
@@ -80,7 +82,7 @@ def write(path, parts):
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(aside, "wb") as file:
-            np.savez(file, **arrays)
+            (np.savez_compressed if compress else np.savez)(file, **arrays)
         os.replace(aside, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from None

@@ -29,15 +29,22 @@ def hardware():
         accelerators = keras.distribution.list_devices("gpu")
     except (ValueError, RuntimeError, AttributeError, NotImplementedError):
         accelerators = []
-    if accelerators:
+    if accelerators or _on_cuda():
         name = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
         name = name.splitlines()[0].strip() if name else "GPU"
-        return name if len(accelerators) == 1 else f"{len(accelerators)} x {name}"
+        return name if len(accelerators) < 2 else f"{len(accelerators)} x {name}"
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
     return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
+
+
+def _on_cuda():
+    """Whether PyTorch, whose devices Keras does not list, puts tensors on a GPU."""
+    if keras.backend.backend() != "torch":
+        return False
+    return keras.ops.zeros(()).device.type == "cuda"
 
 
 def _processor():
@@ -51,10 +58,14 @@ def _processor():
 
 
 def commit():
-    """The checkout's commit, abbreviated; "" if it has none."""
+    """The checkout's commit, abbreviated.
+
+    A copy of the code without its history is of the commit that KERAS_RECRES_COMMIT names (see
+    `training.device`), "" if that is not set.
+    """
     found = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD").strip()
     if not found:
-        return ""
+        return os.environ.get("KERAS_RECRES_COMMIT", "")
     changed = _output(
         "git", "-C", str(ROOT), "status", "--porcelain", "--", "keras_recres", "training"
     )

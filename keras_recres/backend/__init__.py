@@ -8,6 +8,7 @@ from keras.src.backend import AutocastScope
 
 if keras.backend.backend() == "tensorflow":
     from keras_recres.backend.tensorflow import (
+        gradients,
         has_fast_conv3d,
         is_traced,
         prefers_plain_convolutions,
@@ -15,6 +16,7 @@ if keras.backend.backend() == "tensorflow":
     )
 elif keras.backend.backend() == "jax":
     from keras_recres.backend.jax import (
+        gradients,
         has_fast_conv3d,
         is_traced,
         prefers_plain_convolutions,
@@ -22,6 +24,7 @@ elif keras.backend.backend() == "jax":
     )
 elif keras.backend.backend() == "torch":
     from keras_recres.backend.torch import (
+        gradients,
         has_fast_conv3d,
         is_traced,
         prefers_plain_convolutions,
@@ -35,6 +38,7 @@ else:
 
 __all__ = [
     "full_precision",
+    "gradients",
     "has_fast_conv3d",
     "is_traced",
     "prefers_plain_convolutions",

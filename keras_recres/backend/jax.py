@@ -27,6 +27,11 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
     )
 
 
+def gradients(function, inputs):
+    """The gradients of a scalar function by its tensors; see `backend/tensorflow.py`."""
+    return list(jax.grad(function, argnums=tuple(range(len(inputs))))(*inputs))
+
+
 def is_traced(x):
     """Whether a value is part of a function that is being compiled or differentiated."""
     return isinstance(x, jax.core.Tracer)

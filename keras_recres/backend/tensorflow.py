@@ -78,6 +78,22 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
     return carry, keras.tree.pack_sequence_as(y, [array.stack() for array in arrays])
 
 
+def gradients(function, inputs):
+    """The gradients of a scalar function of tensors by each of them.
+
+    Args:
+        function: From one tensor for each of `inputs` to a scalar.
+        inputs: List of tensors of floats.
+
+    Returns:
+        A list of tensors like `inputs`.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        value = function(*inputs)
+    return tape.gradient(value, inputs, unconnected_gradients="zero")
+
+
 def is_traced(x):
     """Whether a value is part of a function that is being compiled."""
     return not tf.executing_eagerly()

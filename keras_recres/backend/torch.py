@@ -28,6 +28,14 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
     return carry, keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *ys)
 
 
+def gradients(function, inputs):
+    """The gradients of a scalar function by its tensors; see `backend/tensorflow.py`."""
+    inputs = [x.detach().requires_grad_() for x in inputs]
+    with torch.enable_grad():
+        value = function(*inputs)
+    return list(torch.autograd.grad(value, inputs, allow_unused=True, materialize_grads=True))
+
+
 def is_traced(x):
     """Whether a value is part of a function that is being compiled: PyTorch runs eagerly here."""
     return False

@@ -1,12 +1,15 @@
 """Layers: one idea a file."""
 
+from keras_recres.layers.alpha_relu import AlphaReLU
 from keras_recres.layers.class_token import ClassToken
 from keras_recres.layers.conv3d_substitute import Conv3dSubstitute
+from keras_recres.layers.frn import FRN
 from keras_recres.layers.grouped_dense import GroupedDense
 from keras_recres.layers.meta_conv2d import MetaConv2D
 from keras_recres.layers.meta_dense import MetaDense
 from keras_recres.layers.meta_layer import MetaLayer
 from keras_recres.layers.recurrent_residual import RecurrentResidual
+from keras_recres.layers.rrn import RRN
 from keras_recres.layers.sinusoid_position import SinusoidPosition
 from keras_recres.layers.soft_split import SoftSplit
 from keras_recres.layers.token_performer import TokenPerformer
@@ -15,6 +18,9 @@ from keras_recres.layers.tokens_to_token import TokensToToken
 from keras_recres.layers.transformer_block import TransformerBlock
 
 __all__ = [
+    "FRN",
+    "RRN",
+    "AlphaReLU",
     "ClassToken",
     "Conv3dSubstitute",
     "GroupedDense",

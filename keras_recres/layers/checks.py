@@ -1,5 +1,6 @@
 """Argument checks that several layers share: one sentence, with name, value and range."""
 
+import math
 import numbers
 
 
@@ -19,6 +20,20 @@ def check_positive(name, value):
     """Raises a ValueError unless `value` is a number above 0."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
         raise ValueError(f"`{name}` must be a number above 0, but it is {value!r}.")
+
+
+def check_above_one(name, value):
+    """Raises a ValueError unless `value` is a finite number above 1."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 1 < value < math.inf:
+        raise ValueError(f"`{name}` must be a finite number above 1, but it is {value!r}.")
+
+
+def check_variance(name, value):
+    """Raises a ValueError unless `value` is a finite number of at least 0."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError(
+            f"`{name}` is a variance, a finite number of at least 0, but it is {value!r}."
+        )
 
 
 def check_tokens_shape(layer, shape):

@@ -15,6 +15,7 @@ WITHOUT_PRODUCTS = (
     keras.layers.Normalization,
     keras.layers.PReLU,
     keras.layers.RMSNormalization,
+    layers.AlphaReLU,
     layers.ClassToken,
     layers.SinusoidPosition,
 )
@@ -108,6 +109,11 @@ def _multi_head_attention(layer, inner, query, value, key=None, **_):
     return maps + products + gate + inner(layer.output_dense, output)
 
 
+def _frn(layer, inner, inputs, **_):
+    kernels = layer.kernel, layer.projection
+    return _positions(inputs) * sum(math.prod(kernel.shape) for kernel in kernels)
+
+
 def _time_distributed(layer, inner, inputs, **_):
     return _product(inputs[1:2]) * inner(layer.layer, (inputs[0], *inputs[2:]))
 
@@ -196,10 +202,12 @@ RULES = {
     keras.layers.MultiHeadAttention: _multi_head_attention,
     keras.layers.TimeDistributed: _time_distributed,
     layers.Conv3dSubstitute: _conv3d_substitute,
+    layers.FRN: _frn,
     layers.GroupedDense: _dense,
     layers.MetaConv2D: _meta_conv2d,
     layers.MetaDense: _meta_dense,
     layers.MetaLayer: _meta_layer,
+    layers.RRN: _dense,
     layers.RecurrentResidual: _recurrent_residual,
     layers.TokenPerformer: _token_performer,
     layers.TokenTransformer: _token_transformer,

@@ -1,6 +1,6 @@
-"""Probes: they read a model and never change it."""
+"""Probes: they read a model, and never change it."""
 
-from keras_recres.probes import curves, measures
+from keras_recres.probes import curves, mean_field, measures
 from keras_recres.probes.curvature import extrinsic_curvature
 from keras_recres.probes.curvature_callback import CurvatureCallback
 from keras_recres.probes.curvature_record import CurvatureRecord
@@ -11,6 +11,7 @@ __all__ = [
     "CurvatureRecord",
     "curves",
     "extrinsic_curvature",
+    "mean_field",
     "measures",
     "metric_spectrum",
 ]

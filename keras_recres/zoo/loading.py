@@ -190,11 +190,9 @@ def _trained_tag(record, tag, weights):
         return tag
     which = f" for its tag {tag!r}" if record.trained else ""
     others = f"; weights exist for {', '.join(record.trained_tags)}" if record.trained else ""
-    paper = record.paper
     raise ValueError(
         f"{record.name!r} has no trained weights yet{which}{others}; pass weights=None for the "
-        f"architecture, or the path of a .weights.h5 file (the paper printed {paper.printed:g} "
-        f"{paper.metric} on {paper.dataset})."
+        f"architecture, or the path of a .weights.h5 file (the paper: {record.paper.says})."
     )
 
 

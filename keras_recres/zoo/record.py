@@ -31,7 +31,7 @@ class Paper:
         where: Table or figure, and the network's letter in it.
         dataset: Data set of the printed number.
         metric: What was printed, with its unit: `"top1_percent"`, `"accuracy_percent"`.
-        printed: The number, as printed.
+        printed: The number, as printed; None where none is.
         architecture: The paper that the architecture comes from, when it is another one.
     """
 
@@ -40,8 +40,15 @@ class Paper:
     where: str
     dataset: str
     metric: str
-    printed: float
+    printed: float | None
     architecture: str | None = None
+
+    @property
+    def says(self):
+        """What was printed on which data set, for a sentence."""
+        if self.printed is None:
+            return f"no {self.metric} printed for {self.dataset}"
+        return f"{self.printed:g} {self.metric} on {self.dataset}"
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,7 @@ class Record:
             where=str,
             dataset=str,
             metric=str,
-            printed=NUMBER,
+            printed=(*NUMBER, type(None)),
             architecture=OPTIONAL_TEXT,
         )
         tags = {}
@@ -238,7 +245,7 @@ class Record:
             f"{self.name} ({self.family})",
             f"  parameters: {counts.trainable:,} trainable, {counts.total:,} in all",
             f"  builder:    models.{self.builder}({arguments})",
-            f"  paper:      {paper.printed:g} {paper.metric} on {paper.dataset}; {source}",
+            f"  paper:      {paper.says}; {source}",
         ]
         if paper.architecture:
             lines.append(f"  built as:   {paper.architecture}")

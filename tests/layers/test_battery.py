@@ -17,6 +17,35 @@ def dense_branch(units=4):
 
 # Class → cases: a function that gives constructor arguments, input shape, output shape.
 CASES = {
+    "FRN": [
+        (lambda: {"units": 4}, (2, 4), (2, 4)),
+        (
+            lambda: {
+                "units": 4,
+                "activation": layers.AlphaReLU(0.75, learnable=True),
+                "sigma_w_sq": 0.5,
+                "sigma_v_sq": 0.7,
+                "sigma_b_sq": 0.1,
+                "sigma_a_sq": 0.2,
+                "hidden_units": 6,
+                "projection_initializer": "he_normal",
+            },
+            (2, 3, 4),
+            (2, 3, 4),
+        ),
+    ],
+    "RRN": [
+        (lambda: {"units": 4}, (2, 4), (2, 4)),
+        (
+            lambda: {"units": 5, "activation": "relu", "sigma_w_sq": 0.0, "use_bias": False},
+            (2, 3, 5),
+            (2, 3, 5),
+        ),
+    ],
+    "AlphaReLU": [
+        (lambda: {"alpha": 0.75}, (2, 3, 4), (2, 3, 4)),
+        (lambda: {"alpha": 0.5, "learnable": True, "max_slope": 10.0}, (2, 5), (2, 5)),
+    ],
     "ClassToken": [(dict, (2, 5, 4), (2, 6, 4))],
     "Conv3dSubstitute": [
         (
@@ -156,6 +185,24 @@ CASES = {
 # Class → wrong arguments: what is changed in the first of its cases, an input shape if it is the
 # shape that is wrong, and what the one sentence must name: the argument and what came.
 WRONG = {
+    "FRN": [
+        ({"units": 0}, None, "`units`", "0"),
+        ({"sigma_v_sq": -1.0}, None, "`sigma_v_sq`", "-1.0"),
+        ({"sigma_a_sq": "1"}, None, "`sigma_a_sq`", "'1'"),
+        ({"hidden_units": 2.5}, None, "`hidden_units`", "2.5"),
+        ({}, (2, 5), "`units`", "4", "(2, 5)"),
+    ],
+    "RRN": [
+        ({"sigma_w_sq": float("nan")}, None, "`sigma_w_sq`", "nan"),
+        ({"sigma_b_sq": -0.1}, None, "`sigma_b_sq`", "-0.1"),
+        ({}, (4,), "`units`", "(4,)"),
+    ],
+    "AlphaReLU": [
+        ({"alpha": 0}, None, "`alpha`", "0", "(0, 1]"),
+        ({"alpha": 1.5}, None, "`alpha`", "1.5"),
+        ({"alpha": 0.001, "learnable": True}, None, "`alpha`", "0.001"),
+        ({"max_slope": 1}, None, "`max_slope`", "1"),
+    ],
     "ClassToken": [({}, (2, 4), "(2, 4)"), ({"initializer": "nrmal"}, None, "nrmal")],
     "Conv3dSubstitute": [
         ({"filters": 0}, None, "`filters`", "0"),

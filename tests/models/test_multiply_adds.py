@@ -179,6 +179,9 @@ def test_the_token_transformer_counts_its_attention():
         ),
         (layers.Conv3dSubstitute(3, 3, 2, unfold=False), (5, 4, 12), 6 * 5 * 4 * 27 * 2 * 3),
         (layers.ClassToken(), (3, 4), 0),
+        (layers.FRN(4, hidden_units=6), (3, 4), 3 * (4 * 6 + 6 * 4)),
+        (layers.RRN(4), (3, 4), 3 * 4 * 4),
+        (layers.AlphaReLU(0.5, learnable=True), (3, 4), 0),
     ],
 )
 def test_each_layer_follows_its_formula(layer, shape, count):

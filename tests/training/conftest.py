@@ -1,11 +1,13 @@
 """The small data set, packed, and a command line that learns it."""
 
 import dataclasses
+import shutil
 
 import keras
 import pytest
 
 from keras_recres import zoo
+from keras_recres.zoo import sources
 from tests.training.pictures import VIT, corners
 from training import fit, packed
 
@@ -61,3 +63,22 @@ def small_model(monkeypatch):
         return model, overrides
 
     monkeypatch.setattr(fit, "build", build)
+
+
+@pytest.fixture
+def empty_zoo(tmp_path, monkeypatch):
+    """A zoo of the checkout's configs, without weights and results."""
+    target = tmp_path / "zoo"
+    shutil.copytree(sources.data_folder() / "configs", target / "configs")
+    monkeypatch.setattr(sources, "data_folder", lambda: target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def toy_cifar(tmp_path_factory):
+    """A folder with a packed data set that passes for CIFAR-10."""
+    from tests.training.test_reproduce_cifar import coloured
+
+    folder = tmp_path_factory.mktemp("cifar")
+    packed.write(folder / "cifar10.npz", [coloured(512, 0, "train"), coloured(128, 1, "test")])
+    return folder

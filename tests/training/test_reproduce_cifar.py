@@ -18,7 +18,14 @@ from tests.training.pictures import png
 from training import data, errors, filing, packed, run_folder
 from training.provenance import ROOT
 from training.reproduce import __main__ as reproduce
-from training.reproduce import cifar_board, cifar_run, cifar_runs, cifar_summary, cifar_tables
+from training.reproduce import (
+    cifar_board,
+    cifar_run,
+    cifar_runs,
+    cifar_summary,
+    cifar_tables,
+    filed_runs,
+)
 
 CLASSES = tuple(f"class {i}" for i in range(10))
 # Multiples of the batch size: each other size of a batch is compiled anew.
@@ -269,6 +276,33 @@ def test_filing_takes_the_seed_of_lowest_loss_on_the_training_set(
     np.testing.assert_allclose(logits, golden["logits"], atol=1e-4)
     assert len(golden["inputs"]) <= 4
     assert (target / "logs" / "cifar_small.cifar10.csv").exists()
+
+    # Elsewhere, with nothing but the zoo, a third seed: the first two count, the weights stay.
+    before = (target / sources.weights_file("cifar_small", "cifar10")).read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    third = shutil.copytree(worse, elsewhere / "cifar_small" / "2")
+    metrics["settings"]["seed"] = 2
+    (third / "metrics.json").write_text(json.dumps(metrics))
+    arguments[3] = "--seeds=3"
+    given = [*arguments, f"--out={elsewhere}", "--adopt=cifar10"]
+    assert errors.run(reproduce.main, given) == 0
+    (last,) = (
+        row
+        for row in filing.read_results()
+        if (row["metric"], row["dataset"]) == ("top1_percent", "cifar10")
+    )
+    values = [100 * read(path)["val_accuracy"] for path in (better, worse, third)]
+    assert last["seeds"] == "3"
+    assert float(last["value"]) == pytest.approx(np.mean(values), abs=0.006)
+    assert (target / sources.weights_file("cifar_small", "cifar10")).read_bytes() == before
+    assert len(filed_runs.read()) == 3
+    # Without the zoo's weights there is nothing to file for the best seed, which was adopted.
+    shutil.rmtree(target / "weights")
+    (target / "manifest.json").unlink()
+    assert errors.run(reproduce.main, given) == 2
+    assert "the zoo has no weights of cifar_small.cifar10" in capsys.readouterr().err
+    assert errors.run(reproduce.main, [*arguments, "--adopt=cifar100"]) == 2
+    assert "no training on 'cifar100' is filed" in capsys.readouterr().err
 
 
 def test_trials_are_not_filed(tmp_path, capsys):

@@ -1,12 +1,13 @@
 """Weights drawn by NumPy, the same on every backend, and the logits that they must give.
 
-    python -m tests.zoo.seeded
+    python -m tests.zoo.seeded [NAME …]
 
-writes `seeded.json` anew, on the backend in use: for new names, or when a network was changed on
-purpose.
+adds the logits of new names to `seeded.json`, on the backend in use, and writes those of the given
+names anew: for networks that were changed on purpose.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import keras
@@ -15,6 +16,22 @@ import numpy as np
 from keras_recres import zoo
 
 FILE = Path(__file__).with_suffix(".json")
+# Arguments that say how weights begin: names that differ in nothing else are one network.
+INITIAL = ("initializer", "sigma_w_sq", "sigma_v_sq", "sigma_b_sq", "sigma_a_sq")
+
+
+def network(record):
+    """What two records of the zoo have in common that build one network."""
+    arguments = {key: value for key, value in record.arguments.items() if key not in INITIAL}
+    return record.builder, json.dumps(arguments, sort_keys=True)
+
+
+def networks():
+    """For each network of the zoo, what `network` gives: the first of its records."""
+    records = {}
+    for record in zoo.list():
+        records.setdefault(network(record), record)
+    return records
 
 
 def give_weights(model):
@@ -51,15 +68,18 @@ def read():
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
-def main():
-    found = {}
-    for record in zoo.list():
-        model = zoo.build(record.name, tag=record.default_tag)
-        give_weights(model)
-        found[record.name] = np.round(logits_of(model).astype("float64"), 8).tolist()
-    lines = [f"  {json.dumps(name)}: {json.dumps(logits)}" for name, logits in found.items()]
+def main(renew):
+    found = {name: logits for name, logits in read().items() if name not in renew}
+    records = networks().values()
+    for record in records:
+        if record.name not in found:
+            model = zoo.build(record.name, tag=record.default_tag)
+            give_weights(model)
+            found[record.name] = np.round(logits_of(model).astype("float64"), 8).tolist()
+    names = [record.name for record in records]
+    lines = [f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in names]
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

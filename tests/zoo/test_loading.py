@@ -184,7 +184,7 @@ def test_name_without_weights(toy_zoo):
     (toy_zoo / "manifest.json").unlink()
     sentence = (
         r"'toy_rec' has no trained weights yet; pass weights=None for the architecture, .*"
-        r"the paper printed 61.5 top1_percent on imagenet"
+        r"the paper: 61.5 top1_percent on imagenet"
     )
     with pytest.raises(ValueError, match=sentence):
         zoo.load("toy_rec")

@@ -10,11 +10,14 @@ EXPERIMENTS = {
     "planar": "table 1 and figure 2: two-neuron shallow, recurrent and deep residual networks",
     "curvature": "figures 1 to 3, table 2: curvature by layer, and whether accuracy follows it",
     "cifar_tables": "two tables: CIFAR-10 networks with fewer parameters by groups and volumes",
+    "mnist_init": "maps and limits of depth on MNIST: initialisation by mean-field theory",
+    "mnist_resnet50": "seven ResNet-50s on MNIST: tanh, ReLU and α-ReLU, He and Xavier",
+    "mean_field": "networks at initialisation against the theory of infinite width; phase planes",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
 USAGE = "usage: python -m training.reproduce EXPERIMENT [options]\n\nexperiments:\n" + "\n".join(
-    f"  {name:12} {what}" for name, what in EXPERIMENTS.items()
+    f"  {name:14} {what}" for name, what in EXPERIMENTS.items()
 )
 
 

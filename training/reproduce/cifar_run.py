@@ -2,44 +2,27 @@
 
     python -m training.reproduce.cifar_run cifar_small --data-dir DIR --seed 0 --out FOLDER
 
-Takes the arguments of `training.fit`, to which the recipe is added. Beside what that measures,
+Takes the arguments of `training.fit`; the recipe is `cifar_tables`. Beside what that measures,
 metrics.json gets the accuracy on the exact part of the test set, and the loss on the training set
 in inference mode: without dropout, and after the epoch instead of during it.
 """
 
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from training import data, errors, fit
 from training.errors import UserError
 
+RECIPE = "cifar_tables"
+# Of the measurements only.
 BATCH_SIZE = 128
-# Adam's ε is PyTorch's, with which the paper's networks were trained.
-RECIPE = {
-    "dataset": "cifar10",
-    "batch-size": BATCH_SIZE,
-    "learning-rate": 1e-3,
-    "schedule": "constant",
-    "warmup-epochs": 0,
-    "weight-decay": 0,
-    "epsilon": 1e-8,
-    "label-smoothing": 0,
-}
 EXACT = "cifar10_lossless_part"
 
 
 def main(argv=None):
     """The command line."""
-    p = fit.parser()
-    p.add_argument("--end-with-parent", action="store_true", help="end when stdin is closed")
-    recipe = [f"--{option}={value}" for option, value in RECIPE.items()]
-    a = p.parse_args([*recipe, "--keep-last", *(sys.argv[1:] if argv is None else argv)])
-    if a.end_with_parent:
-        _end_with_parent()
-    del a.end_with_parent  # Not a setting of the training.
+    a = fit.arguments(argv, RECIPE)
     fit.run(a, lambda model, images: measure(model, images, a.data_dir))
 
 
@@ -88,17 +71,6 @@ def _evaluate(model, images):
     batches = data.Batches(images, BATCH_SIZE, model.preprocess, one_hot=True)
     result = model.evaluate(batches, return_dict=True, verbose=0)
     return {key: float(result[key]) for key in ("loss", "accuracy")}
-
-
-def _end_with_parent():
-    """Ends this process in order when its standard input closes: its parent is no more."""
-
-    def wait():
-        while os.read(0, 1):  # Reading sys.stdin would hold its lock when this process ends.
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 if __name__ == "__main__":

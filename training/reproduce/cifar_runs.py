@@ -1,4 +1,4 @@
-"""Many trainings of CIFAR-10 networks, some side by side, each a process of its own."""
+"""Many trainings of networks of the zoo, some side by side, each a process of its own."""
 
 import dataclasses
 import json
@@ -28,6 +28,8 @@ class Run:
         seed: of the initial weights, the order of the images and the dropout.
         path: its folder.
         arguments: builder arguments that replace the name's.
+        module: what trains it, a module that takes the arguments of `training.fit`.
+        dataset: what it is trained on.
     """
 
     label: str
@@ -35,6 +37,8 @@ class Run:
     seed: int
     path: Path
     arguments: dict = dataclasses.field(default_factory=dict, hash=False)
+    module: str = "training.reproduce.cifar_run"
+    dataset: str = "cifar10"
 
     def __str__(self):
         return f"{self.label} seed {self.seed}"
@@ -49,7 +53,7 @@ class Run:
 
     def command(self, a):
         """The command line that trains it, or goes on with it."""
-        command = [sys.executable, "-m", "training.reproduce.cifar_run", self.name]
+        command = [sys.executable, "-m", self.module, self.name]
         command.append("--end-with-parent")
         command += [f"--seed={self.seed}", f"--epochs={a.epochs}", f"--precision={a.precision}"]
         command += [f"--out={self.path.resolve()}", f"--steps-per-execution={STEPS_PER_EXECUTION}"]
@@ -94,7 +98,8 @@ def train(runs, a):
     pending = [run for run in runs if not run.is_finished(a)]
     if not pending:
         return []
-    data.load("cifar10", "train", a.data_dir, limit=1)  # One sentence here, not one a training.
+    # One sentence here, not one a training.
+    data.load(pending[0].dataset, "train", a.data_dir, limit=1)
     board = Board(len(runs), len(runs) - len(pending))
     processes, failed, stop = set(), [], threading.Event()
 

@@ -10,14 +10,16 @@ set; here that stands beside the accuracy after the last epoch.
 
 import argparse
 import fnmatch
+import sys
 from pathlib import Path
 
+from training import recipes
 from training.errors import UserError, nearest
-from training.reproduce import cifar_runs
+from training.reproduce import cifar_runs, filed_runs
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
-EPOCHS = 20
+EPOCHS = recipes.load("cifar_tables").settings["epochs"]
 
 
 def name_of(size, variant):
@@ -46,7 +48,6 @@ def parser():
         "--names", nargs="+", default=["*"], metavar="NAME", help="wildcards; default all twelve"
     )
     add_arguments(p, Path("runs/cifar_tables"))
-    p.add_argument("--record", action="store_true", help="file finished trainings in zoo/")
     return p
 
 
@@ -64,6 +65,12 @@ def add_arguments(p, out):
         help="trainings side by side; default one a core, at most 4",
     )
     p.add_argument("--report", action="store_true", help="train nothing, only tell what is there")
+    p.add_argument(
+        "--adopt",
+        metavar="TAG",
+        help="count the trainings on the data set TAG that zoo/logs/trainings.jsonl holds as done",
+    )
+    p.add_argument("--record", action="store_true", help="file finished trainings in zoo/")
     p.add_argument("--out", type=Path, default=out, help=f"default {out}")
 
 
@@ -75,24 +82,31 @@ def check(a):
             raise UserError(f"--{option} must be at least 1, found {value}.")
 
 
-def names_like(patterns):
-    """The names that any of the wildcards means, in the order of the tables."""
+def names_like(patterns, names=NAMES):
+    """Those of the names that any of the wildcards means, in their order."""
     for pattern in patterns:
-        if not fnmatch.filter(NAMES, pattern):
+        if not fnmatch.filter(names, pattern):
             raise UserError(
-                f"--names has {pattern!r}, which is none of {', '.join(NAMES)}."
-                f"{nearest(pattern, NAMES)}"
+                f"--names has {pattern!r}, which is none of {', '.join(names)}."
+                f"{nearest(pattern, names)}"
             )
-    return [n for n in NAMES if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)]
+    return [n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)]
 
 
 def train(runs, a):
     """Trains what is pending, unless only a report is asked for.
 
+    Finished trainings that are filed elsewhere are adopted before, and filed after, if `a` asks so.
+
     Returns:
         A sentence on those that failed, or None.
     """
+    if a.adopt:
+        adopted = filed_runs.adopt(runs, a.adopt)
+        print(f"{len(adopted)} trainings adopted from zoo/{filed_runs.FILE}", file=sys.stderr)
     failed = [] if a.report else cifar_runs.train(runs, a)
+    if a.record:
+        filed_runs.file(runs)
     if not failed:
         return None
     told = "; ".join(f"{run}: {line.removeprefix('error: ')}" for run, line in failed)

@@ -16,8 +16,8 @@ VERDICTS = {
 
 
 @contextlib.contextmanager
-def progress(total):
-    """A progress bar in optimiser steps on a terminal, a line a stage elsewhere.
+def progress(total, unit="steps"):
+    """A progress bar in optimiser steps, or another unit, on a terminal; elsewhere a line a stage.
 
     Yields:
         An object with `describe(text)` and `advance(steps)`.
@@ -27,7 +27,7 @@ def progress(total):
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("steps"),
+        TextColumn(unit),
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,

@@ -1,0 +1,154 @@
+"""The seven ResNet-50s: the recipe, the loss of every step, table, filing, mistakes.
+
+A linear classifier stands for a ResNet-50 in training, whose own tests are in tests/models.
+"""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_recres import zoo
+from keras_recres.zoo import sources
+from tests.training.pictures import png
+from training import errors, filing, packed, run_folder
+from training.reproduce import __main__ as reproduce
+from training.reproduce import mnist_resnet50, mnist_run
+
+NAME = "mnist_resnet50_alpha_relu_he"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A packed data set that passes for MNIST: one bright row of ten."""
+
+    def digits(count, seed, split):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(count) % 10
+        images = rng.integers(0, 60, (count, 28, 28), "uint8")
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label + 4 : 2 * label + 6] += 180
+        names = tuple(map(str, range(10)))
+        return packed.Encoded([png(i) for i in images], labels, names, "mnist", split, 1)
+
+    path = tmp_path_factory.mktemp("data") / "mnist.npz"
+    packed.write(path, [digits(320, 0, "train"), digits(96, 1, "test")])
+    return path
+
+
+@pytest.fixture
+def trained(toy, small_model, tmp_path):
+    out = tmp_path / "runs" / NAME / "42"
+    options = [f"--data-dir={toy}", f"--out={out}", "--epochs=2", "--seed=42", "--limit=256"]
+    assert errors.run(mnist_run.main, [NAME, *options, "--eval-limit=256"]) == 0
+    return out
+
+
+def read(path):
+    return json.loads((path / "metrics.json").read_text())
+
+
+def test_the_recipe_is_the_slides_and_every_step_is_logged(trained):
+    metrics = read(trained)
+    expected = {
+        "optimizer": "sgd",
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "schedule": "constant",
+        "weight_decay": 0,
+        "label_smoothing": 0,
+        "augment": "",
+        "keep_last": True,
+    }
+    assert {key: metrics["settings"][key] for key in expected} == expected
+    # All images there are, fewer than the limit: the split is not cut.
+    assert (metrics["split"], metrics["eval_images"]) == ("test", 96)
+    losses = mnist_run.read_steps(trained / "steps.csv")
+    assert len(losses) == 2 * 256 // 32
+    rows = run_folder.read_log(trained / "log.csv")
+    for epoch, row in enumerate(rows):
+        assert np.mean(losses[8 * epoch : 8 * epoch + 8]) == pytest.approx(row["loss"], rel=1e-4)
+    assert np.std(losses[:8]) > 0
+
+
+def test_pixels_are_in_zero_to_one():
+    p = zoo.info(NAME).preprocessing_of("mnist")
+    pixels = p.normalize(np.array([[[0], [127.5], [255]]], "float32"))
+    np.testing.assert_allclose(np.ravel(pixels), [0, 0.5, 1], atol=1e-6)
+
+
+def prepare(out, name, seed, accuracy, losses, limit=None):
+    """A finished training, without having trained."""
+    folder = out / name / str(seed)
+    folder.mkdir(parents=True)
+    settings = {"tag": "mnist", "epochs": 5, "limit": limit, "precision": "float32"}
+    metrics = {"val_accuracy": accuracy, "epochs": 5, "images_per_second": 80.0}
+    metrics |= {"train_images": 60000, "eval_images": 10000, "settings": settings}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    lines = [f"0,{step},{loss}" for step, loss in enumerate(losses)]
+    (folder / "steps.csv").write_text("\n".join(["epoch,step,loss", *lines, ""]))
+
+
+def test_the_table_has_the_slides_numbers_beside_the_measured(tmp_path, capsys):
+    losses = np.linspace(2.4, 0.1, 101)
+    prepare(tmp_path, "mnist_resnet50_relu_he", 42, 0.985, losses)
+    prepare(tmp_path, "mnist_resnet50_relu_he", 43, 0.987, losses + 0.2)
+    prepare(tmp_path, NAME, 42, 0.9712, losses)
+    arguments = ["mnist_resnet50", "--report", "--seeds=2", f"--out={tmp_path}"]
+    assert errors.run(reproduce.main, arguments) == 0
+    assert "98.60 ± 0.14" in capsys.readouterr().out
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "| `mnist_resnet50_relu_he` | relu | he_normal | 98.96 | 98.60 ± 0.14 |" in text
+    assert "| 9.80, loss NaN | 97.12 |" in text
+    assert "| `mnist_resnet50_tanh_he` | tanh | he_normal | 98.5 to 98.7, off a plot | pending" in (
+        text
+    )
+    with open(tmp_path / "table.csv", encoding="utf-8") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert list(rows) == list(mnist_resnet50.NAMES)
+    row = rows["mnist_resnet50_relu_he"]
+    assert float(row["first_loss"]) == pytest.approx(np.mean(losses[:20]) + 0.1, abs=1e-4)
+    assert float(row["last_loss"]) == pytest.approx(np.mean(losses[-20:]) + 0.1, abs=1e-4)
+    assert row["by_seed"] == "98.50 98.70"
+    assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "losses.svg").read_text(encoding="utf-8")
+
+
+def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypatch, capsys):
+    target = tmp_path / "zoo"
+    shutil.copytree(sources.data_folder() / "configs", target / "configs")
+    monkeypatch.setattr(sources, "data_folder", lambda: target)
+    metrics = read(trained)
+    metrics["overrides"] = {}
+    (trained / "metrics.json").write_text(json.dumps(metrics))
+    arguments = ["mnist_resnet50", "--report", "--record", "--names=*alpha_relu_he", "--epochs=2"]
+    assert errors.run(reproduce.main, [*arguments, f"--out={trained.parents[1]}"]) == 0
+    assert f"filed {NAME}.mnist: " in capsys.readouterr().out
+    (row,) = filing.read_results()
+    assert row["metric"] == "subset_top1_percent"
+    assert float(row["value"]) == pytest.approx(100 * metrics["val_accuracy"], abs=0.006)
+    assert (row["parameters"], row["trainable_parameters"]) == ("23601930", "23548810")
+    assert (row["printed"], row["seeds"]) == ("9.8", "1")
+    assert row["budget"].startswith("2 epochs of 256 images")
+    assert row["note"].startswith("last epoch; SGD 0.01, constant rate, batch 32; a trial on part")
+    assert "weights are not kept" in row["note"]
+    assert (target / "logs" / f"{NAME}.mnist.csv").exists()
+    assert not (target / "weights").exists()
+    table = filing.readme_table()
+    assert f"{row['value']} % subset top-1 | 9.8 % top-1 (mnist) |" in table
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--names", "mnist_resnet50_relu_hee"], ("mnist_resnet50_relu_he",)),
+        (["--epochs", "0"], ("--epochs", "0")),
+        (["--report", "--record", "--out", "nowhere"], ("no training is finished",)),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(options, words, capsys):
+    assert errors.run(reproduce.main, ["mnist_resnet50", *options]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert all(word in line for word in words)

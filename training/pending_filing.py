@@ -1,0 +1,83 @@
+"""Files finished trainings of pending rows in `zoo/`."""
+
+import json
+
+from training import evaluate
+from training.errors import UserError
+from training.pending_rows import trainings
+from training.reproduce import cifar_zoo, filed_runs
+
+
+def file(rows, out):
+    """Files every row that has more finished trainings than the zoo knows of.
+
+    Trainings count together that differ in nothing but the seed, those filed before
+    (`training.reproduce.filed_runs`) with those in `out`.
+
+    Args:
+        rows: list of `training.pending_rows.Row`.
+        out: the folder with their trainings.
+
+    Returns:
+        (said, problems): sentences on what was filed or waits, and on what failed.
+    """
+    said, problems = [], []
+    for row in rows:
+        filed = filed_runs.of(row.tag)
+        group, new = _group(row, out, filed)
+        if not new:
+            continue
+        complete = row.has_weights or not row.recipe.weights
+        if complete and len(group) <= row.filed:
+            said.append(
+                f"not filed {row.label}: results.csv has {row.filed} of it, and {len(group)} alike "
+                f"are finished in {out}: they take its place when they are more"
+            )
+            continue
+        try:
+            said.append(_file(row, group, filed))
+        except UserError as error:
+            problems.append(f"{row.label}: {error}")
+    return said, problems
+
+
+def _group(row, out, filed):
+    """The trainings that make a row, and those of them that the zoo does not know."""
+    groups = {}
+    for training in trainings(row, out):
+        known = filed.get(_key(training))
+        metrics = training.metrics or known
+        if metrics is None or metrics["settings"].get("limit") is not None:
+            continue
+        if not _as_the_recipe_says(training, metrics["settings"]):
+            continue
+        alike = {k: v for k, v in metrics["settings"].items() if k != "seed"}
+        group, new = groups.setdefault(json.dumps(alike, sort_keys=True), ([], []))
+        group.append(training)
+        if metrics != known:
+            new.append(training)
+    return max(groups.values(), key=lambda found: (len(found[0]), len(found[1])), default=([], []))
+
+
+def _key(training):
+    return filed_runs.key_of(training.name, training.row.tag, training.arguments, training.seed)
+
+
+def _as_the_recipe_says(training, found):
+    """Whether settings are the recipe's; the backend is not the recipe's to say."""
+    asked = training.settings()
+    return all(found.get(k) == asked.get(k) for k in {**found, **asked} if k != "backend")
+
+
+def _file(row, group, filed):
+    for training in group:
+        if training.metrics is None:
+            filed_runs.give(training, filed[_key(training)])
+    if row.recipe.best_epoch:
+        result = cifar_zoo.file(group)[0]
+    else:
+        result = evaluate.record([t.path for t in group], weights=row.recipe.weights)
+    filed_runs.file(group)
+    spread = f" ± {result['std']}" if result["std"] else ""
+    seeds = f"{len(group)} of {row.seeds} seeds"
+    return f"filed {row.label}: {result['value']}{spread} % top-1, {seeds}"

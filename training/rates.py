@@ -1,0 +1,134 @@
+"""How long a training will take: from multiply-adds, images, epochs and a rate.
+
+The rate, multiply-adds of forward passes a second while training, is the first of these that is
+known: that of this very row, as its epochs now running tell; of rows of its family now running;
+the one that was given; what `zoo/logs` tells of the same hardware and backend; a guess.
+"""
+
+import hashlib
+import json
+import re
+import statistics
+
+import keras
+
+from keras_recres import zoo
+from keras_recres.models import multiply_adds
+from keras_recres.zoo import sources
+from training import filing
+from training.provenance import hardware
+from training.run_folder import read_log, write_aside
+
+# Nobody measured these: multiply-adds a second of one training, and seconds that an image costs
+# whatever the network is. Too high rather than too low: what is worth most is begun first then, and
+# its first epoch tells.
+GUESS = {"accelerator": (5e12, 1e-4), "processor": (4e9, 0.0)}
+# Evaluating costs a third of training an image, and the test sets have about a fifth as many.
+EVALUATION = 1.07
+# Imports, reading and decoding the data, compiling.
+STARTUP = 40.0
+FILE = "multiply_adds.json"
+
+
+class Rates:
+    """Estimates, which get better while trainings run.
+
+    Args:
+        out: the folder that keeps counted multiply-adds, `FILE`, from one call to the next.
+        given: multiply-adds a second, None if nobody knows.
+        here: this machine's hardware, None to look.
+    """
+
+    def __init__(self, out, given=None, here=None):
+        self.file, self.given = out / FILE, given
+        self.here = hardware() if here is None else here
+        self.known = self._read()
+        self.live, self.families = {}, {}
+        self._filed = None
+
+    @property
+    def on_accelerator(self):
+        """Whether this is an accelerator; a processor's name ends in its number of cores."""
+        return re.search(r", \d+ cores?$", self.here) is None
+
+    def multiply_adds(self, row):
+        """Multiply-adds of one image; builds the network where they are not known."""
+        key = f"{row.label} {_digest(row)}"
+        if key not in self.known:
+            # A row on a data set that the config has no tag for is built from the data.
+            tag = row.tag if row.tag in zoo.info(row.name).tags else None
+            self.known[key] = multiply_adds(zoo.build(row.name, tag=tag)).total
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            write_aside(self.file, json.dumps(self.known, indent=2) + "\n")
+        return self.known[key]
+
+    def learn(self, row, images_per_second):
+        """Takes what an epoch of a row has measured."""
+        self.live[row.label] = self.multiply_adds(row) * images_per_second
+        self.families.setdefault(_family(row), {})[row.label] = self.live[row.label]
+
+    def seconds(self, training):
+        """Estimated seconds until a training's end; its whole epochs are done already.
+
+        Args:
+            training: a `training.pending_rows.Training`.
+        """
+        done, epochs = training.epochs
+        if done >= epochs:
+            return 0.0
+        limit = training.arguments_of_fit().limit
+        images = (training.row.place.images if training.row.place else None) or 50_000
+        images = min(images, limit) if limit else images
+        return STARTUP + (epochs - done) * images * self._seconds_an_image(training.row)
+
+    def is_guess(self, row):
+        """Whether an estimate for a row has no measured or given rate in it."""
+        return self._rate(row) is None
+
+    def _seconds_an_image(self, row):
+        rate = self._rate(row)
+        if rate is not None:
+            return EVALUATION * self.multiply_adds(row) / rate
+        rate, image = GUESS["accelerator" if self.on_accelerator else "processor"]
+        return EVALUATION * (self.multiply_adds(row) / rate + image)
+
+    def _rate(self, row):
+        if row.label in self.live:
+            return self.live[row.label]
+        family = _family(row)
+        if family in self.families:
+            return statistics.median(self.families[family].values())
+        if self.given:
+            return self.given
+        if self._filed is None:
+            self._filed = self._read_filed()
+        rates = self._filed.get(family) or [r for found in self._filed.values() for r in found]
+        return statistics.median(rates) if rates else None
+
+    def _read(self):
+        try:
+            return json.loads(self.file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def _read_filed(self):
+        """{family: rates} of the trainings that were filed from here."""
+        here, backend, found = self.here, keras.backend.backend(), {}
+        for row in filing.read_results():
+            log = sources.data_folder() / "logs" / f"{row['name']}.{row['tag']}.csv"
+            if (row["hardware"], row["backend"]) != (here, backend) or not log.exists():
+                continue
+            speeds = [r["images_per_second"] for r in read_log(log) if "images_per_second" in r]
+            if speeds and row["multiply_adds"]:
+                rate = int(row["multiply_adds"]) * statistics.median(speeds)
+                found.setdefault(zoo.info(row["name"]).family, []).append(rate)
+        return found
+
+
+def _family(row):
+    return zoo.info(row.name).family
+
+
+def _digest(row):
+    config = sources.data_folder() / "configs" / f"{row.name}.json"
+    return hashlib.sha256(config.read_bytes()).hexdigest()[:12]

@@ -1,0 +1,35 @@
+"""The networks of table 2 on CIFAR-10: a training that two processor cores can do.
+
+Paper: Jiang, Cui, Wang, "Residual network with recurrent structures", table 2, whose networks
+(T2T-ViT, arXiv 2101.11986) were trained on ImageNet. Here on CIFAR-10, 32 x 32 pixels: AdamW,
+half an epoch of warm-up and a cosine, flip and crop, label smoothing.
+
+    KERAS_BACKEND=torch python -m training.fit vit3_rec --recipe cifar10_vit --data-dir DIR
+    python -m training.pending --names 'vit*.cifar10_jpeg' --data-dir DIR
+
+Hardware, time and accuracy after the last epoch, on CIFAR-10 re-encoded as JPEG (these are not
+the original pixels), 1 seed, one thread of an AMD EPYC, PyTorch:
+
+    vit3       65.20 %   54 min
+    vit3_rec   66.24 %   68 min
+    vit7       not measured yet
+    vit7_rec   not measured yet
+"""
+
+NAMES = ("vit7_rec", "vit7", "vit3_rec", "vit3")
+DATASET = "cifar10"
+TAG = "cifar10_jpeg"
+SEEDS = 1
+SETTINGS = {
+    "epochs": 10,
+    "batch-size": 128,
+    "learning-rate": 1e-3,
+    "schedule": "cosine",
+    "warmup-epochs": 0.5,
+    "weight-decay": 0.05,
+    "epsilon": 1e-7,
+    "label-smoothing": 0.1,
+    "augment": "flip,crop",
+    "mixup": 0,
+    "precision": "mixed_bfloat16",
+}

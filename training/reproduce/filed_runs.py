@@ -1,0 +1,94 @@
+"""Trainings that count wherever they were done: `zoo/logs/trainings.jsonl`, a line each.
+
+A study of many trainings may need more time than one machine has at a stretch. What each training
+measured, its metrics.json, is filed as a line; with `--adopt TAG` the same command elsewhere trains
+only what is missing, and its tables and claims are those of all of them.
+"""
+
+import json
+
+from keras_recres.zoo import sources
+from training.errors import UserError
+from training.run_folder import write_aside
+
+FILE = "logs/trainings.jsonl"
+
+
+def read():
+    """The filed trainings: a list of the contents of their metrics.json."""
+    path = sources.data_folder() / FILE
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise UserError(f"{path} has a line that is not JSON ({error}).") from None
+
+
+def file(runs):
+    """Files what finished trainings measured; a training that was filed before is replaced.
+
+    Args:
+        runs: list of `training.reproduce.cifar_runs.Run`; those without an end are passed over.
+    """
+    filed = {_key(metrics): metrics for metrics in read()}
+    for metrics in (run.metrics for run in runs):
+        # A trial tells how long a training takes, and nothing else that is worth keeping.
+        if metrics and metrics["settings"]["limit"] is None:
+            filed[_key(metrics)] = metrics
+    if not filed:
+        return
+    path = sources.data_folder() / FILE
+    path.parent.mkdir(exist_ok=True)
+    lines = [json.dumps(filed[key], sort_keys=True) for key in sorted(filed)]
+    write_aside(path, "".join(f"{line}\n" for line in lines))
+
+
+def adopt(runs, tag):
+    """Gives the folder of every training that is not begun here what a filed one measured.
+
+    Args:
+        runs: list of `training.reproduce.cifar_runs.Run`.
+        tag: the data set's tag that the filed training must have.
+
+    Returns:
+        Those that were adopted, a list of `Run`.
+
+    Raises:
+        UserError: nothing with this tag is filed.
+    """
+    filed = of(tag)
+    if not filed:
+        raise UserError(f"--adopt {tag}: no training on {tag!r} is filed in zoo/{FILE}.")
+    adopted = []
+    for run in runs:
+        metrics = filed.get(key_of(run.name, tag, run.arguments, run.seed))
+        if metrics is None or (run.path / "settings.json").exists() or run.metrics is not None:
+            continue
+        give(run, metrics)
+        adopted.append(run)
+    return adopted
+
+
+def of(tag):
+    """The filed trainings on a data set: {what `key_of` gives: content of metrics.json}."""
+    return {_key(metrics): metrics for metrics in read() if metrics["settings"]["tag"] == tag}
+
+
+def give(run, metrics):
+    """Makes a folder that is not begun the one of a training that measured this elsewhere."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_aside(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def _key(metrics):
+    settings = metrics["settings"]
+    return key_of(
+        settings["name"], settings["tag"], settings.get("model_arguments"), settings["seed"]
+    )
+
+
+def key_of(name, tag, arguments, seed):
+    """What two trainings have in common that are the same one."""
+    return name, tag, json.dumps(arguments or {}, sort_keys=True), seed

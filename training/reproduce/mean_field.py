@@ -1,0 +1,186 @@
+"""Networks at initialisation against mean-field theory, and the phase planes of depth and σ_w.
+
+The four networks of arXiv 1712.08969, (i) tanh RRN, (ii) tanh FRN, (iii) ReLU FRN, (iv) α-ReLU FRN,
+with σ_w² = σ_v² = 1, σ_a² = σ_b² = ½, inputs of mean square 1 and cosine 0.3. Width 1,000, depth
+50 and 32 networks of each, by default; α = 0.9, since for α ≤ ¾ the mean of φ′² over the neurons
+of one network has an infinite variance, and its standard error means nothing.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from training.errors import UserError
+from training.provenance import provenance
+
+BIASES = {"sigma_b_sq": 0.5, "sigma_a_sq": 0.5}
+NETWORKS = {
+    "tanh RRN": ("rrn", "tanh", {"sigma_b_sq": 0.5}),
+    "tanh FRN": ("frn", "tanh", BIASES),
+    "ReLU FRN": ("frn", "relu", BIASES),
+    "α-ReLU FRN": ("frn", "alpha_relu", BIASES),
+}
+QUANTITIES = (
+    "p", "q", "gamma", "lam", "e", "c", "s", "v_phi", "v_dphi", "chi_ratio", "chi", "chi_w",
+    "chi_b", "chi_v", "chi_a",
+)  # fmt: skip
+E0 = 0.3
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.reproduce mean_field",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m training.reproduce mean_field\n"
+        "  python -m training.reproduce mean_field --width 2000 --draws 64\n",
+    )
+    p.add_argument("--width", type=int, default=1000, help="default 1000")
+    p.add_argument("--depth", type=int, default=50, help="default 50")
+    p.add_argument("--draws", type=int, default=32, help="networks of each kind (default 32)")
+    p.add_argument("--alpha", type=float, default=0.9, help="α of the α-ReLU (default 0.9)")
+    p.add_argument("--seed", type=int, default=0, help="default 0")
+    p.add_argument("--out", type=Path, default=Path("runs/mean_field"), help="default %(default)s")
+    return p
+
+
+def check(a):
+    """Raises a UserError for an argument out of its range."""
+    for option, least in (("width", 2), ("depth", 1), ("draws", 2), ("seed", 0)):
+        if getattr(a, option) < least:
+            raise UserError(f"--{option} must be at least {least}, found {getattr(a, option)}.")
+    if not 0.5 < a.alpha <= 1:
+        raise UserError(
+            f"--alpha must be in (0.5, 1], since the theory's gradient is infinite below, found "
+            f"{a.alpha:g}."
+        )
+    try:
+        a.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--out {a.out} can't be made ({error.strerror}): name another folder."
+        ) from error
+
+
+def compare(name, a, advance=None):
+    """Measures one of the four networks.
+
+    Args:
+        name: A key of `NETWORKS`.
+        a: The arguments of the command line.
+        advance: As in `mean_field.measure`.
+
+    Returns:
+        The `Prediction` and the `Measurement`.
+    """
+    from keras_recres import layers
+    from keras_recres.probes import mean_field
+
+    kind, activation, variances = NETWORKS[name]
+    powers = activation == "alpha_relu"
+
+    def network():
+        phi = layers.AlphaReLU(a.alpha) if powers else activation
+        layer = layers.RRN if kind == "rrn" else layers.FRN
+        return [layer(a.width, phi, **variances) for _ in range(a.depth)]
+
+    theory = mean_field.predict(
+        kind, activation, a.depth, alpha=a.alpha if powers else None, e0=E0, **variances
+    )
+    measured = mean_field.measure(network, draws=a.draws, e0=E0, seed=a.seed, advance=advance)
+    return theory, measured
+
+
+def scores(theory, measured):
+    """How many standard errors each quantity lies from theory: dict of str to (depth + 1,)."""
+    return {
+        quantity: measured.z_scores(theory, quantity)
+        for quantity in QUANTITIES
+        if getattr(theory, quantity) is not None
+    }
+
+
+def show(results):
+    """Prints where theory and measurement are farthest apart."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    table = Table(title="Farthest from theory over the layers, in standard errors (and in %)")
+    table.add_column("quantity")
+    for name in results:
+        table.add_column(name, justify="right")
+    for quantity in QUANTITIES:
+        cells = []
+        for theory, measured in results.values():
+            if getattr(theory, quantity) is None:
+                cells.append("")
+                continue
+            z = np.nanmax(np.abs(measured.z_scores(theory, quantity)))
+            ratio = getattr(measured, quantity) / getattr(theory, quantity)
+            cells.append(f"{z:.1f} ({100 * np.nanmax(np.abs(ratio - 1)):.1f} %)")
+        table.add_row(quantity, *cells)
+    console.print(table)
+    for name, result in results.items():
+        z = np.abs(np.concatenate([v[~np.isnan(v)] for v in scores(*result).values()]))
+        console.print(
+            f"{name}: {100 * (z <= 3).mean():.1f} % of {len(z)} values within 3 standard errors, "
+            f"the farthest at {z.max():.1f}, their root mean square {np.sqrt((z**2).mean()):.2f}."
+        )
+
+
+def save(results, a):
+    """Writes values.csv, a row a layer and quantity, and summary.json."""
+    with open(a.out / "values.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["network", "layer", "quantity", "theory", "measured", "standard_error"])
+        for name, (theory, measured) in results.items():
+            for quantity in scores(theory, measured):
+                columns = (
+                    getattr(theory, quantity),
+                    getattr(measured, quantity),
+                    measured.standard_error(quantity),
+                )
+                for layer, row in enumerate(zip(*columns, strict=True)):
+                    if not np.isnan(row[0]):
+                        writer.writerow([name, layer, quantity, *(f"{value:.6g}" for value in row)])
+    summary = {
+        **{key: getattr(a, key) for key in ("width", "depth", "draws", "alpha", "seed")},
+        **provenance(),
+        "farthest_in_standard_errors": {
+            name: {key: round(float(np.nanmax(np.abs(z))), 2) for key, z in scores(*both).items()}
+            for name, both in results.items()
+        },
+    }
+    (a.out / "summary.json").write_text(
+        json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def main(argv=None):
+    """The command line."""
+    a = parser().parse_args(argv)
+    check(a)
+    # Keras, matplotlib and rich take seconds to import: after the arguments are known to be good.
+    from training.reproduce import mean_field_plots
+    from training.terminal import progress_bar
+
+    results = {}
+    with progress_bar("measuring networks", len(NETWORKS) * a.draws) as advance:
+        for name in NETWORKS:
+            if not sys.stderr.isatty():
+                print(f"{name}, {a.draws} networks", file=sys.stderr, flush=True)
+            results[name] = compare(name, a, advance)
+    show(results)
+    save(results, a)
+    mean_field_plots.agreement(results, a.out / "mean_field")
+    mean_field_plots.phases(a.alpha, a.out / "phases")
+    names = "mean_field.png, phases.png (and .svg), values.csv, summary.json"
+    print(f"Written to {a.out}: {names}.", file=sys.stderr)
+    return 0

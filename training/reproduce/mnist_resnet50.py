@@ -1,0 +1,80 @@
+"""Seven ResNet-50s on MNIST: tanh, ReLU and α-ReLU, initialised by He and by Xavier.
+
+Trains the networks of G. Borin Macedo's slides on FRN and RRN (Unicamp, 2020, after arXiv
+1712.08969) with their recipe: SGD 0.01, batch 32, 5 epochs, pixels in [0, 1], no augmentation. In
+the slides the two with α-ReLU gave a NaN from the first batch on, and 9.80 %.
+
+MEASURED
+"""
+
+import argparse
+from pathlib import Path
+
+from training import recipes
+from training.errors import UserError
+from training.reproduce import cifar_runs, cifar_tables, mnist_run
+
+NAMES = tuple(
+    f"mnist_resnet50_{kind}"
+    for kind in (
+        "relu_he",
+        "relu_he_uniform",
+        "relu_xavier",
+        "tanh_he",
+        "tanh_xavier",
+        "alpha_relu_he",
+        "alpha_relu_xavier",
+    )
+)
+SEED = 42  # The slides' own, where they tell one.
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.reproduce mnist_resnet50",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m training.reproduce mnist_resnet50 --data-dir DIR\n"
+        "  python -m training.reproduce mnist_resnet50 --data-dir DIR --epochs 1 --limit 12800\n"
+        "  python -m training.reproduce mnist_resnet50 --names '*alpha*' --report\n\n"
+        "Finished trainings are not done again, and interrupted ones go on at their last whole\n"
+        "epoch, when the same command is given again. Their weights, 94 MB each, stay in --out:\n"
+        "--record files results and logs.",
+    )
+    p.add_argument(
+        "--names", nargs="+", default=["*"], metavar="NAME", help="wildcards; default all seven"
+    )
+    cifar_tables.add_arguments(p, Path("runs/mnist_resnet50"))
+    p.set_defaults(epochs=recipes.load(mnist_run.RECIPE).settings["epochs"], seeds=1)
+    return p
+
+
+def main(argv=None):
+    """The command line."""
+    a = parser().parse_args(argv)
+    cifar_tables.check(a)
+    names = cifar_tables.names_like(a.names, NAMES)
+    runs = [
+        cifar_runs.Run(
+            name,
+            name,
+            seed,
+            a.out / name / str(seed),
+            module="training.reproduce.mnist_run",
+            dataset="mnist",
+        )
+        for seed in range(SEED, SEED + a.seeds)
+        for name in names
+    ]
+    failed = cifar_tables.train(runs, a)
+    from training.reproduce import mnist_resnet50_report as report
+
+    filed = report.file(runs) if a.record else []
+    report.show(report.rows(runs), a)
+    for row in filed:
+        print(f"filed {row['name']}.{row['tag']}: {row['value']} {row['metric']}, {row['budget']}")
+    if failed:
+        raise UserError(failed)
+    return 0
