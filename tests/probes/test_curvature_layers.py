@@ -206,6 +206,34 @@ def test_a_layer_with_a_gradient_of_its_own_is_refused_by_name(method):
     extrinsic_curvature(model, curve, THETA, method=method, layers=["dense*"])
 
 
+def test_examples_that_depend_on_one_another_are_refused():
+    class Training(layers.BatchNormalization):
+        def call(self, inputs):
+            return super().call(inputs, training=True)
+
+    model = chain((3,), layers.Dense(3), Training(name="norm"))
+    with pytest.raises(ValueError, match="'norm' has other derivatives"):
+        extrinsic_curvature(model, ellipse((3,)), np.linspace(0, 3, 8))
+
+
+def test_layers_inside_loops_are_measured_as_a_whole():
+    model = chain((3, 2), layers.SimpleRNN(3, activation="relu", name="rnn"))
+    curve = ellipse((3, 2))
+    record, other = (
+        extrinsic_curvature(model, curve, THETA, method=m, dtype="float64", check=False)
+        for m in ("auto", "finite")
+    )
+    np.testing.assert_allclose(record.kappa, other.kappa, rtol=1e-5)
+    with pytest.raises(ValueError, match="inside a loop"):
+        extrinsic_curvature(model, curve, THETA, layers=["simple_rnn_cell"])
+
+
+def test_undefined_numbers_are_no_curvature():
+    model = chain((3,), layers.Activation(lambda x: ops.sqrt(x - 100), name="root"))
+    with pytest.raises(ValueError, match="'root' are infinite or undefined"):
+        extrinsic_curvature(model, ellipse((3,)), THETA)
+
+
 def test_framework_norms_called_directly_are_right():
     """The functions that are differentiated wrongly, in a layer that goes around Keras."""
 
