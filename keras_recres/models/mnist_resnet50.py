@@ -15,7 +15,7 @@ def mnist_resnet50(
     initializer="he_normal",
     *,
     alpha=0.1,
-    max_slope=10.0,
+    max_slope=3.0,
     input_shape=(28, 28, 1),
     num_classes=10,
     features_only=False,
@@ -34,6 +34,11 @@ def mnist_resnet50(
     activation and initialiser in its layers and without its margin of the max pooling. The slides
     don't tell ε and momentum of the batch norms: they are Keras', 1.001e-5 and 0.99.
 
+    With α = 0.1, the slides' own, the initial network forgets its input, whatever the slope at
+    zero: a linear classifier of its features learns 1,000 images no better than guessing does after
+    the third stage, where ReLU has 55 % and α = 0.75 has 30 %. The activation after each sum
+    flattens the shortcut, too.
+
     Example:
     >>> model = keras_recres.models.mnist_resnet50("tanh", "glorot_uniform")
     >>> model.count_params()
@@ -44,9 +49,9 @@ def mnist_resnet50(
         initializer: "he_normal", "he_uniform", "glorot_uniform" (the slides' Xavier) or
             "glorot_normal", of all kernels.
         alpha: α of "alpha_relu", 0.1 in the slides; without a meaning for other activations.
-        max_slope: The largest slope of `AlphaReLU`. Its own default of 100 is for α > ½: with
-            α = 0.1 the mean square of the slope is 24 then, and the gradient's grows by that with
-            each of the 49 activations; here it is 1.5.
+        max_slope: M of `AlphaReLU`. Its own default of 100 is for theory; with α = 0.1 the mean
+            square of the slope is 24 then, and the gradient's grows by that with each of the 49
+            activations, where it is 1.05 for M = 3.
         input_shape: (height, width, channels) of the images, each side at least 9 pixels. The head
             has weights for each pixel of the last maps; for MNIST that is one.
         num_classes: Integer ≥ 1.

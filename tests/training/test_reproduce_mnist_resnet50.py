@@ -101,13 +101,16 @@ def test_the_table_has_the_slides_numbers_beside_the_measured(tmp_path, capsys):
     assert "98.60 ± 0.14" in capsys.readouterr().out
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "| `mnist_resnet50_relu_he` | relu | he_normal | 98.96 | 98.60 ± 0.14 |" in text
-    assert "| 9.80, loss NaN | 97.12 |" in text
+    assert "| alpha_relu 0.75 | he_normal | 9.80, loss NaN (α = 0.1) | 97.12 |" in text
+    assert f"| `{NAME}, alpha 0.1` | alpha_relu 0.1 | he_normal |" in text
     assert "| `mnist_resnet50_tanh_he` | tanh | he_normal | 98.5 to 98.7, off a plot | pending" in (
         text
     )
     with open(tmp_path / "table.csv", encoding="utf-8") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
-    assert list(rows) == list(mnist_resnet50.NAMES)
+    assert set(rows) - set(mnist_resnet50.NAMES) == {
+        f"mnist_resnet50_alpha_relu_{kind}, alpha 0.1" for kind in ("he", "xavier")
+    }
     row = rows["mnist_resnet50_relu_he"]
     assert float(row["first_loss"]) == pytest.approx(np.mean(losses[:20]) + 0.1, abs=1e-4)
     assert float(row["last_loss"]) == pytest.approx(np.mean(losses[-20:]) + 0.1, abs=1e-4)
@@ -122,6 +125,7 @@ def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypa
     monkeypatch.setattr(sources, "data_folder", lambda: target)
     metrics = read(trained)
     metrics["overrides"] = {}
+    assert metrics["settings"]["limit"] == 256
     (trained / "metrics.json").write_text(json.dumps(metrics))
     arguments = ["mnist_resnet50", "--report", "--record", "--names=*alpha_relu_he", "--epochs=2"]
     assert errors.run(reproduce.main, [*arguments, f"--out={trained.parents[1]}"]) == 0
@@ -132,7 +136,9 @@ def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypa
     assert (row["parameters"], row["trainable_parameters"]) == ("23601930", "23548810")
     assert (row["printed"], row["seeds"]) == ("9.8", "1")
     assert row["budget"].startswith("2 epochs of 256 images")
-    assert row["note"].startswith("last epoch; SGD 0.01, constant rate, batch 32; a trial on part")
+    assert row["note"].startswith(
+        "last epoch; SGD 0.01, constant rate, batch 32; alpha 0.75, the slides' was 0.1; a trial on"
+    )
     assert "weights are not kept" in row["note"]
     assert (target / "logs" / f"{NAME}.mnist.csv").exists()
     assert not (target / "weights").exists()

@@ -23,6 +23,7 @@ HEAD += ("loss of the first steps", "of the last", "images/s", "seeds")
 PLOTTED = "98.5 to 98.7, off a plot"
 # Okabe and Ito's colours, apart for every kind of colour vision; lines differ by initialiser too.
 COLOURS = {"relu": "#000000", "tanh": "#0072B2", "alpha_relu": "#D55E00"}
+COLOURS[0.1] = "#CC79A7"  # The slides' α.
 LINES = {"he_normal": "-", "he_uniform": ":", "glorot_uniform": "--"}
 
 
@@ -32,6 +33,7 @@ class Row:
 
     name: str
     activation: str
+    alpha: float | None
     initializer: str
     printed: float | None
     measured: Summary
@@ -64,11 +66,13 @@ def rows(runs):
 
 
 def _row(summary, runs):
-    record = zoo.info(summary.label)
+    record = zoo.info(runs[0].name)
+    arguments = {**record.arguments_of(record.default_tag), **runs[0].arguments}
     return Row(
         summary.label,
-        record.arguments["activation"],
-        record.arguments["initializer"],
+        arguments["activation"],
+        arguments.get("alpha"),
+        arguments["initializer"],
         record.paper.printed,
         summary,
         tuple(read_steps(run.path / "steps.csv") for run in runs),
@@ -88,7 +92,8 @@ def file(runs):
         UserError: nothing is finished.
     """
     filed = []
-    for label in dict.fromkeys(run.label for run in runs):
+    # A network with other arguments than the zoo's is none of its names.
+    for label in dict.fromkeys(run.label for run in runs if not run.arguments):
         finished = [run for run in runs if run.label == label and run.metrics]
         if not finished:
             continue
@@ -103,6 +108,10 @@ def file(runs):
 
 def _note(finished, part):
     said = ["a trial on part of the training set, not the slides' recipe"] if part else []
+    record = zoo.info(finished[0].name)
+    if "alpha" in record.arguments:
+        alpha = record.arguments_of(record.default_tag)["alpha"]
+        said.insert(0, f"alpha {alpha:g}, the slides' was {record.arguments['alpha']:g}")
     if found := ends([read_steps(run.path / "steps.csv") for run in finished]):
         said.append("loss {:.2f} in the first {n} steps, {:.2f} in the last".format(*found, n=ENDS))
     return "; ".join([*said, "weights are not kept"])
@@ -138,7 +147,7 @@ def _lines(table):
         losses = (f"{loss:.3f}" for loss in ends(row.losses) or ())
         yield (
             row.name,
-            row.activation,
+            row.activation if row.alpha is None else f"{row.activation} {row.alpha:g}",
             row.initializer,
             _printed(row),
             row.measured.text(FINAL) or "pending",
@@ -151,7 +160,7 @@ def _lines(table):
 def _printed(row):
     if row.printed is None:
         return PLOTTED
-    return f"{row.printed:.2f}" + (", loss NaN" if row.activation == "alpha_relu" else "")
+    return f"{row.printed:.2f}" + ("" if row.alpha is None else ", loss NaN (α = 0.1)")
 
 
 def markdown(table):
@@ -185,11 +194,11 @@ def as_csv(table):
     """One line a network, accuracy in percent; those of the seeds apart by spaces."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = "name activation initializer printed_percent seeds percent by_seed"
+    columns = "name activation alpha initializer printed_percent seeds percent by_seed"
     writer.writerow([*columns.split(), "first_loss", "last_loss", "images_per_second"])
     for row in table:
         values = row.measured.values(FINAL).values()
-        line = [row.name, row.activation, row.initializer]
+        line = [row.name, row.activation, row.alpha or "", row.initializer]
         line += ["" if row.printed is None else row.printed, len(row.measured.metrics)]
         numbers = [row.measured.mean(FINAL), *(ends(row.losses) or (None, None)), row.rate]
         mean, *others = ["" if number is None else f"{number:.4f}" for number in numbers]
@@ -217,7 +226,7 @@ def draw(table, paths):
                 np.arange(len(smooth)) + width,
                 smooth,
                 LINES[row.initializer],
-                color=COLOURS[row.activation],
+                color=COLOURS.get(row.alpha, COLOURS[row.activation]),
                 linewidth=1.4,
                 label=None if i else row.name.removeprefix("mnist_resnet50_"),
             )
