@@ -217,12 +217,16 @@ def fingerprint(model):
     """What a compiled function takes for granted: the model's layers and their plain settings."""
     settings = []
     for layer in model._flatten_layers():
-        plain = bool | int | float | str | None
-        if not isinstance(layer, keras.Model):
-            plain |= types.FunctionType
-        own = {k: v for k, v in vars(layer).items() if isinstance(v, plain) and k not in PASSING}
-        own = {k: v for k, v in own.items() if not k.startswith("_")}
-        settings.append((id(layer), tuple(sorted(own.items(), key=lambda item: item[0]))))
+        own = []
+        for name, value in sorted(vars(layer).items()):
+            if name.startswith("_") or name in PASSING:
+                continue
+            if isinstance(value, bool | int | float | str | None):
+                own.append((name, value))
+            elif isinstance(value, types.FunctionType) and not isinstance(layer, keras.Model):
+                # Such as an activation. Not the function itself, which may hold the layer.
+                own.append((name, id(value)))
+        settings.append((id(layer), tuple(own)))
     return tuple(settings)
 
 

@@ -98,8 +98,12 @@ class Measurement:
             values = self.values()
             parts = [part(values, theta, chunk) for chunk in _chunks(len(theta), self.batch)]
         kappa, speed, kinks = zip(*parts, strict=True)
+        kappa, speed = np.concatenate(kappa, axis=1), np.concatenate(speed, axis=1)
+        for (path, _), *numbers in zip(self.rows, kappa, speed, strict=True):
+            if not np.isfinite(numbers).all():
+                raise Refusal(f"the derivatives of the layer {path!r} are infinite or undefined.")
         kinks = None if kinks[0] is None else np.sum(kinks, axis=0).round().astype(int)
-        return np.concatenate(kappa, axis=1), np.concatenate(speed, axis=1), kinks
+        return kappa, speed, kinks
 
     def _jet(self, values, theta):
         _, v, a, kinks = jets.METHODS[self.method](self.traced(values), theta)
@@ -168,7 +172,7 @@ def extent(theta):
 def curvature(speed, normal):
     """κ = |a⊥| / |v|², and 0 where the curve stands still."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.where(speed > 0, normal / speed / speed, 0.0)
+        return np.where(speed == 0, 0.0, normal / speed / speed)
 
 
 class _Chunk:

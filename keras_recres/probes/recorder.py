@@ -58,7 +58,7 @@ class Recorder:
         self.failed = None
         self._stack = []
         self._crossed = None
-        self._quiet = 0
+        self._quiet = self._hidden = 0
 
     def called(self, original, layer, args, kwargs):
         """Runs the call of a layer, and records its output."""
@@ -69,13 +69,15 @@ class Recorder:
             states = None
             if wanted and self.steps and isinstance(layer, RecurrentResidual):
                 outputs, states = _with_states(original, layer, args, kwargs)
+            elif isinstance(layer, keras.layers.RNN):
+                outputs = self.in_a_loop(original, (layer, *args), kwargs)
             elif isinstance(layer, keras.layers.PReLU):
-                if not self._quiet:
+                if not (self._quiet or self._hidden):
                     self._count(args[0], lambda x: ops.greater(x, 0))
                 outputs = self._quietly(original, (layer, *args), kwargs)
             else:
                 outputs = original(layer, *args, **kwargs)
-            if isinstance(layer, GLOBAL_MAX_POOLINGS):
+            if isinstance(layer, GLOBAL_MAX_POOLINGS) and not self._hidden:
                 self._global_max(layer, args[0])
         except Exception:
             self.failed = self.failed or path
@@ -101,7 +103,7 @@ class Recorder:
         return any(_matches(entry, id(layer), layer.name, path) for entry in self.wanted)
 
     def _record(self, output, path, layer):
-        if output is None or len(output.shape) < 1 or output.shape[0] != self.batch:
+        if self._hidden or output is None or not self._is_batch(output):
             return
         self.outputs.append(output)
         self.labels.append((path, id(layer)))
@@ -144,7 +146,7 @@ class Recorder:
         if any(_matches(entry, *call) for call in self._called):
             raise Refusal(
                 f"the layer {name!r} of `layers` does not put out floating-point numbers for "
-                f"every example."
+                f"every example, or does so inside a loop, where it cannot be seen."
             )
         names = sorted({path for _, _, path in self._called})
         close = difflib.get_close_matches(name, names, n=3) or names[:12]
@@ -170,16 +172,34 @@ class Recorder:
 
     def switched(self, name, original, args, kwargs):
         """Runs a piecewise linear function, and counts where it changes its piece."""
-        x = args[0] if args else None
-        if not self._quiet and is_float(x) and len(x.shape) > 1 and x.shape[0] == self.batch:
-            if name in ("maximum", "minimum"):
-                self._count(x, lambda x: ops.greater(x, args[1]))
-            elif name in ("max_pool", "adaptive_max_pool"):
-                self._count(_positions_of_maxima(original, x, args[1:], kwargs))
-            else:
-                for kink in KINKS.get(name, (0.0,)):
-                    self._count(x, lambda x, kink=kink: ops.greater(x, kink))
+        if not (self._quiet or self._hidden):
+            self._count_kinks(name, original, args, kwargs)
         return self._quietly(original, args, kwargs)
+
+    def in_a_loop(self, function, args, kwargs):
+        """Calls what runs layers inside a loop of the backend, whose tensors stay in there."""
+        self._hidden += 1
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._hidden -= 1
+
+    def _is_batch(self, x):
+        return len(x.shape) > 0 and x.shape[0] == self.batch
+
+    def _count_kinks(self, name, original, args, kwargs):
+        if not args or not is_float(args[0]) or len(args[0].shape) < 2:
+            return
+        x = args[0]
+        if not self._is_batch(x):
+            return
+        if name in ("maximum", "minimum"):
+            self._count(x, lambda x: ops.greater(x, args[1]))
+        elif name in ("max_pool", "adaptive_max_pool"):
+            self._count(_positions_of_maxima(original, x, args[1:], kwargs))
+        else:
+            for kink in KINKS.get(name, (0.0,)):
+                self._count(x, lambda x, kink=kink: ops.greater(x, kink))
 
     def _quietly(self, original, args, kwargs):
         """Some of these functions are made of others, for one and the same kink."""

@@ -37,6 +37,18 @@ PIECEWISE_LINEAR = {
     "numpy": ("maximum", "minimum", "abs", "absolute"),
 }
 
+# Functions of Keras' backends that run others inside loops and branches of the graph.
+LOOPS = (
+    "associative_scan",
+    "cond",
+    "fori_loop",
+    "map",
+    "scan",
+    "switch",
+    "vectorized_map",
+    "while_loop",
+)
+
 _local = threading.local()
 _lock = threading.Lock()
 _installed = {"scopes": 0, "originals": []}
@@ -108,7 +120,19 @@ def _exchanges():
         for module, names in PIECEWISE_LINEAR.items()
         for name in names
     ]
+    exchanges += [(keras_backend.core, name, _in_a_loop) for name in LOOPS]
     return exchanges
+
+
+def _in_a_loop(original):
+    @functools.wraps(original)
+    def run(*args, **kwargs):
+        recorder = current()
+        if recorder is None:
+            return original(*args, **kwargs)
+        return recorder.in_a_loop(original, args, kwargs)
+
+    return run
 
 
 def _inside(replacement):

@@ -35,29 +35,43 @@ def of_velocity(v, a):
 
 
 THETA = np.linspace(0.2, 2.8, 9)
+HELIX = curve_of(lambda t: 3 * ops.cos(t), lambda t: 3 * ops.sin(t), lambda t: t / 2)
+CUBIC = curve_of(lambda t: t, lambda t: t**3, ops.zeros_like)
 TRUTH = {
-    "helix": (
-        curve_of(lambda t: 3 * ops.cos(t), lambda t: 3 * ops.sin(t), lambda t: t / 2),
-        np.full(9, 3 / (9 + 0.25)),
-    ),
-    "cubic": (
-        curve_of(lambda t: t, lambda t: t**3, ops.zeros_like),
-        6 * THETA / (1 + 9 * THETA**4) ** 1.5,
-    ),
+    "helix": (HELIX, np.full(9, 3 / (9 + 0.25))),
+    "cubic": (CUBIC, 6 * THETA / (1 + 9 * THETA**4) ** 1.5),
     "circle": (curves.circle(2.5, axes=np.eye(2, 3)), np.full(9, 0.4)),
 }
 
 
+class Part(layers.Layer):
+    """Three coordinates of several."""
+
+    def __init__(self, start, **kwargs):
+        super().__init__(**kwargs)
+        self.start = start
+
+    def call(self, inputs):
+        return inputs[:, self.start : self.start + 3]
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", TRUTH)
-def test_curves_with_known_curvature(name, method, dtype):
-    curve, want = TRUTH[name]
-    record = extrinsic_curvature(identity(3), curve, THETA, method=method, dtype=dtype)
-    assert record.rows == [("input", None), ("same", None)]
+def test_curves_with_known_curvature(method, dtype):
+    inputs = keras.Input((9,))
+    outputs = [Part(3 * i, name=name)(inputs) for i, name in enumerate(TRUTH)]
+    record = extrinsic_curvature(
+        keras.Model(inputs, outputs),
+        lambda theta: ops.concatenate([curve(theta) for curve, _ in TRUTH.values()], axis=-1),
+        THETA,
+        method=method,
+        dtype=dtype,
+    )
     assert (record.method, record.dtype) == (method, dtype)
-    for kappa in record.kappa:
-        np.testing.assert_allclose(kappa, want, rtol=TOLERANCE[dtype])
+    assert {name for name, _ in record.rows} == {"input", *TRUTH}
+    for (name, step), kappa in list(zip(record.rows, record.kappa, strict=True))[1:]:
+        assert step is None
+        np.testing.assert_allclose(kappa, TRUTH[name][1], rtol=TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -1,5 +1,8 @@
 """Which rows there are, what is left alone, and what is refused."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -103,6 +106,16 @@ def test_the_model_is_left_as_it_was():
         np.testing.assert_array_equal(before, ops.convert_to_numpy(after))
     assert len(model.losses) == losses
     np.testing.assert_array_equal(ops.convert_to_numpy(model(x)), want)
+
+
+def test_a_measured_model_is_not_kept_alive():
+    model = layers.Dense(3)
+    extrinsic_curvature(model, CIRCLE, THETA)
+    alive = weakref.ref(model)
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    assert alive() is None
 
 
 @pytest.mark.parametrize("method", ["auto", "finite"])

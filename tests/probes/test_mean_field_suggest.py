@@ -26,7 +26,7 @@ def test_tanh_spends_the_budget(kind, depth):
 def test_sigma_w_falls_with_the_root_of_the_depth():
     # Twice the budget of a depth that is deep enough for the law of large L.
     found = [
-        suggest("rrn", "tanh", depth, gradient_budget=20.0, ceiling=100.0) for depth in (300, 1200)
+        suggest("rrn", "tanh", depth, gradient_budget=16.0, ceiling=100.0) for depth in (200, 800)
     ]
     products = [math.sqrt(s.sigma_w_sq * s.depth) for s in found]
     assert products[0] == pytest.approx(products[1], rel=0.15)

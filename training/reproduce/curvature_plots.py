@@ -73,7 +73,11 @@ def vit(probed, names, path):
             some = [one for one in probed if one.weights == weights]
             for name, kind in _kinds(some):
                 _depth(axes, name, kind, names, measure)
-            axes.set_title(f"{weights} weights; quartiles over {len(names)} curves", fontsize=10)
+            each = len(some) // len(_kinds(some))
+            axes.set_title(
+                f"{weights} weights, {each} of each; quartiles over {len(names)} curves",
+                fontsize=10,
+            )
             axes.set_xlabel("depth: blocks or recurrent steps done")
     _finish(figure, panels, path)
 

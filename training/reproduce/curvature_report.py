@@ -48,6 +48,7 @@ def planar_part(a):
         for measure, some in by_measure.items():
             curvature_table.orders(some, f"{where}, {measure}, last layer:")
     sentences = curvature_table.planar_verdict(found["data"], found["ellipse"], correlated["data"])
+    sentences += curvature_table.growth(trained, arms)
     _say(sentences)
     x, y = points(a.curves)
     planar_plots.coordinates(results, x, y, a.out / "figure2")
@@ -93,13 +94,16 @@ def vit_part(a, pixels, labels):
         probed = curvature_vit.run(pixels, labels, a.vit_seeds, a.vit_theta, progress)
     names = tuple(probed[0].records)
     curvature_table.networks(
-        probed, names, f"ViTs along {len(names)} curves through images of {curvature_vit.TAG}"
+        probed,
+        names,
+        f"ViTs along {len(names)} curves through images of {curvature_vit.TAG} (paper: ImageNet)",
     )
     sentences = []
     for weights in ("trained", "random"):
         some = [one for one in probed if one.weights == weights]
         for chain in (("vit3", "vit3_rec", "vit7"), ("vit7", "vit7_rec")):
             sentences += _by_curve(some, chain, names, weights)
+    sentences += curvature_table.growth([o for o in probed if o.weights == "trained"], names)
     known = [one for one in probed if one.accuracy is not None]
     if known:
         accuracies = ", ".join(f"{one.network} {100 * one.accuracy:.1f} %" for one in known)

@@ -25,10 +25,10 @@ def networks(probed, names, title):
     """
     table = Table(title=title)
     headings = (
-        "network", "accuracy, % (paper)", "weights", "κ", "turning rate", "stretch", "~ depth"
+        "network", "accuracy (paper)", "weights", "κ", "turning rate", "stretch", "~ depth"
     )  # fmt: skip
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if heading == "network" else "right")
     for name in dict.fromkeys(one.network for one in probed):
         of_name = [one for one in probed if one.network == name]
         known = [one.accuracy for one in of_name if one.accuracy is not None]
@@ -42,7 +42,7 @@ def networks(probed, names, title):
                     f"{weights} ({len(some)})",
                     _spread([claims.MEASURES[claims.KAPPA](one, names) for one in some]),
                     _spread([claims.MEASURES[claims.RATE](one, names) for one in some]),
-                    _spread([one.stretch(names) for one in some]),
+                    _short(np.median([one.stretch(names) for one in some])),
                     f"{_growth(o.kappa(names) for o in some)}, "
                     f"{_growth(o.rate(names) for o in some)}",
                 )
@@ -50,10 +50,10 @@ def networks(probed, names, title):
     out = console()
     out.print(table)
     out.print(
-        "In the last block, median (and quartiles) over the networks: κ and turning rate κ|v|/|ẋ| "
-        "in radians per unit of input, medians over θ; length over the input's length. A dilation "
-        "of the output by c divides κ by c and leaves the turning rate. ~ depth: Spearman's ρ of "
-        "the blocks' κ and turning rate with their depth.\n",
+        "Accuracy in %. In the last block, median (quartiles) over the networks: κ and turning "
+        "rate κ|v|/|ẋ| in radians per unit of input, medians over θ; length over the input's. "
+        "A dilation of the output by c divides κ by c and leaves the turning rate. ~ depth: "
+        "Spearman's ρ of the blocks' κ and turning rate with their depth.\n",
         soft_wrap=True,
     )
 
@@ -62,9 +62,9 @@ def correlations(found, title):
     """Prints the rank correlations with accuracy that `curvature_claims.correlations` found."""
     kinds = list(next(iter(found.values())))
     table = Table(title=title)
-    table.add_column("ρ with accuracy", no_wrap=True)
+    table.add_column("ρ with accuracy")
     for kind in kinds:
-        table.add_column(kind, justify="right", no_wrap=True)
+        table.add_column(kind, justify="right")
     for measure, row in found.items():
         cells = [f"{c.value:.2f} ({c.low:.2f} … {c.high:.2f})" for c in row.values()]
         table.add_row(measure, *cells)
@@ -78,6 +78,18 @@ def orders(found, title):
     out.print(title)
     for one in found:
         out.print(f"  {one}", soft_wrap=True)
+
+
+def growth(probed, names):
+    """A sentence: whether κ grows with depth in each kind of trained network."""
+    found = []
+    for kind in dict.fromkeys(one.network for one in probed):
+        rho = _growth(one.kappa(names) for one in probed if one.network == kind)
+        if rho != "-":
+            found.append(f"{kind} {rho}")
+    if not found:
+        return []
+    return [f"Spearman's ρ of κ with depth, trained, median of the seeds: {', '.join(found)}."]
 
 
 def planar_verdict(arms, ellipse, found):

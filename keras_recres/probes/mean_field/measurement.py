@@ -13,6 +13,8 @@ from keras_recres.layers.residual_dense import ResidualDense
 from keras_recres.probes.mean_field.arguments import numbers_in
 
 PARAMETERS = {"w": "kernel", "b": "bias", "v": "projection", "a": "output_bias"}
+# Weights of networks that may be held before a collection.
+COLLECTED = 2**26
 # What is a mean over neurons in each network, and what is made of those means.
 MEANS = (
     "p", "q", "gamma", "lam", "v_phi", "v_dphi", "chi", *(f"chi_{name}" for name in PARAMETERS),
@@ -140,16 +142,20 @@ def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None, advance=Non
     if seed is not None:
         keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    rows, kernels = [], []
+    rows, kernels, held = [], [], 0
     for _ in range(draws):
         layers, before = _residual_layers(network)
         width, depth = layers[0].units, len(layers)
         state = _pair(rng, width, p0, e0) if x is None else before(x)
         rows.append(_one_network(layers, state, rng))
-        kernels.append(ops.convert_to_numpy(layers[0].kernel)[:1])
-        # Layers lie in reference cycles: else the weights of all networks are held at the end.
+        kernels.append(ops.convert_to_numpy(layers[0].kernel)[:1].copy())
+        # Layers lie in reference cycles: else the weights of all networks are held at the end. A
+        # collection takes longer than a small network.
+        held += sum(layer.count_params() for layer in layers)
         del layers, before, state
-        gc.collect()
+        if held > COLLECTED:
+            gc.collect()
+            held = 0
         if advance:
             advance(1)
     shapes = {row["p"].shape for row in rows}
