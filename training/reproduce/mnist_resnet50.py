@@ -49,6 +49,11 @@ def parser():
     p.add_argument(
         "--names", nargs="+", default=["*"], metavar="NAME", help="wildcards; default all seven"
     )
+    p.add_argument(
+        "--memory",
+        action="store_true",
+        help="train nothing: what a linear classifier reads off the untrained networks' features",
+    )
     cifar_tables.add_arguments(p, Path("runs/mnist_resnet50"))
     p.set_defaults(epochs=recipes.load(mnist_run.RECIPE).settings["epochs"], seeds=1)
     return p
@@ -82,6 +87,11 @@ def main(argv=None):
     a = parser().parse_args(argv)
     cifar_tables.check(a)
     runs = runs_of(cifar_tables.names_like(a.names, NAMES), a)
+    if a.memory:
+        from training.reproduce import mnist_resnet50_memory as memory
+
+        memory.show(runs, a)
+        return 0
     failed = cifar_tables.train(runs, a)
     from training.reproduce import mnist_resnet50_report as report
 

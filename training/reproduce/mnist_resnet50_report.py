@@ -127,12 +127,12 @@ def show(table, a):
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    shown = Table(title="ResNet-50 on MNIST: top-1 accuracy on the test set")
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    shown = Table(title="mnist_resnet50: top-1 accuracy on the test set")
     for i, heading in enumerate(HEAD):
         shown.add_column(heading, justify="right" if i > 2 else "left", no_wrap=not i)
-    for line in _lines(table):
-        shown.add_row(*line)
+    for name, *others in _lines(table):
+        shown.add_row(name.removeprefix("mnist_resnet50_"), *others)
     console.print(shown)
     console.print(notes(table), soft_wrap=True, highlight=False)
     a.out.mkdir(parents=True, exist_ok=True)
