@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_recres.backend import probe
 from keras_recres.probes import jets
-from keras_recres.probes.measurement import Measurement, extent
+from keras_recres.probes.measurement import Measurement, curvature, extent
 from keras_recres.probes.recorder import Refusal
 
 # Where in θ's range, off any even grid.
@@ -40,12 +40,14 @@ def check(measurement, theta):
     Raises:
         Refusal: If there is a layer whose derivatives are others; it is named.
     """
-    wrong = _wrong_rows(measurement, measurement.wanted, theta)
+    wrong, kappa = _compare_somehow(measurement, measurement.wanted, theta)
+    # What was checked is not the compiled function itself, which may be another one on TensorFlow.
+    wrong = wrong or _apart(measurement, theta, kappa)
     if not wrong:
         return
     with contextlib.suppress(Exception):
         # The innermost layer comes first, if it can be seen.
-        wrong = _wrong_rows(measurement, "all", theta) or wrong
+        wrong = _compare_somehow(measurement, "all", theta)[0] or wrong
     wide = measurement.dtype == "float64"
     raise Refusal(
         f"the layer {wrong[0]!r} has other derivatives by method={measurement.method!r} than its "
@@ -56,8 +58,21 @@ def check(measurement, theta):
     )
 
 
-def _wrong_rows(measurement, wanted, theta):
-    """Paths of the rows that fail, in the order of computation."""
+def _apart(measurement, theta, want):
+    """Paths of the rows in which the compiled function gives other curvatures throughout."""
+    kappa, speed, _ = measurement.measure(_centres(theta))
+    straight = 1e-2 / np.where(speed > 0, speed * extent(theta), np.inf)
+    tolerance = 1e-2 if measurement.dtype == "float32" else 1e-6
+    same = (np.abs(kappa - want) <= tolerance * np.maximum(want, straight)).any(axis=1)
+    return [path for (path, _), fine in zip(measurement.rows, same, strict=True) if not fine]
+
+
+def _centres(theta):
+    return np.min(theta) + extent(theta) * np.array(WHERE)
+
+
+def _compare_somehow(measurement, wanted, theta):
+    """Paths of the rows that fail, in the order of computation, and κ at the centres."""
     try:
         return _compare(measurement, wanted, theta, "float64")
     except Exception:
@@ -69,18 +84,26 @@ def _wrong_rows(measurement, wanted, theta):
 
 def _compare(measurement, wanted, theta, dtype):
     tried = Measurement(
-        measurement.model(), measurement.curve, wanted, True, measurement.method, 0, dtype
+        measurement.model(),
+        measurement.curve,
+        wanted,
+        measurement.steps,
+        measurement.method,
+        0,
+        dtype,
     )
 
     def run(values, theta):
         outputs, v, a, _ = jets.METHODS[tried.method](tried.traced(values), theta)
         triples = zip(outputs, v, a, strict=True)
-        numbers = [[*jets.projections(t), *map(jets.length, t)] for t in triples]
+        numbers = [
+            [*jets.projections(t), *map(jets.length, t), jets.bending(*t[1:])[1]] for t in triples
+        ]
         return ops.stack([ops.stack(row) for row in numbers])
 
     run = probe.run_once(run)
     span = extent(theta)
-    centres = np.min(theta) + span * np.array(WHERE)
+    centres = _centres(theta)
     steps = STEPS if measurement.dtype == "float32" else STEPS[:SHARP]
     if dtype == "float32":
         steps = STEPS[SHARP:]
@@ -90,21 +113,24 @@ def _compare(measurement, wanted, theta, dtype):
         for share, tolerance in steps:
             h = share * span
             points = np.concatenate([centres - h, centres, centres + h])
+            points = points.astype(dtype).astype("float64")
             # As it is after rounding.
             h = (points[-len(centres) :] - points[: len(centres)]) / 2
             numbers = ops.convert_to_numpy(run(values, tried.tensor(points))).astype("float64")
             passed = passed | _agree(numbers, h, span, tolerance)
             if passed.all():
-                return []
+                break
     right = passed.all(axis=-1)
-    return [path for (path, _), fine in zip(tried.rows, right, strict=True) if not fine]
+    here = np.split(numbers, 3, axis=-1)[1]
+    wrong = [path for (path, _), fine in zip(tried.rows, right, strict=True) if not fine]
+    return wrong, curvature(here[:, 4], here[:, 6])
 
 
 def _agree(numbers, h, span, tolerance):
     """Whether differences and derivatives agree, (rows, centres).
 
     Args:
-        numbers: (rows, 6, 3·centres): projections of l, v, a and the lengths of l, v, a.
+        numbers: (rows, 7, 3·centres): projections of l, v, a, the lengths of l, v, a, and |a⊥|.
         h: Step of the differences, (centres,).
         span: Range of θ.
         tolerance: Relative error allowed.
