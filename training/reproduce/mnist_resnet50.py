@@ -5,8 +5,8 @@ Trains the networks of G. Borin Macedo's slides on FRN and RRN (Unicamp, 2020, a
 the slides the two with α-ReLU, α = 0.1, gave a NaN from the first batch on, and 9.80 %. Here they
 are trained with α = 0.75, and with the slides' α beside.
 
-They want an accelerator and have no measured accuracy here yet. `--epochs 1 --limit 3200` is a trial
-that a processor can do.
+They want an accelerator and have no measured accuracy here yet. `--epochs 1 --limit 3200` is a
+trial that a processor can do.
 """
 
 import argparse
