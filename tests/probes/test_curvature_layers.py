@@ -58,7 +58,7 @@ def dense_branch(units):
 
 def images():
     inputs = x = keras.Input((11, 11, 3))
-    x = layers.Rescaling(0.5)(x)
+    x = layers.ZeroPadding2D()(layers.Rescaling(0.5)(x))
     x = layers.Conv2D(4, 3, activation="tanh")(x)
     x = layers.BatchNormalization()(x)
     y = own.Conv3dSubstitute(2, 3, volume_channels=2, activation="tanh")(x)
@@ -69,6 +69,7 @@ def images():
     y = own.MetaConv2D(4, 3, groups=2, pool_size=None, flatten=False)(x)
     x = layers.Maximum()([x, layers.Reshape((4, 4, 4))(y)])
     x = layers.PReLU(shared_axes=(1, 2))(x)
+    x = layers.AveragePooling2D(2, strides=1, padding="same")(x)
     x = layers.AdaptiveAveragePooling2D(2)(x)
     x = layers.Permute((3, 1, 2))(x)
     x = layers.AveragePooling1D(2)(layers.Reshape((4, 4))(x))
@@ -108,6 +109,14 @@ MODELS = {
     ),
     "images": images,
     "volumes": volumes,
+    "theory": lambda: chain(
+        (6,),
+        own.RRN(6, sigma_w_sq=0.5),
+        own.FRN(6, sigma_w_sq=0.5),
+        # All positive: at the kink no derivative is right.
+        layers.Rescaling(1.0, offset=30.0),
+        own.AlphaReLU(0.8),
+    ),
     # With a SoftSplit and a TokenPerformer.
     "t2t": lambda: chain((16, 16, 1), own.TokensToToken(6, token_dim=4)),
 }
@@ -125,6 +134,11 @@ def measured(request):
 @pytest.mark.parametrize("method", METHODS)
 def test_derivatives_and_differences_agree_on_every_layer(measured, method):
     model, curve, want = measured
+    if (BACKEND, method) == ("tensorflow", "forward") and "alpha_re_lu" in want.rows[-1][0]:
+        # TensorFlow's forward accumulators fail on a power twice; "auto" takes tapes there.
+        with pytest.raises(ValueError, match="cannot differentiate the layer 'alpha_re_lu"):
+            extrinsic_curvature(model, curve, THETA, method=method)
+        return
     record = extrinsic_curvature(model, curve, THETA, method=method, dtype="float64", check=False)
     assert record.rows == want.rows
     # Differences are good to this: 1e-16 / step², over κ.
