@@ -2,16 +2,16 @@
 
 import importlib
 
-from keras_recres import layers, models, zoo
+from keras_recres import layers
 
 __all__ = ["__version__", "layers", "models", "probes", "zoo"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name):
-    # The probes at their first use: most programs that build or load a model have none.
-    if name == "probes":
-        return importlib.import_module("keras_recres.probes")
+    # At their first use; only the layers must be known to Keras before.
+    if name in ("models", "probes", "zoo"):
+        return importlib.import_module(f"keras_recres.{name}")
     raise AttributeError(f"module 'keras_recres' has no attribute {name!r}")
 
 
