@@ -23,6 +23,7 @@ BENCHMARKS = {
     "param_savers": "GroupedDense, MetaConv2D, Conv3dSubstitute against Keras' own layers",
     "curvature": "the curvature probe's methods in plain forward passes, dense network and vit7",
     "t2t": "T2T-ViT-7: images per second, forward and training step",
+    "train": "training steps of every family, and against networks written in PyTorch and JAX",
 }
 ROOT = Path(__file__).resolve().parents[1]
 
