@@ -151,12 +151,12 @@ class FRN(nn.Module):
 
 
 NETWORKS = {"t2t_vit": T2TViT, "frn": FRN}
+FORMS = ("torch, eager", "torch.compile")
 
 
-def forms():
-    """Ways of running it here: compiled only with a compiler, which on a GPU Triton brings."""
-    compiler = torch.cuda.is_available() or any(map(shutil.which, ("g++", "c++", "clang++")))
-    return ("eager", "torch.compile") if compiler else ("eager",)
+def has_compiler():
+    """Whether `torch.compile` finds one: of C++, or Triton, which comes with a GPU's PyTorch."""
+    return torch.cuda.is_available() or any(map(shutil.which, ("g++", "c++", "clang++")))
 
 
 class Training:
@@ -166,11 +166,11 @@ class Training:
         kind: "t2t_vit" or "frn".
         arguments: what the network is made of beside its weights.
         weights: {path: array} of the Keras model.
-        form: "eager" or "torch.compile".
+        form: one of `FORMS`.
         mixed: whether to compute in bfloat16.
     """
 
-    def __init__(self, kind, arguments, weights, form="eager", mixed=False):
+    def __init__(self, kind, arguments, weights, form=FORMS[0], mixed=False):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         read = Reader(weights)
         network = NETWORKS[kind](read, **arguments).to(self.device)

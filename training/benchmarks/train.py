@@ -7,6 +7,7 @@ as a float. FLOPs are 6 × multiply-adds × images, set against the fastest plai
 the same dtype on the same backend.
 """
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -73,8 +74,8 @@ def _family(name, policy):
 
     tag = zoo.info(name).default_tag
 
-    def trained():
-        return compiled(zoo.build(name, tag=tag, dtype=policy), zoo.info(name).family)
+    def trained(**options):
+        return compiled(zoo.build(name, tag=tag, dtype=policy), zoo.info(name).family, **options)
 
     model, size = trained(), FAMILIES[name]
     batch = by_hand.batch_of(model, size)
@@ -82,7 +83,9 @@ def _family(name, policy):
     if devices:
         kind = "mirrored" if keras.backend.backend() == "tensorflow" else "data_parallel"
         with distribute.scope(kind, devices=devices) as found:
-            several, replicas = found.prepare(trained()), found.replicas
+            # XLA on TensorFlow knows only one of a processor's virtual devices.
+            options = {} if accelerators else {"jit_compile": "auto"}
+            several, replicas = found.prepare(trained(**options)), found.replicas
             # JAX' is of the whole process: on in this one's turns alone.
             distribution = keras.distribution.distribution()
 
@@ -151,28 +154,27 @@ def _forms(kind, arguments, weights):
     if importlib.util.find_spec("torch"):
         from training.benchmarks import by_hand_torch
 
-        for form in by_hand_torch.forms():
-            found[form if form == "torch.compile" else f"torch, {form}"] = lambda mixed, form=form: (
-                by_hand_torch.Training(kind, arguments, weights, form, mixed)
+        for form in by_hand_torch.FORMS[: 2 if by_hand_torch.has_compiler() else 1]:
+            found[form] = functools.partial(
+                by_hand_torch.Training, kind, arguments, weights, form=form
             )
     if importlib.util.find_spec("jax"):
         from training.benchmarks import by_hand_jax
 
-        found["jax.jit"] = lambda mixed: by_hand_jax.Training(kind, arguments, weights, mixed)
+        found["jax.jit"] = functools.partial(by_hand_jax.Training, kind, arguments, weights)
     if not found:
         raise ValueError("neither PyTorch nor JAX is installed: there is nothing to compare with.")
     return found
 
 
-def compiled(model, family):
-    """The model, compiled as `training.fit` does, without metrics."""
+def compiled(model, family, jit_compile=None):
+    """The model, compiled as `training.fit` does or with another `jit_compile`, without metrics."""
     from training import models
 
-    model.compile(
-        by_hand.optimizer(),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=models.jit_compile(convolutions=family in models.CONVOLUTIONAL),
-    )
+    if jit_compile is None:
+        jit_compile = models.jit_compile(convolutions=family in models.CONVOLUTIONAL)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(by_hand.optimizer(), loss, jit_compile=jit_compile)
     return model
 
 
