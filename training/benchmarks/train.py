@@ -8,7 +8,6 @@ the same dtype on the same backend.
 """
 
 import functools
-import importlib
 import importlib.util
 import os
 import time
@@ -32,8 +31,8 @@ FAMILIES = {
     "planar_rec": 256,
 }
 QUICK_FAMILIES, QUICK_BY_HAND = ("frn_tanh", "planar_rec"), ("tanh FRN, 50 layers",)
-# Steps timed at a time, and seconds of all the turns together, of which two are taken at least.
-STEPS, BUDGET = 5, 20.0
+# Steps timed at a time, and seconds of all turns together, --quick or not; two are always taken.
+STEPS, BUDGETS = 5, {True: 4.0, False: 20.0}
 # Where the machine has no accelerators, so many virtual devices share its processor.
 VIRTUAL = 2
 LARGEST_MATMUL = 16384
@@ -45,7 +44,7 @@ def cases(backend, quick):
     """The cases of one backend: the families, then the comparisons."""
     del backend
     return [
-        {what: name, "policy": policy}
+        {what: name, "policy": policy, "budget": BUDGETS[bool(quick)]}
         for what, names in (
             ("network", QUICK_FAMILIES if quick else FAMILIES),
             ("by_hand", QUICK_BY_HAND if quick else by_hand.NETWORKS),
@@ -55,7 +54,7 @@ def cases(backend, quick):
     ]
 
 
-def measure(policy, **what):
+def measure(policy, budget, network=None, by_hand=None):
     """Seconds of a training step, its FLOPs, and the rate of a plain matrix product."""
     os.environ.update(
         # float32 as such on a GPU, for every library; and memory for all of them.
@@ -63,12 +62,12 @@ def measure(policy, **what):
         TF_FORCE_GPU_ALLOW_GROWTH="true",
         XLA_PYTHON_CLIENT_PREALLOCATE="false",
     )
-    found = _family(what["network"], policy) if "network" in what else _by_hand(policy, **what)
+    found = _family(network, policy, budget) if network else _by_hand(by_hand, policy, budget)
     size, rate = matmul_rate("float32" if policy == "float32" else "bfloat16")
     return {**found, "matmul_size": size, "matmul_rate": rate}
 
 
-def _family(name, policy):
+def _family(name, policy, budget):
     devices, accelerators = _devices()
     from keras_recres import distribute, models, zoo
 
@@ -97,7 +96,7 @@ def _family(name, policy):
                 keras.distribution.set_distribution(None)
 
         functions["several"] = spread
-    found = in_turns(functions)
+    found = in_turns(functions, budget)
     return {
         "batch": size,
         "flops": 6 * models.multiply_adds(model).total * size,
@@ -108,41 +107,40 @@ def _family(name, policy):
     }
 
 
-def _by_hand(policy, by_hand):
+def _by_hand(name, policy, budget):
     from keras_recres import models
 
-    name, hand = by_hand, importlib.import_module("training.benchmarks.by_hand")
-    kind, arguments, size = hand.NETWORKS[name]
-    model = hand.build(kind, arguments)
-    batch, weights = hand.batch_of(model, size), hand.weights_of(model)
-    ours = hand.loss_and_gradients(model, *batch)
+    kind, arguments, size = by_hand.NETWORKS[name]
+    model = by_hand.build(kind, arguments)
+    batch, weights = by_hand.batch_of(model, size), by_hand.weights_of(model)
+    ours = by_hand.loss_and_gradients(model, *batch)
     functions, differences, failed = {}, {}, {}
-    for form, make in _forms(kind, hand.arguments_by_hand(kind, arguments), weights).items():
+    for form, make in _forms(kind, by_hand.arguments_by_hand(kind, arguments), weights).items():
         try:
             training = make(mixed=False)
-            differences[form] = hand.difference(ours, training.loss_and_gradients(*batch))
+            differences[form] = by_hand.difference(ours, training.loss_and_gradients(*batch))
         except RuntimeError as error:
             # Of PyTorch's compiler: a C++ compiler that is there need not be one that it can use.
             if form != "torch.compile":
                 raise
             failed[form] = str(error).splitlines()[0]
             continue
-        if differences[form] > hand.TOLERANCE:
+        if differences[form] > by_hand.TOLERANCE:
             raise ValueError(
                 f"{name} by hand ({form}) has loss and gradients of its own: they are "
-                f"{differences[form]:.1e} from ours, more than {hand.TOLERANCE:.0e}."
+                f"{differences[form]:.1e} from ours, more than {by_hand.TOLERANCE:.0e}."
             )
         if policy != "float32":
             training = make(mixed=True)
         functions[form] = lambda step=training.step: seconds(lambda: step(*batch), STEPS)
     keras.config.set_dtype_policy(policy)
-    network = compiled(hand.build(kind, arguments), kind)
+    network = compiled(by_hand.build(kind, arguments), kind)
     network.set_weights(model.get_weights())
     functions["ours"] = lambda: fit_seconds(network, batch)
     return {
         "batch": size,
         "flops": 6 * models.multiply_adds(model).total * size,
-        "seconds": in_turns(functions),
+        "seconds": in_turns(functions, budget),
         "differences": differences,
         "failed": failed,
     }
@@ -212,12 +210,12 @@ def fit_seconds(model, batch):
     return float(np.diff(clock.ends).min())
 
 
-def in_turns(functions):
+def in_turns(functions, budget):
     """The least that each of several functions returned, called in turns; a first call aside."""
     for function in functions.values():
         function()
     turns, begin = [], time.perf_counter()
-    while len(turns) < 2 or time.perf_counter() - begin < BUDGET:
+    while len(turns) < 2 or time.perf_counter() - begin < budget:
         turns.append({name: function() for name, function in functions.items()})
     return {name: min(turn[name] for turn in turns) for name in functions}
 
