@@ -25,7 +25,7 @@ from pathlib import Path
 
 import keras
 
-from training import callbacks, curves, data, errors, recipes
+from training import backup, callbacks, curves, data, errors, recipes
 from training.errors import UserError
 from training.models import (
     OPTIMIZERS,
@@ -221,7 +221,7 @@ def train(model, a, augment, folder, more_callbacks=()):
         steps_per_execution=a.steps_per_execution,
     )
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
-    done = folder.epochs_done
+    done = backup.restore(model, folder.backup)
     print(
         f"{folder.weights.name.removesuffix('.weights.h5')}: {model.count_params():,} parameters, "
         f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} images, "
@@ -237,6 +237,7 @@ def train(model, a, augment, folder, more_callbacks=()):
         model.fit(
             batches,
             validation_data=test_batches,
+            initial_epoch=done,
             epochs=a.epochs,
             verbose=0,
             shuffle=False,  # The batches are; Keras would draw their order from a global state.
@@ -247,9 +248,7 @@ def train(model, a, augment, folder, more_callbacks=()):
                 progress,
                 *more_callbacks,
                 keras.callbacks.CSVLogger(str(folder.log), append=True),
-                keras.callbacks.BackupAndRestore(
-                    str(folder.backup), double_checkpoint=True, delete_checkpoint=False
-                ),
+                backup.Backup(folder.backup),
             ],
         )
     except KeyboardInterrupt:
