@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 
 from training.errors import UserError
+from training.models import save_weights
 from training.run_folder import read_backup, write_aside
 
 METADATA = "training_metadata.json"
@@ -88,3 +89,26 @@ def load(model, file, advice):
     except (ValueError, KeyError) as error:
         what = " ".join(str(error).split())[:200]
         raise UserError(f"{file} holds the weights of another model ({what}): {advice}.") from None
+
+
+def keep_last_good(model, folder):
+    """Files the weights of the last backup where they can be started from.
+
+    Args:
+        model: the compiled model; its weights are spoilt.
+        folder: the training's `RunFolder`.
+
+    Returns:
+        The end of a sentence: what is kept, and what to change.
+    """
+    what = "lower the learning rate, lengthen the warm-up, or use float32"
+    epochs = restore(model, folder.backup)
+    if not epochs:
+        return f"no epoch was whole yet, so nothing is kept: {what}"
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    save_weights(model, folder.last_good)
+    return (
+        f"the weights after epoch {epochs} are kept in {folder.last_good}: start from them with "
+        f"--weights and another --out, and {what}"
+    )

@@ -4,6 +4,8 @@ settings.json   what the training was asked for; another training does not get m
 log.csv         one row an epoch
 backup/         what a training goes on with, see training/backup.py; removed at the end
 NAME.TAG.weights.h5, metrics.json, curve.png   written at the end
+NAME.TAG.last_good.weights.h5   written when the loss became NaN: those after the last whole epoch
+tensorboard/    a second log, where it was asked for
 """
 
 import csv
@@ -35,6 +37,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
         self.curve = self.path / "curve.png"
         self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
+        self.last_good = self.path / f"{settings['name']}.{settings['tag']}.last_good.weights.h5"
         file = self.path / "settings.json"
         settings = json.loads(json.dumps(settings))
         try:
@@ -77,6 +80,7 @@ class RunFolder:
     def _clear(self):
         # Only the files of a training: the folder may be one with other things in it.
         self.remove_backup()
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
         for path in (self.log, self.metrics, self.curve, self.path / "settings.json"):
             path.unlink(missing_ok=True)
         for path in self.path.glob("*.weights.h5"):

@@ -10,7 +10,9 @@ from keras_recres import zoo
 
 def build(name, peek, overrides, precision="float32"):
     """Takes and gives what `training.models.build` does: a linear classifier with dropout."""
-    return _build(name, peek, overrides, precision, lambda x: keras.layers.Dropout(0.2)(x))
+    return _build(
+        name, peek, overrides, precision, keras.layers.Dropout(overrides.get("dropout", 0.2))
+    )
 
 
 def build_recurrent(name, peek, overrides, precision="float32"):
