@@ -91,22 +91,23 @@ def load(model, file, advice):
         raise UserError(f"{file} holds the weights of another model ({what}): {advice}.") from None
 
 
-def keep_last_good(model, folder):
+def keep_last_good(trained, model, folder):
     """Files the weights of the last backup where they can be started from.
 
     Args:
-        model: the compiled model; its weights are spoilt.
+        trained: what was trained; its weights are spoilt.
+        model: the network, of which it holds the weights.
         folder: the training's `RunFolder`.
 
     Returns:
         The end of a sentence: what is kept, and what to change.
     """
     what = "lower the learning rate, lengthen the warm-up, or use float32"
-    epochs = restore(model, folder.backup)
+    epochs = restore(trained, folder.backup)
     if not epochs:
         return f"no epoch was whole yet, so nothing is kept: {what}"
-    if model.optimizer.use_ema:
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+    if trained.optimizer.use_ema:
+        trained.optimizer.finalize_variable_values(trained.trainable_variables)
     save_weights(model, folder.last_good)
     return (
         f"the weights after epoch {epochs} are kept in {folder.last_good}: start from them with "

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import keras
 
-from training import backup, callbacks, curves, data, errors, eventlog
+from training import backup, callbacks, curves, data, errors, eventlog, steps, teacher, trainee
 from training.errors import UserError
 from training.models import build, compile_model, overrides_of, record_of, save_weights
 from training.options import arguments, check, settings_of
@@ -53,7 +53,7 @@ def run(a, measure=None, more_callbacks=()):
     keras.utils.set_random_seed(a.seed)
     record_of(a.name)  # A mistyped name is told before any data is looked for.
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
-    asked = overrides_of(a.steps, a.model_arguments)
+    asked = overrides_of(None if steps.parse(a.steps) else a.steps, a.model_arguments)
     model, overrides = build(a.name, peek, asked, a.precision)
     settings = settings_of(a, model.zoo_record.name, peek.tag)
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
@@ -61,15 +61,38 @@ def run(a, measure=None, more_callbacks=()):
     if not folder.finished:
         if a.weights:
             backup.load(model, a.weights, f"--weights takes those of {a.name} as it is asked for")
-        train_data, images = train(model, a, augment, folder, more_callbacks)
+        trained = prepare(model, a, peek)
+        train_data, images = train(model, trained, a, augment, folder, more_callbacks)
         more = measure(model, train_data) if measure else {}
         more |= {"recipe": a.recipe or ""}
         finish(model, settings, {"overrides": overrides, **images, **more}, folder)
     summarize(folder)
 
 
-def train(model, a, augment, folder, more_callbacks=()):
-    """Runs ``fit``; returns the training images, and how many of which split it saw."""
+def prepare(model, a, peek):
+    """What `fit` trains: the model itself, or what trains its recurrence otherwise."""
+    drawn = steps.parse(a.steps)
+    asked = drawn or a.deep_supervision or a.backprop_steps
+    if asked and not trainee.recurrent_blocks(model):
+        raise UserError(
+            f"{a.name} has no recurrent blocks, which --backprop-steps, --deep-supervision and "
+            f"--steps such as {steps.EXAMPLES} are for."
+        )
+    if a.backprop_steps:
+        trainee.truncate(model, a.backprop_steps, drawn.fewest if drawn else None)
+    if not (drawn or a.deep_supervision or a.teacher):
+        return model
+    taught = teacher.load(a.teacher, peek, model) if a.teacher else None
+    how = (a.deep_supervision, taught, a.distillation, a.temperature)
+    return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
+
+
+def train(model, trained, a, augment, folder, more_callbacks=()):
+    """Runs ``fit`` on what `prepare` gives for a model.
+
+    Returns:
+        The training images, and how many of which split it saw.
+    """
     p = model.preprocess
     how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True}
     size = model.input_shape[1:3]
@@ -88,7 +111,7 @@ def train(model, a, augment, folder, more_callbacks=()):
     )
     test_batches = data.Batches(test_data, a.batch_size, p, one_hot=True)
     compile_model(
-        model,
+        trained,
         a.epochs * len(batches),
         round(a.warmup_epochs * len(batches)),
         a.learning_rate,
@@ -102,7 +125,7 @@ def train(model, a, augment, folder, more_callbacks=()):
         accumulate=a.accumulate,
     )
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
-    done = backup.restore(model, folder.backup)
+    done = backup.restore(trained, folder.backup)
     print(
         f"{folder.weights.name.removesuffix('.weights.h5')}: {model.count_params():,} parameters, "
         f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} images, "
@@ -119,6 +142,7 @@ def train(model, a, augment, folder, more_callbacks=()):
         callbacks.Epochs(batches),
         callbacks.StopAtNaN(len(batches)),
         callbacks.Timing(batches.num_images),
+        *([trainee.EpochOfSteps()] if trained is not model else []),
         progress,
         *more_callbacks,
         keras.callbacks.CSVLogger(str(folder.log), append=True),
@@ -126,7 +150,7 @@ def train(model, a, augment, folder, more_callbacks=()):
         backup.Backup(folder.backup),
     ]
     try:
-        model.fit(
+        trained.fit(
             batches,
             validation_data=test_batches,
             initial_epoch=done,
@@ -136,7 +160,7 @@ def train(model, a, augment, folder, more_callbacks=()):
             callbacks=watchers,
         )
     except callbacks.NotFiniteError as error:
-        raise UserError(f"{error}; {backup.keep_last_good(model, folder)}.") from None
+        raise UserError(f"{error}; {backup.keep_last_good(trained, model, folder)}.") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{folder.epochs_done} of {a.epochs} epochs are kept in {folder.path}, the same "
@@ -145,6 +169,8 @@ def train(model, a, augment, folder, more_callbacks=()):
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, before)
+    if trained is not model:
+        model.compile(loss=trained.loss, metrics=["accuracy"])
     cut = f"[:{len(test_data)}]" if len(test_data) == a.eval_limit else ""
     return train_data, {
         "train_images": len(train_data),

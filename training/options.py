@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from training import data, pieces, recipes
+from training import data, pieces, recipes, steps
 from training.errors import UserError
 from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
@@ -16,7 +16,19 @@ NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "e
 NOT_SETTINGS += ("tensorboard",)
 # Options from after the first trainings: their settings do not name them, so at their defaults
 # they are not recorded.
-LATER = {"optimizer": "adamw", "ema": 0.0, "accumulate": 1, "weights": None}
+LATER = {
+    "optimizer": "adamw",
+    "ema": 0.0,
+    "accumulate": 1,
+    "weights": None,
+    "steps": None,
+    "backprop_steps": None,
+    "deep_supervision": 0.0,
+    "teacher": None,
+    "distillation": 0.5,
+    "temperature": 2.0,
+}
+DEEP = "also learn from what the network would say after earlier steps"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -66,7 +78,16 @@ def parser():
     p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     p.add_argument("--limit", type=int, help="train on the first so many images only")
     p.add_argument("--eval-limit", type=int, help="evaluate on the first so many images only")
-    p.add_argument("--steps", help="steps of the recurrent blocks, such as 2,4,2 or 4")
+    p.add_argument(
+        "--steps",
+        help="steps of the recurrent blocks, such as 2,4,2 or 4; or, in training only, "
+        f"{steps.EXAMPLES}",
+    )
+    p.add_argument("--backprop-steps", type=int, help="gradients through so many last steps only")
+    p.add_argument("--deep-supervision", type=float, default=0.0, metavar="WEIGHT", help=DEEP)
+    p.add_argument("--teacher", help="a network to follow: a name of the zoo, or a run's folder")
+    p.add_argument("--distillation", type=float, default=0.5, help="the teacher's part in the loss")
+    p.add_argument("--temperature", type=float, default=2.0, help="that softens both for it")
     p.add_argument("--model-arguments", nargs="*", default=[], metavar="KEY=VALUE")
     p.add_argument(
         "--steps-per-execution", type=int, default=1, help="steps at once, faster on TensorFlow"
@@ -108,11 +129,14 @@ def settings_of(a, name, tag):
     settings = {key: value for key, value in vars(a).items() if key not in NOT_SETTINGS}
     settings |= {"name": name, "tag": tag}
     settings["augment"] = ",".join(data.parse_augment(a.augment, a.dataset))
-    settings["model_arguments"] = overrides_of(a.steps, a.model_arguments)
+    drawn = steps.parse(a.steps)
+    settings["model_arguments"] = overrides_of(None if drawn else a.steps, a.model_arguments)
+    settings["steps"] = a.steps if drawn else None
     settings["backend"] = keras.backend.backend()
-    del settings["steps"]
     if a.weights is not None:
         settings["weights"] = digest_of(a.weights)
+    if a.teacher and Path(a.teacher).is_dir():
+        settings["teacher"] = digest_of(Path(a.teacher) / "metrics.json")
     return {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
 
 
@@ -121,7 +145,7 @@ def digest_of(path):
     try:
         return f"sha256:{pieces.digest(path)}"
     except OSError as error:
-        raise UserError(f"the weights {path} cannot be read ({error.strerror}).") from None
+        raise UserError(f"the file {path} cannot be read ({error.strerror}).") from None
 
 
 def check(a):
@@ -134,6 +158,10 @@ def check(a):
         "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
         "accumulate": (a.accumulate >= 1, "at least 1"),
         "ema": (0 <= a.ema < 1, "from 0 to below 1"),
+        "backprop-steps": (a.backprop_steps is None or a.backprop_steps >= 1, "at least 1"),
+        "deep-supervision": (0 <= a.deep_supervision < float("inf"), "at least 0"),
+        "distillation": (0 <= a.distillation <= 1, "from 0 to 1"),
+        "temperature": (0 < a.temperature < float("inf"), "above 0"),
         "weight-decay": (0 <= a.weight_decay < float("inf"), "at least 0"),
         "warmup-epochs": (0 <= a.warmup_epochs <= a.epochs, "from 0 to the number of epochs"),
         "label-smoothing": (0 <= a.label_smoothing < 1, "from 0 to below 1"),

@@ -21,7 +21,8 @@ def build_recurrent(name, peek, overrides, precision="float32"):
     def middle(x):
         layers = keras.layers
         x = layers.Dense(16, dtype=precision, name="stem")(x)
-        branch = keras.Sequential([layers.Dense(16, activation="tanh"), layers.Dropout(0.2)])
+        dropout = layers.Dropout(overrides.get("dropout", 0.2))
+        branch = keras.Sequential([layers.Dense(16, activation="tanh"), dropout])
         return keras_recres.layers.RecurrentResidual(
             branch, steps=overrides.get("steps", 2), name="block", dtype=precision
         )(x)
