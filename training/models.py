@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_recres import zoo
+from training import optimizers
 from training.errors import UserError
 
 # Schedules of the learning rate, and the part of its peak that it ends at.
@@ -113,6 +114,8 @@ def compile_model(
     schedule="cosine",
     epsilon=1e-7,
     steps_per_execution=1,
+    ema=0.0,
+    accumulate=1,
 ):
     """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
@@ -131,28 +134,13 @@ def compile_model(
         schedule: of the learning rate, one of `SCHEDULES`.
         epsilon: Adam's ε, above 0.
         steps_per_execution: training steps in one call of the backend; PyTorch only knows 1.
+        ema: momentum of the average of the weights, 0 for none.
+        accumulate: batches an update; a step is a batch.
     """
-    warmup = min(warmup, steps - 1)
-    rate = learning_rate
-    if warmup or schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else learning_rate,
-            decay_steps=steps - warmup,
-            alpha=SCHEDULES[schedule],
-            warmup_target=learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    if optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, weight_decay=weight_decay or None)
-    elif weight_decay:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay, epsilon=epsilon)
-    else:
-        optimizer = keras.optimizers.Adam(rate, epsilon=epsilon)
-    if weight_decay:
-        optimizer.exclude_from_weight_decay(
-            var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
-            var_names=["bias", "gamma", "beta", "token", "embedding"],
-        )
+    rate = optimizers.schedule(steps, warmup, learning_rate, SCHEDULES[schedule])
+    optimizer = optimizers.make(
+        model, optimizer, rate, weight_decay, epsilon, ema=ema, accumulate=accumulate
+    )
     loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     record = getattr(model, "zoo_record", None)
