@@ -26,8 +26,9 @@ import keras
 
 from training import backup, callbacks, curves, data, errors, eventlog, steps, teacher, trainee
 from training.errors import UserError
+from training.layer_augment import LayerAugment
 from training.models import build, compile_model, overrides_of, record_of, save_weights
-from training.options import arguments, check, settings_of
+from training.options import arguments, by_layers, check, settings_of
 from training.provenance import provenance
 from training.run_folder import RunFolder, write_aside
 
@@ -98,16 +99,22 @@ def train(model, trained, a, augment, folder, more_callbacks=()):
     size = model.input_shape[1:3]
     train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
     test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
+    layers = None
+    if by_layers(a):
+        layers = LayerAugment(
+            "resized_crop" in augment, a.randaugment, a.erasing, a.mixup, a.cutmix
+        )
     batches = data.Batches(
         train_data,
         a.batch_size,
         p,
         True,
         augment,
-        a.mixup,
+        0.0 if layers else a.mixup,
         a.seed,
         one_hot=True,
         keep_last=a.keep_last,
+        layers=layers,
     )
     test_batches = data.Batches(test_data, a.batch_size, p, one_hot=True)
     compile_model(
@@ -121,6 +128,7 @@ def train(model, trained, a, augment, folder, more_callbacks=()):
         schedule=a.schedule,
         epsilon=a.epsilon,
         steps_per_execution=a.steps_per_execution,
+        cooldown=round(a.cooldown_epochs * len(batches)),
         ema=a.ema,
         accumulate=a.accumulate,
     )

@@ -114,6 +114,7 @@ def compile_model(
     schedule="cosine",
     epsilon=1e-7,
     steps_per_execution=1,
+    cooldown=0,
     ema=0.0,
     accumulate=1,
 ):
@@ -134,10 +135,11 @@ def compile_model(
         schedule: of the learning rate, one of `SCHEDULES`.
         epsilon: Adam's ε, above 0.
         steps_per_execution: training steps in one call of the backend; PyTorch only knows 1.
+        cooldown: steps at the end that the cosine has fallen before.
         ema: momentum of the average of the weights, 0 for none.
         accumulate: batches an update; a step is a batch.
     """
-    rate = optimizers.schedule(steps, warmup, learning_rate, SCHEDULES[schedule])
+    rate = optimizers.schedule(steps - cooldown, warmup, learning_rate, SCHEDULES[schedule])
     optimizer = optimizers.make(
         model, optimizer, rate, weight_decay, epsilon, ema=ema, accumulate=accumulate
     )

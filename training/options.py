@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from training import data, pieces, recipes, steps
+from training.augment import NAMES
 from training.errors import UserError
 from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
@@ -21,6 +22,10 @@ LATER = {
     "ema": 0.0,
     "accumulate": 1,
     "weights": None,
+    "cooldown_epochs": 0.0,
+    "cutmix": 0.0,
+    "randaugment": 0.0,
+    "erasing": 0.0,
     "steps": None,
     "backprop_steps": None,
     "deep_supervision": 0.0,
@@ -72,8 +77,12 @@ def parser():
         default=False,
         help="train on the smaller batch, too",
     )
-    p.add_argument("--augment", default="", help="flip,crop,erase: any of them; default none")
+    p.add_argument("--cooldown-epochs", type=float, default=0.0, help="at the end of the cosine")
+    p.add_argument("--augment", default="", help=f"of {','.join(NAMES)}; default none")
     p.add_argument("--mixup", type=float, default=0.0, help="beta parameter, 0 for none")
+    p.add_argument("--cutmix", type=float, default=0.0, help="beta parameter, 0 for none")
+    p.add_argument("--randaugment", type=float, default=0.0, help="magnitude, 0 to 10")
+    p.add_argument("--erasing", type=float, default=0.0, help="share of images erased by noise")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     p.add_argument("--limit", type=int, help="train on the first so many images only")
@@ -157,6 +166,13 @@ def check(a):
         "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
         "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
         "accumulate": (a.accumulate >= 1, "at least 1"),
+        "cooldown-epochs": (
+            0 <= a.cooldown_epochs <= a.epochs - a.warmup_epochs,
+            "from 0 to the epochs after the warm-up",
+        ),
+        "cutmix": (0 <= a.cutmix <= 1, "from 0 to 1"),
+        "randaugment": (0 <= a.randaugment <= 10, "from 0 to 10"),
+        "erasing": (0 <= a.erasing <= 1, "from 0 to 1"),
         "ema": (0 <= a.ema < 1, "from 0 to below 1"),
         "backprop-steps": (a.backprop_steps is None or a.backprop_steps >= 1, "at least 1"),
         "deep-supervision": (0 <= a.deep_supervision < float("inf"), "at least 0"),
@@ -172,7 +188,14 @@ def check(a):
         if not fine:
             value = getattr(a, option.replace("-", "_"))
             raise UserError(f"--{option} must be {allowed}, found {value}.")
+    if by_layers(a) and a.mixup > 1:
+        raise UserError(f"--mixup of Keras' layers must be from 0 to 1, found {a.mixup}.")
     check_batch(a.batch_size, devices())
+
+
+def by_layers(a):
+    """Whether Keras' layers augment, see `training.layer_augment`."""
+    return bool(a.cutmix or a.randaugment or a.erasing or "resized_crop" in a.augment)
 
 
 def devices():
