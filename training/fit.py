@@ -24,13 +24,24 @@ from pathlib import Path
 
 import keras
 
-from training import backup, callbacks, curves, data, errors, eventlog, steps, teacher, trainee
+from training import (
+    backup,
+    callbacks,
+    curves,
+    data,
+    errors,
+    eventlog,
+    steps,
+    strategy,
+    teacher,
+    trainee,
+)
 from training.errors import UserError
 from training.layer_augment import LayerAugment
 from training.models import build, compile_model, overrides_of, record_of, save_weights
 from training.options import arguments, by_layers, check, settings_of
 from training.provenance import provenance
-from training.run_folder import RunFolder, write_aside
+from training.run_folder import write_aside
 
 
 def main(argv=None):
@@ -53,21 +64,29 @@ def run(a, measure=None, more_callbacks=()):
     augment = data.parse_augment(a.augment, a.dataset)
     keras.utils.set_random_seed(a.seed)
     record_of(a.name)  # A mistyped name is told before any data is looked for.
+    with strategy.scope(a.strategy, a.batch_size, a.resume) as devices:
+        run_on(devices, a, augment, measure, more_callbacks)
+
+
+def run_on(devices, a, augment, measure, more_callbacks):
+    """`run` on these `keras_recres.distribute.Devices`."""
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
     asked = overrides_of(None if steps.parse(a.steps) else a.steps, a.model_arguments)
     model, overrides = build(a.name, peek, asked, a.precision)
     settings = settings_of(a, model.zoo_record.name, peek.tag)
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
-    folder = RunFolder(out, settings, a.resume)
-    if not folder.finished:
-        if a.weights:
-            backup.load(model, a.weights, f"--weights takes those of {a.name} as it is asked for")
-        trained = prepare(model, a, peek)
-        train_data, images = train(model, trained, a, augment, folder, more_callbacks)
-        more = measure(model, train_data) if measure else {}
-        more |= {"recipe": a.recipe or ""}
-        finish(model, settings, {"overrides": overrides, **images, **more}, folder)
-    summarize(folder)
+    with strategy.folder(out, settings, a.resume, devices) as folder:
+        if not folder.finished:
+            if a.weights:
+                advice = f"--weights takes those of {a.name} as it is asked for"
+                backup.load(model, a.weights, advice)
+            trained = strategy.prepare(devices, prepare(model, a, peek))
+            train_data, images = train(model, trained, a, augment, folder, devices, more_callbacks)
+            more = measure(model, train_data) if measure else {}
+            more |= {"recipe": a.recipe or ""}
+            finish(model, settings, {"overrides": overrides, **images, **more}, folder)
+        if devices.chief:
+            summarize(folder)
 
 
 def prepare(model, a, peek):
@@ -88,8 +107,8 @@ def prepare(model, a, peek):
     return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
 
 
-def train(model, trained, a, augment, folder, more_callbacks=()):
-    """Runs ``fit`` on what `prepare` gives for a model.
+def train(model, trained, a, augment, folder, devices, more_callbacks=()):
+    """Runs ``fit`` on what `prepare` gives for a model, made in the scope of these devices.
 
     Returns:
         The training images, and how many of which split it saw.
@@ -99,6 +118,7 @@ def train(model, trained, a, augment, folder, more_callbacks=()):
     size = model.input_shape[1:3]
     train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
     test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
+    strategy.check_evaluation(len(test_data), devices)
     layers = None
     if by_layers(a):
         layers = LayerAugment(
@@ -131,13 +151,15 @@ def train(model, trained, a, augment, folder, more_callbacks=()):
         cooldown=round(a.cooldown_epochs * len(batches)),
         ema=a.ema,
         accumulate=a.accumulate,
+        shared=devices.replicas > 1,
     )
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
     done = backup.restore(trained, folder.backup)
+    shared = f", {devices.kind} on {devices.replicas} devices" if devices.replicas > 1 else ""
     print(
         f"{folder.weights.name.removesuffix('.weights.h5')}: {model.count_params():,} parameters, "
         f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} images, "
-        f"{a.epochs} epochs{f', {done} done before' if done else ''}",
+        f"{a.epochs} epochs{f', {done} done before' if done else ''}{shared}",
         file=sys.stderr,
     )
 
@@ -151,7 +173,7 @@ def train(model, trained, a, augment, folder, more_callbacks=()):
         callbacks.StopAtNaN(len(batches)),
         callbacks.Timing(batches.num_images),
         *([trainee.EpochOfSteps()] if trained is not model else []),
-        progress,
+        *([progress] if devices.chief else []),
         *more_callbacks,
         keras.callbacks.CSVLogger(str(folder.log), append=True),
         *([eventlog.TensorBoard(folder.path / "tensorboard")] if a.tensorboard else []),
@@ -159,8 +181,8 @@ def train(model, trained, a, augment, folder, more_callbacks=()):
     ]
     try:
         trained.fit(
-            batches,
-            validation_data=test_batches,
+            devices.shard(batches),
+            validation_data=devices.shard(test_batches),
             initial_epoch=done,
             epochs=a.epochs,
             verbose=0,

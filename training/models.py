@@ -117,6 +117,7 @@ def compile_model(
     cooldown=0,
     ema=0.0,
     accumulate=1,
+    shared=False,
 ):
     """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
@@ -138,6 +139,7 @@ def compile_model(
         cooldown: steps at the end that the cosine has fallen before.
         ema: momentum of the average of the weights, 0 for none.
         accumulate: batches an update; a step is a batch.
+        shared: whether several devices share a batch.
     """
     rate = optimizers.schedule(steps - cooldown, warmup, learning_rate, SCHEDULES[schedule])
     optimizer = optimizers.make(
@@ -146,11 +148,13 @@ def compile_model(
     loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     record = getattr(model, "zoo_record", None)
+    convolutions = record is not None and record.family in CONVOLUTIONAL
     model.compile(
         optimizer=optimizer,
         loss=loss,
         metrics=[accuracy],
-        jit_compile=jit_compile(convolutions=record is not None and record.family in CONVOLUTIONAL),
+        # XLA has no collective operations on a processor, which sum what devices found.
+        jit_compile="auto" if shared else jit_compile(convolutions),
         steps_per_execution=1 if keras.backend.backend() == "torch" else steps_per_execution,
     )
 

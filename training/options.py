@@ -1,12 +1,12 @@
 """What a training is asked for: options, their ranges, and what of them is recorded."""
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
 import keras
 
+from keras_recres import distribute
 from training import data, pieces, recipes, steps
 from training.augment import NAMES
 from training.errors import UserError
@@ -14,7 +14,7 @@ from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
 # What does not change a result is not compared when a run goes on.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
-NOT_SETTINGS += ("tensorboard",)
+NOT_SETTINGS += ("tensorboard", "strategy")
 # Options from after the first trainings: their settings do not name them, so at their defaults
 # they are not recorded.
 LATER = {
@@ -85,6 +85,11 @@ def parser():
     p.add_argument("--erasing", type=float, default=0.0, help="share of images erased by noise")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    p.add_argument(
+        "--strategy",
+        default="single",
+        help=f"{', '.join(distribute.kinds())}: what shares every batch (default single)",
+    )
     p.add_argument("--limit", type=int, help="train on the first so many images only")
     p.add_argument("--eval-limit", type=int, help="evaluate on the first so many images only")
     p.add_argument(
@@ -190,25 +195,11 @@ def check(a):
             raise UserError(f"--{option} must be {allowed}, found {value}.")
     if by_layers(a) and a.mixup > 1:
         raise UserError(f"--mixup of Keras' layers must be from 0 to 1, found {a.mixup}.")
-    check_batch(a.batch_size, devices())
 
 
 def by_layers(a):
     """Whether Keras' layers augment, see `training.layer_augment`."""
     return bool(a.cutmix or a.randaugment or a.erasing or "resized_crop" in a.augment)
-
-
-def devices():
-    """How many devices share a batch, by `keras.distribution`."""
-    distribution = keras.distribution.distribution()
-    if distribution is None:
-        return 1
-    mesh = distribution.device_mesh
-    return math.prod(
-        size
-        for name, size in zip(mesh.axis_names, mesh.shape, strict=True)
-        if name == distribution.batch_dim_name
-    )
 
 
 def check_batch(batch_size, count):

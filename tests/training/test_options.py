@@ -1,7 +1,5 @@
 """Options of training.fit by their effects, and what a training says that goes wrong."""
 
-import types
-
 import h5py
 import keras
 import numpy as np
@@ -213,19 +211,6 @@ def test_a_backup_of_another_model_is_one_sentence(train, tmp_path, capsys):
     message = capsys.readouterr().err.splitlines()[-1]
     assert "holds the weights of another model" in message
     assert "--no-resume" in message
-
-
-def test_a_batch_that_devices_cannot_share_is_one_sentence(train, monkeypatch, capsys):
-    mesh = types.SimpleNamespace(axis_names=["data", "model"], shape=(3, 2))
-    sharing = types.SimpleNamespace(device_mesh=mesh, batch_dim_name="data")
-    monkeypatch.setattr(keras.distribution, "distribution", lambda: sharing)
-    train("run", code=2)
-    assert capsys.readouterr().err == (
-        "error: --batch-size must be a multiple of the 3 devices, found 16: 15 or 18 would do.\n"
-    )
-    options.check_batch(18, 3)
-    with pytest.raises(UserError, match="found 2: 3 would do"):
-        options.check_batch(2, 3)
 
 
 def test_what_is_not_asked_for_is_not_in_the_settings():
