@@ -18,7 +18,7 @@ COLUMNS = [
     Column("difference", "difference when read again", number, right=True),
 ]
 # The published family: each head has 64 features; a side of 16 pixels becomes one token.
-HEAD, PIXELS = 64, 16
+HEAD, PIXELS, CHANNELS = 64, 16, 3
 
 
 def add(commands):
@@ -96,16 +96,23 @@ def architecture(state, origin):
         tokens = state["pos_embed"].shape[1] - 1
         hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
         classes = state["head.weight"].shape[0]
+        performer = "tokens_to_token.attention1.w" in state
+        if performer:
+            token_dim = state["tokens_to_token.attention1.w"].shape[1]
+        else:
+            token_dim = state["tokens_to_token.attention1.attn.qkv.weight"].shape[0] // 3
+        patch = state["tokens_to_token.attention1.norm1.weight"].shape[0]
     except (KeyError, IndexError) as error:
         raise UserError(f"{origin} is no T2T-ViT checkpoint with a head ({error}).") from None
     side = PIXELS * math.isqrt(max(tokens, 0))
-    performer = "tokens_to_token.attention1.w" in state
     return {
         "depth": len(blocks),
         "num_classes": classes,
         "embed_dim": dim,
         "num_heads": max(1, dim // HEAD),
         "mlp_ratio": hidden / dim,
+        "token_dim": token_dim,
+        "first_kernel_size": math.isqrt(patch // CHANNELS),
         "token_type": "performer" if performer else "transformer",
-        "input_shape": (side, side, 3),
+        "input_shape": (side, side, CHANNELS),
     }
