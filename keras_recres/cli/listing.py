@@ -7,12 +7,12 @@ from keras_recres.cli.output import Column, count, print_json, show
 from keras_recres.zoo import registry
 
 COLUMNS = [
-    Column("name"),
-    Column("family"),
+    Column("name", whole=True),
+    Column("family", pipe_only=True),
     Column("parameters", format=count, right=True),
     Column("weights"),
     Column("measured", format="{:g}".format, right=True),
-    Column("measured_on", "on"),
+    Column("measured_on", pipe_only=True),  # Its weights' data set.
     Column("printed", format="{:g}".format, right=True),
     Column("printed_on", "on"),
 ]

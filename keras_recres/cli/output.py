@@ -30,12 +30,16 @@ class Column:
         title: Its name on a terminal; None for the key.
         format: Function that spells a value on a terminal. Pipes get all its digits.
         right: Whether to align it to the right, as numbers are.
+        whole: Whether a narrow terminal may not break its values, which somebody will copy.
+        pipe_only: Whether terminals, which have less room, go without it.
     """
 
     key: str
     title: str | None = None
     format: Callable = str
     right: bool = False
+    whole: bool = False
+    pipe_only: bool = False
 
 
 def show(rows, columns, as_json=False, title=None):
@@ -50,7 +54,7 @@ def show(rows, columns, as_json=False, title=None):
     if as_json:
         print_json(rows)
     elif sys.stdout.isatty():
-        _table(rows, columns, title)
+        _table(rows, [column for column in columns if not column.pipe_only], title)
     else:
         print("\t".join(column.key for column in columns))
         for row in rows:
@@ -106,7 +110,9 @@ def _table(rows, columns, title):
         return
     table = Table(title=title and Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     for column, head in zip(columns, titles, strict=True):
-        table.add_column(Text(head), justify="right" if column.right else "left")
+        justify = "right" if column.right else "left"
+        keep = column.right or column.whole
+        table.add_column(Text(head), justify=justify, no_wrap=keep, overflow="fold")
     for row in cells:
         # As Text: square brackets in a name are no mark-up.
         table.add_row(*map(Text, row))
