@@ -67,7 +67,8 @@ def export(
         max_pixels: `serving_bytes` refuses larger images, of which a server would need about 16
             bytes of memory a pixel while it decodes and resizes two of each request at a time.
         max_steps: `serving_steps` refuses more.
-        tolerance: Largest difference from the model, relative for numbers beyond 1.
+        tolerance: Largest difference from the model, as a share of an output's largest number
+            where that is above 1.
 
     Returns:
         The path `directory/NAME/VERSION`.

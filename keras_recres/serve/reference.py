@@ -22,7 +22,11 @@ def make(network, preprocessing, labels, max_steps):
     """
     generator = np.random.default_rng(0)
     shape = network.input_shape
-    x = generator.normal(size=(BATCH, *shape)).astype("float32")
+    if preprocessing is None:
+        x = generator.normal(size=(BATCH, *shape)).astype("float32")
+    else:
+        pixels = generator.integers(0, 256, (BATCH, *shape), dtype="uint8")
+        x = ops.convert_to_numpy(preprocessing(pixels))
     name = "images" if len(shape) == 3 else "inputs"
     features, logits = _numpy(network(x))
     found = {
@@ -32,11 +36,12 @@ def make(network, preprocessing, labels, max_steps):
         **_answer("serving_default", logits, labels),
     }
     if preprocessing is not None:
+        # Not of the network's size: this resizes and, where there is a border to cut off, crops.
         height, width, channels = shape
-        pixels = generator.integers(0, 256, (BATCH, height, width, channels), dtype="uint8")
-        encoded = np.array([png(image) for image in pixels])
+        larger = (BATCH, height + height // 2, 2 * width, channels)
+        pixels = generator.integers(0, 256, larger, dtype="uint8")
         _, logits = _numpy(network(preprocessing(pixels)))
-        found["serving_bytes/inputs/image_bytes"] = encoded
+        found["serving_bytes/inputs/image_bytes"] = np.array([png(image) for image in pixels])
         found.update(_answer("serving_bytes", logits, labels))
     if network.steps:
         # As built, fewer and more, in one batch.
