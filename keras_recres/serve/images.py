@@ -23,10 +23,6 @@ def decode_and_preprocess(encoded, preprocessing, channels, max_pixels):
     Returns:
         float32 tensor, (batch, height, width, channels).
     """
-    tf.debugging.assert_rank(
-        encoded, 1, "image_bytes must be a batch of JPEG or PNG files, shape (batch,)"
-    )
-
     def one(inputs):
         index, contents = inputs
         pixels = _decode(index, contents, channels, max_pixels)

@@ -64,6 +64,7 @@ def _functions(network, table, preprocessing, max_pixels, max_steps):
     if preprocessing is not None:
 
         def serving_bytes(encoded):
+            encoded = _checked(encoded, (), "image_bytes")
             x = images.decode_and_preprocess(encoded, preprocessing, shape[-1], max_pixels)
             return answer(network(x)[1])
 
@@ -98,8 +99,9 @@ def _checked(x, shape, name):
         lambda: tf.reduce_all(tf.equal(found[1:], tf.constant(shape, tf.int32))),
         lambda: tf.constant(False),
     )
-    spelled = ", ".join(str(side) for side in shape)
-    check = tf.debugging.Assert(right, [f"{name} must have shape (batch, {spelled}), not", found])
+    spelled = ", ".join(str(side) for side in ("batch", *shape))
+    sentence = f"{name} must have shape ({spelled}), not"
+    check = tf.debugging.Assert(right, [sentence, found], summarize=10)
     with tf.control_dependencies([check]):
         return tf.ensure_shape(tf.identity(hidden), (None, *shape))
 

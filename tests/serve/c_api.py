@@ -46,8 +46,8 @@ def library():
     """The C library of the installed wheel, with the functions that are used declared."""
     # Found, not imported: `import tensorflow` is what this client must do without.
     folder = pathlib.Path(importlib.util.find_spec("tensorflow").origin).parent
-    ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"), ctypes.RTLD_GLOBAL)
-    lib = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"), ctypes.RTLD_GLOBAL)
+    # Not with RTLD_GLOBAL: the BoringSSL inside would take the place of what Python's hashlib uses.
+    lib = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
     pointer, size, integer, text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p
     for name, result, *arguments in (
         ("TF_Version", text),
