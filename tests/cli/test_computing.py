@@ -198,6 +198,19 @@ def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
     assert not [*tmp_path.glob("*.h5")]
 
 
+def test_export_is_there_and_not_replaced(command, tmp_path):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tests/serve exports from the other backends")
+    code, out, err = command("export", "planar_rec", "--directory", tmp_path)
+    assert code == 0, err
+    (row,) = table(out)
+    folder = tmp_path / "planar_rec" / "1"
+    assert row["path"] == str(folder)
+    assert (folder / "saved_model.pb").is_file()
+    code, _, err = command("export", "planar_rec", "--directory", tmp_path, "--version", 1)
+    assert (code, "is there already" in err) == (2, True)
+
+
 def test_what_an_error_is_worth(capsys):
     def raising(error):
         def command():
