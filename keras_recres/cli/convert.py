@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_recres.cli import options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, count, number, show
+from keras_recres.cli.terminal import quietly
 
 COLUMNS = [
     Column("file"),
@@ -66,7 +67,8 @@ def _convert(arguments):
     if arguments.num_heads:
         found["num_heads"] = arguments.num_heads
     model = convert.t2t_vit(path, steps=arguments.steps, verbose=False, **found)
-    error = saving.save(model, out)
+    with quietly(f"writing {out}"):
+        error = saving.save(model, out)
     report = model.conversion_report
     row = {
         "file": str(out),

@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_recres.cli import images, options
 from keras_recres.cli.errors import Failure, UserError
 from keras_recres.cli.output import Column, count, show
-from keras_recres.cli.terminal import progress_bar, working
+from keras_recres.cli.terminal import progress_bar, quietly
 from keras_recres.zoo import tfds_folder
 
 JPEG = b"\xff\xd8"
@@ -62,7 +62,7 @@ def _evaluate(arguments):
     version = _find(dataset.removesuffix(RE_ENCODED), arguments.data_dir)
     images.pillow()
     options.start_keras(arguments.backend)
-    with working(f"reading {dataset}"):
+    with quietly(f"reading {dataset}"):
         part = tfds_folder.read(dataset, arguments.split, version, arguments.limit)
     model = options.load_network(arguments)
     if len(part.class_names) != model.output_shape[-1]:

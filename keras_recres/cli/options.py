@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from keras_recres.cli.errors import UserError
-from keras_recres.cli.terminal import starting
+from keras_recres.cli.terminal import quietly
 from keras_recres.zoo import registry
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -109,7 +109,7 @@ def start_keras(backend=None):
         os.environ["KERAS_BACKEND"] = backend
     # TensorFlow's start-up lines are no news to the user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with starting("starting Keras"):
+    with quietly("starting Keras"):
         try:
             importlib.import_module("keras_recres.layers")
         except ModuleNotFoundError as error:

@@ -5,6 +5,8 @@ import os
 import sys
 import tempfile
 
+from keras_recres.cli.errors import Failure, UserError
+
 
 @contextlib.contextmanager
 def progress_bar(text, total, enabled=True):
@@ -41,8 +43,8 @@ def working(text):
 
 
 @contextlib.contextmanager
-def starting(text):
-    """As `working`, and swallows what libraries write to stderr meanwhile, unless they fail.
+def quietly(text):
+    """As `working`, and swallows what libraries write to stderr meanwhile, unless they crash.
 
     TensorFlow writes lines of its own before its log level counts.
     """
@@ -59,6 +61,8 @@ def starting(text):
             rich = _rich(file=shown)
             with rich.status(text) if rich else contextlib.nullcontext():
                 yield
+        except (UserError, Failure, ValueError, ImportError, OSError):
+            raise  # A sentence, which says it all.
         except Exception:
             said.seek(0)
             shown.write(said.read().decode("utf-8", "replace"))

@@ -5,6 +5,7 @@ from pathlib import Path
 from keras_recres.cli import options
 from keras_recres.cli.errors import Failure
 from keras_recres.cli.output import Column, count, number, show
+from keras_recres.cli.terminal import quietly
 
 COLUMNS = [
     Column("file"),
@@ -49,7 +50,8 @@ def _untie(arguments):
     error = saving.difference(model, plain)
     if not error <= saving.TOLERANCE:
         raise Failure(f"{out} was not written: the untied network differs by {error:.2g}.")
-    saving.save(plain, out)
+    with quietly(f"writing {out}"):
+        saving.save(plain, out)
     row = {
         "file": str(out),
         "layers": len(plain.layers),
