@@ -7,6 +7,9 @@ import tempfile
 
 from keras_recres.cli.errors import Failure, UserError
 
+# Of the process, for code that is not Python.
+STDERR = 2
+
 
 @contextlib.contextmanager
 def progress_bar(text, total, enabled=True):
@@ -48,15 +51,14 @@ def quietly(text):
 
     TensorFlow writes lines of its own before its log level counts.
     """
+    sys.stderr.flush()
     try:
-        stderr = sys.stderr.fileno()
-    except (OSError, ValueError):  # Not a file, as in a notebook or a test.
+        kept = os.dup(STDERR)
+    except OSError:  # It is closed, as under some services.
         yield
         return
-    sys.stderr.flush()
-    kept = os.dup(stderr)
     with tempfile.TemporaryFile() as said, open(kept, "w", encoding="utf-8") as shown:
-        os.dup2(said.fileno(), stderr)
+        os.dup2(said.fileno(), STDERR)
         try:
             rich = _rich(file=shown)
             with rich.status(text) if rich else contextlib.nullcontext():
@@ -69,7 +71,7 @@ def quietly(text):
             raise
         finally:
             sys.stderr.flush()
-            os.dup2(kept, stderr)
+            os.dup2(kept, STDERR)
 
 
 def _rich(enabled=True, file=None):

@@ -51,7 +51,8 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     """Top-1 accuracy and cross-entropy of a model on labelled images.
 
     Example:
-    >>> zoo.evaluation.evaluate(model, images, labels)["top1_percent"]  # doctest: +SKIP
+    >>> from keras_recres.zoo.evaluation import evaluate
+    >>> evaluate(model, images, labels)["top1_percent"]  # doctest: +SKIP
     70.3
 
     Args:

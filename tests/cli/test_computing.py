@@ -95,22 +95,6 @@ def test_evaluate_counts_right_answers(command, data_dir):
     assert row["top1_percent"] * 2 == pytest.approx(round(row["top1_percent"] * 2))
 
 
-def test_evaluation_against_keras():
-    model = zoo.load("cifar_small")
-    rng = np.random.default_rng(1)
-    pixels, labels = rng.integers(0, 256, (10, 32, 32, 3), dtype="uint8"), rng.integers(0, 10, 10)
-    found = evaluation.evaluate(model, pixels, labels, batch_size=4)
-    model.compile(
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
-    )
-    x = keras.ops.convert_to_numpy(model.preprocess(pixels))
-    expected = model.evaluate(x, labels, verbose=0, return_dict=True)
-    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
-    assert found["top1_percent"] == pytest.approx(100 * expected["accuracy"], rel=1e-5)
-    with pytest.raises(ValueError, match="`labels` must be one integer below 10"):
-        evaluation.evaluate(model, pixels, labels + 5)
-
-
 def test_probe_curvature(command, tmp_path):
     target, picture = tmp_path / "c.csv", tmp_path / "c.png"
     pytest.importorskip("matplotlib")

@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from keras_recres.cli import terminal
 from tests.cli.conftest import ROOT
 
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
@@ -84,6 +85,23 @@ def test_json_stays_json():
 def test_no_colour_where_none_is_wanted():
     text, _ = on_a_terminal("list", "planar*", NO_COLOR="1", TERM="dumb")
     assert "\x1b[3" not in text
+
+
+@pytest.mark.parametrize(("error", "kept"), [(None, ""), (ValueError, ""), (KeyError, "noise")])
+def test_what_libraries_write_is_kept_for_crashes(capfd, error, kept):
+    def work():
+        with terminal.quietly("working"):
+            os.write(2, b"noise")
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(error):
+            work()
+    else:
+        work()
+    os.write(2, b", after")
+    assert capfd.readouterr().err == kept + ", after"
 
 
 def test_in_tmux(tmp_path):

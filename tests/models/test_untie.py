@@ -8,27 +8,32 @@ from keras_recres import models
 from keras_recres.layers import RecurrentResidual
 
 
-def test_a_vit_with_norms_of_its_own_per_step():
-    model = models.t2t_vit(
-        depth=2, steps=[2, 3], input_shape=(32, 32, 3), num_classes=5, embed_dim=32, num_heads=2,
-        token_dim=16, first_kernel_size=3, first_strides=2, unshare=("norm",), step_embedding=True,
-    )  # fmt: skip
+def test_steps_with_norms_and_scales_of_their_own():
+    inputs = keras.Input((4,))
+    branch = keras.Sequential(
+        [keras.layers.LayerNormalization(name="norm"), keras.layers.Dense(4, "tanh")], name="branch"
+    )
+    x = RecurrentResidual(
+        branch, steps=3, unshare=("norm",), residual_scale="learned", step_embedding=True, name="r"
+    )(inputs)
+    # An operation is no layer, and has no weights to copy.
+    x = keras.layers.Dense(2, name="head")(x[:, :3])
+    model = keras.Model(inputs, x)
     rng = np.random.default_rng(0)
-    for weight in model.trainable_weights:
-        weight.assign(rng.normal(size=weight.shape) * 0.2)
+    model.set_weights([rng.normal(size=weight.shape) for weight in model.weights])
     plain = models.untie(model)
-    # Of its own for each model, as the weights are.
-    flat = models.t2t_vit(
-        depth=5, input_shape=(32, 32, 3), num_classes=5, embed_dim=32, num_heads=2, token_dim=16,
-        first_kernel_size=3, first_strides=2, step_embedding=True,
-    )  # fmt: skip
-    assert plain.count_params() == flat.count_params() > model.count_params()
-    x = rng.normal(size=(3, 32, 32, 3)).astype("float32")
+    assert [layer.name for layer in plain.layers if layer.name[0] == "r"] == [
+        "r_step0",
+        "r_step1",
+        "r_step2",
+    ]
+    # The dense layer's 20 numbers come to stand there two more times.
+    assert plain.count_params() == model.count_params() + 40
+    x = rng.normal(size=(5, 4)).astype("float32")
     expected = model.predict_on_batch(x)
     assert np.std(expected) > 0.1
     np.testing.assert_allclose(plain.predict_on_batch(x), expected, atol=1e-5)
-    for weight in plain.weights:
-        weight.assign(np.zeros(weight.shape))
+    plain.set_weights([np.zeros(weight.shape) for weight in plain.weights])
     np.testing.assert_array_equal(model.predict_on_batch(x), expected)
 
 
