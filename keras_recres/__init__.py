@@ -3,9 +3,8 @@
 import importlib
 import sys
 
-__all__ = ["__version__", "layers", "models", "probes", "serve", "zoo"]
+__all__ = ["__version__", "distribute", "layers", "models", "probes", "serve", "zoo"]
 __version__ = "0.1.0"
-
 
 if "keras_recres_cli" not in sys.modules:
     # Known to Keras before a saved model is loaded. The command `keras-recres` says what the zoo
@@ -14,7 +13,7 @@ if "keras_recres_cli" not in sys.modules:
 
 
 def __getattr__(name):
-    if name in ("layers", "models", "probes", "serve", "zoo"):
+    if name in __all__:  # At its first use.
         return importlib.import_module(f"keras_recres.{name}")
     raise AttributeError(f"module 'keras_recres' has no attribute {name!r}")
 
