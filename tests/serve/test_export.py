@@ -232,6 +232,14 @@ def test_importing_serve_is_light():
     assert not {*names} & {*heavy, "tensorflow_serving", "grpc", "PIL", "h5py"}
 
 
+@pytest.mark.parametrize("name", ["cifar_small", "cifar_small_metahead", "frn_tanh"])
+def test_features_are_those_of_the_builders(name):
+    model, body = zoo.load(name), zoo.load(name, features_only=True)
+    x = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
+    found = keras.ops.convert_to_numpy(Network(model)(x)[0])
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(body(x)), rtol=1e-5, atol=1e-5)
+
+
 def test_features_where_the_head_is_shared():
     head = keras.layers.Dense(2)
     a = keras.Input((2,))
