@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import uuid
 
 import keras
 
@@ -149,7 +150,7 @@ class _Aside:
         self.parent, self.version = directory / name, version
         if version is not None and (self.parent / str(version)).exists():
             raise self._exists(version)
-        self.folder = self.parent / f".partial.{os.getpid()}"
+        self.folder = self.parent / f".partial.{uuid.uuid4().hex}"
 
     def __enter__(self):
         parents = (self.parent, *self.parent.parents)
