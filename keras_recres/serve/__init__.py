@@ -5,5 +5,6 @@
 """
 
 from keras_recres.serve.exporting import export
+from keras_recres.serve.int8 import AccuracyLost, accuracy_lost, quantized
 
-__all__ = ["export"]
+__all__ = ["AccuracyLost", "accuracy_lost", "export", "quantized"]

@@ -6,12 +6,14 @@ import pathlib
 import re
 import shutil
 import tempfile
+import uuid
 
 import keras
 
 from keras_recres.layers.checks import check_count, check_positive
+from keras_recres.serve import formats as other_formats
+from keras_recres.serve import int8, saved_model, server_config
 from keras_recres.serve import reference as references
-from keras_recres.serve import saved_model, server_config
 from keras_recres.serve import warmup as warmups
 from keras_recres.serve.network import Network
 from keras_recres.zoo.class_names import class_names
@@ -31,6 +33,9 @@ def export(
     max_pixels=2**24,
     max_steps=64,
     tolerance=1e-5,
+    formats=(),
+    format_batch=None,
+    quantize=None,
 ):
     """Exports a classifier for TensorFlow Serving, and compares what it answers with the model.
 
@@ -64,11 +69,17 @@ def export(
         labels: Names of the classes; default those of the zoo's data set, or numbers.
         warmup: True to write warm-up requests, for which tensorflow-serving-api must be installed,
             False for none, "auto" for True where it is.
-        max_pixels: `serving_bytes` refuses larger images, of which a server would need about 16
-            bytes of memory a pixel while it decodes and resizes two of each request at a time.
+        max_pixels: `serving_bytes` refuses larger images. It decodes two of each request at a time
+            and needs about 5 bytes of memory a pixel for each of them.
         max_steps: `serving_steps` refuses more.
         tolerance: Largest difference from the model, as a share of an output's largest number
             where that is above 1.
+        formats: Other formats, of "onnx", "litert" and "openvino", to put into the version's folder
+            `assets.extra` as `NAME.onnx`, `.tflite` and `.xml`: inputs to logits, exported by Keras
+            from the backend in use, loaded again and compared, too.
+        format_batch: A fixed batch size of these; None for any.
+        quantize: "int8" to export `serve.quantized(model)` in its place; what that costs,
+            `serve.accuracy_lost` tells.
 
     Returns:
         The path `directory/NAME/VERSION`.
@@ -86,8 +97,16 @@ def export(
     check_positive("tolerance", tolerance)
     if version is not None:
         check_count("version", version)
+    if format_batch is not None:
+        check_count("format_batch", format_batch)
+    if quantize not in (None, "int8"):
+        raise ValueError(f"`quantize` must be None or 'int8', but it is {quantize!r}.")
     saved_model.check_packages(warmup is True)
+    formats = other_formats.check(formats)
     model = _model(model_or_name)
+    Network(model)
+    if quantize:
+        model = int8.quantized(model)
     network = Network(model)
     name = _checked_name(_default_name(model) if name is None else name)
     if max(network.steps, default=0) > max_steps:
@@ -113,6 +132,9 @@ def export(
             scratch = pathlib.Path(scratch)
             saved_model.write(model, aside.folder, preprocessing, reference, scratch, **options)
             saved_model.check(aside.folder, reference, tolerance, scratch)
+        for kind in formats:
+            file = aside.folder / "assets.extra" / f"{name}{other_formats.SUFFIXES[kind]}"
+            other_formats.write(model, file, kind, format_batch, tolerance)
         path = aside.publish()
     server_config.write(directory)
     return path
@@ -128,7 +150,7 @@ class _Aside:
         self.parent, self.version = directory / name, version
         if version is not None and (self.parent / str(version)).exists():
             raise self._exists(version)
-        self.folder = self.parent / f".partial.{os.getpid()}"
+        self.folder = self.parent / f".partial.{uuid.uuid4().hex}"
 
     def __enter__(self):
         parents = (self.parent, *self.parent.parents)

@@ -23,6 +23,7 @@ def decode_and_preprocess(encoded, preprocessing, channels, max_pixels):
     Returns:
         float32 tensor, (batch, height, width, channels).
     """
+
     def one(inputs):
         index, contents = inputs
         pixels = _decode(index, contents, channels, max_pixels)

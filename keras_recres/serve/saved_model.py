@@ -81,7 +81,8 @@ def run(arguments, doing):
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     env = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, *arguments],
+        # -P: the folder of a file that is run must not come before the installed packages.
+        [sys.executable, "-P", *arguments],
         env={**env, "KERAS_BACKEND": "tensorflow"},
         capture_output=True,
         text=True,

@@ -42,48 +42,58 @@ class Buffer(ctypes.Structure):
     ]
 
 
+# The functions that are used: name, arguments -> result, in the letters of TYPES.
+FUNCTIONS = """
+TF_NewStatus -> p
+TF_DeleteStatus p
+TF_GetCode p -> i
+TF_Message p -> t
+TF_NewGraph -> p
+TF_DeleteGraph p
+TF_NewBuffer -> b
+TF_DeleteBuffer b
+TF_NewSessionOptions -> p
+TF_DeleteSessionOptions p
+TF_SetConfig p t n p
+TF_LoadSessionFromSavedModel p p t p i p b p -> p
+TF_CloseSession p p
+TF_DeleteSession p p
+TF_GraphOperationByName p t -> p
+TF_AllocateTensor i p i n -> p
+TF_DeleteTensor p
+TF_TensorData p -> p
+TF_TensorByteSize p -> n
+TF_TensorType p -> i
+TF_NumDims p -> i
+TF_Dim p i -> l
+TF_SessionRun p p p p i p p i p i p p
+TF_StringInit p
+TF_StringCopy p t n
+TF_StringGetDataPointer p -> p
+TF_StringGetSize p -> n
+TF_StringDealloc p
+"""
+TYPES = {
+    "p": ctypes.c_void_p,
+    "i": ctypes.c_int,
+    "l": ctypes.c_int64,
+    "n": ctypes.c_size_t,
+    "t": ctypes.c_char_p,
+    "b": ctypes.POINTER(Buffer),
+}
+
+
 def library():
     """The C library of the installed wheel, with the functions that are used declared."""
     # Found, not imported: `import tensorflow` is what this client must do without.
     folder = pathlib.Path(importlib.util.find_spec("tensorflow").origin).parent
     # Not with RTLD_GLOBAL: the BoringSSL inside would take the place of what Python's hashlib uses.
     lib = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
-    pointer, size, integer, text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p
-    for name, result, *arguments in (
-        ("TF_Version", text),
-        ("TF_NewStatus", pointer),
-        ("TF_DeleteStatus", None, pointer),
-        ("TF_GetCode", integer, pointer),
-        ("TF_Message", text, pointer),
-        ("TF_NewGraph", pointer),
-        ("TF_DeleteGraph", None, pointer),
-        ("TF_NewBuffer", ctypes.POINTER(Buffer)),
-        ("TF_DeleteBuffer", None, ctypes.POINTER(Buffer)),
-        ("TF_NewSessionOptions", pointer),
-        ("TF_DeleteSessionOptions", None, pointer),
-        ("TF_SetConfig", None, pointer, text, size, pointer),
-        ("TF_LoadSessionFromSavedModel", pointer, pointer, pointer, text, pointer, integer)
-        + (pointer, ctypes.POINTER(Buffer), pointer),
-        ("TF_CloseSession", None, pointer, pointer),
-        ("TF_DeleteSession", None, pointer, pointer),
-        ("TF_GraphOperationByName", pointer, pointer, text),
-        ("TF_AllocateTensor", pointer, integer, pointer, integer, size),
-        ("TF_DeleteTensor", None, pointer),
-        ("TF_TensorData", pointer, pointer),
-        ("TF_TensorByteSize", size, pointer),
-        ("TF_TensorType", integer, pointer),
-        ("TF_NumDims", integer, pointer),
-        ("TF_Dim", ctypes.c_int64, pointer, integer),
-        ("TF_SessionRun", None, pointer, pointer, pointer, pointer, integer, pointer, pointer)
-        + (integer, pointer, integer, pointer, pointer),
-        ("TF_StringInit", None, pointer),
-        ("TF_StringCopy", None, pointer, text, size),
-        ("TF_StringGetDataPointer", pointer, pointer),
-        ("TF_StringGetSize", size, pointer),
-        ("TF_StringDealloc", None, pointer),
-    ):
+    for line in FUNCTIONS.strip().splitlines():
+        (name, *arguments), _, result = [part.split() for part in line.partition("->")]
         function = getattr(lib, name)
-        function.restype, function.argtypes = result, arguments
+        function.argtypes = [TYPES[letter] for letter in arguments]
+        function.restype = TYPES[result[0]] if result else None
     return lib
 
 

@@ -89,7 +89,7 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, models):
         self.models = models
 
-    def Predict(self, request, context):  # noqa: N802
+    def Predict(self, request, context):
         spec = request.model_spec
         return self._answer(context, lambda: self._predict(request, spec))
 
@@ -104,7 +104,7 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.outputs[name].CopyFrom(make_tensor_proto(array))
         return response
 
-    def GetModelMetadata(self, request, context):  # noqa: N802
+    def GetModelMetadata(self, request, context):
         return self._answer(context, lambda: self._metadata(request))
 
     def _metadata(self, request):
@@ -158,10 +158,10 @@ class Rest(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(:predict|/metadata)?")
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self._answer(("", "/metadata"), self._get)
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         self._answer((":predict",), self._post)
 
     def log_message(self, *_):
