@@ -17,6 +17,7 @@ COLUMNS = [
     Column("tag"),
     Column("dataset", "data set"),
     Column("split"),
+    Column("precision"),
     Column("images", format=count, right=True),
     Column("top1_percent", "top-1 %", "{:.2f}".format, right=True),
     Column("standard_error_percent", "standard error", "{:.2f}".format, right=True),
@@ -35,6 +36,7 @@ def add(commands):
         [
             "evaluate vit3_rec --data-dir ~/tensorflow_datasets",
             "evaluate cifar_small --data-dir DIR --limit 1000 --json",
+            "evaluate frn_tanh --data-dir DIR --int8",
         ],
     )
     options.add_network(p)
@@ -50,6 +52,7 @@ def add(commands):
     )
     p.add_argument("--limit", type=options.positive, help="only the first so many images")
     p.add_argument("--batch-size", type=options.positive, default=128)
+    p.add_argument("--int8", action="store_true", help="besides, with 8-bit dense layers")
     options.add_json(p)
 
 
@@ -74,13 +77,23 @@ def _evaluate(arguments):
 
     with progress_bar("decoding", len(part.data)) as advance:
         pixels = [_decoded(i, data, channels, version, advance) for i, data in enumerate(part.data)]
-    with progress_bar("measuring", len(pixels)) as advance:
-        measured = evaluate(model, pixels, part.labels, arguments.batch_size, advance)
+    networks = {model.compute_dtype: model}
+    if arguments.int8:
+        from keras_recres import serve
+
+        networks["int8"] = serve.quantized(model)
+    measured = {}
+    with progress_bar("measuring", len(pixels) * len(networks)) as advance:
+        for precision, network in networks.items():
+            measured[precision] = evaluate(
+                network, pixels, part.labels, arguments.batch_size, advance
+            )
     read = dataset.removesuffix(RE_ENCODED)
     if read == "cifar10" and part.data[0][:2] == JPEG:
         read += RE_ENCODED  # What was really measured, whatever was asked for.
-    row = {"name": record.name, "tag": tag, "dataset": read, "split": part.split, **measured}
-    show([row], COLUMNS, arguments.json)
+    facts = {"name": record.name, "tag": tag, "dataset": read, "split": part.split}
+    rows = [{**facts, "precision": key, **values} for key, values in measured.items()]
+    show(rows, COLUMNS, arguments.json)
 
 
 def _find(dataset, folder):

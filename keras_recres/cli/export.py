@@ -7,6 +7,7 @@ from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, show
 from keras_recres.cli.terminal import working
 
+FORMATS = ("onnx", "litert", "openvino")
 COLUMNS = [Column("path")]
 
 
@@ -17,11 +18,27 @@ def add(commands):
         "export",
         _export,
         "export a network for TensorFlow Serving, and verify it",
-        ["export vit3_rec --directory models", "export cifar_small --directory models --version 7"],
+        [
+            "export vit3_rec --directory models",
+            "export cifar_small --directory models --format litert --int8",
+        ],
     )
     options.add_network(p)
     p.add_argument("--directory", type=Path, required=True, help="it becomes DIRECTORY/NAME/1/…")
     p.add_argument("--version", type=options.positive, help="default the next free one")
+    p.add_argument(
+        "--format",
+        choices=FORMATS,
+        action="append",
+        dest="formats",
+        default=[],
+        help="besides, in assets.extra; may be repeated",
+    )
+    p.add_argument(
+        "--int8",
+        action="store_true",
+        help="with weights and products of 8 bits, by Keras' quantize",
+    )
     options.add_json(p)
 
 
@@ -36,5 +53,11 @@ def _export(arguments):
     from keras_recres import serve
 
     with working(f"exporting {record.name}"):
-        path = serve.export(model, arguments.directory, version=arguments.version)
+        path = serve.export(
+            model,
+            arguments.directory,
+            version=arguments.version,
+            formats=arguments.formats,
+            quantize="int8" if arguments.int8 else None,
+        )
     show([{"path": str(path)}], COLUMNS, arguments.json)

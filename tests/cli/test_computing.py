@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_recres import models, zoo
+from keras_recres import models, serve, zoo
 from keras_recres.cli import errors, images, output
 from keras_recres.zoo import evaluation
 from tests.cli.conftest import table
@@ -85,10 +85,13 @@ def test_images_that_are_none_are_named(tmp_path):
 def test_evaluate_counts_right_answers(command, data_dir):
     pytest.importorskip("tensorflow_datasets")
     code, out, _ = command(
-        "evaluate", "frn_tanh", "--data-dir", data_dir, "--limit", 200, "--batch-size", 64, "--json"
-    )
+        "evaluate", "frn_tanh", "--data-dir", data_dir, "--limit", 200, "--batch-size", 64,
+        "--int8", "--json",
+    )  # fmt: skip
     assert code == 0
-    (row,) = json.loads(out)
+    row, int8 = json.loads(out)
+    assert (row["precision"], int8["precision"]) == ("float32", "int8")
+    assert 0 < abs(row["loss"] - int8["loss"]) < 0.05
     assert (row["dataset"], row["split"], row["images"]) == ("mnist", "test", 200)
     # results.csv says 97.02 % of 10,000: of 200 within four standard errors.
     assert abs(row["top1_percent"] - 97.02) < 4 * 100 * (0.97 * 0.03 / 200) ** 0.5
@@ -188,9 +191,14 @@ def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
     assert not [*tmp_path.glob("*.h5")]
 
 
-def test_export_is_there_and_not_replaced(command, tmp_path):
+def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
+    asked = {}
     if keras.backend.backend() != "tensorflow":
         pytest.skip("tests/serve exports from the other backends")
+    monkeypatch.setattr(serve, "export", lambda model, folder, **given: asked.update(given))
+    command("export", "planar_rec", "--directory", tmp_path, "--format", "onnx", "--int8")
+    assert asked == {"version": None, "formats": ["onnx"], "quantize": "int8"}
+    monkeypatch.undo()
     code, out, err = command("export", "planar_rec", "--directory", tmp_path)
     assert code == 0, err
     (row,) = table(out)
