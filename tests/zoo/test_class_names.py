@@ -30,3 +30,14 @@ def test_the_order_is_that_of_the_data(data_dir, name):
         assert int(feature["classLabel"]["numClasses"]) == len(CLASS_NAMES[name])
         return
     assert tuple(files[0].read_text().split()) == CLASS_NAMES[name]
+
+
+def test_tiny_imagenet80_is_in_the_order_of_its_numbers(data_dir):
+    listed = data_dir / "tfds" / "tiny_imagenet80" / "class_names.tsv"
+    if not listed.is_file():
+        pytest.skip(f"there is no {listed}")
+    rows = [line.split("\t") for line in listed.read_text(encoding="utf-8").splitlines()]
+    assert [int(number) for number, _, _ in rows] == [*range(80)]
+    assert tuple(words.split(",")[0] for _, _, words in rows) == CLASS_NAMES["tiny_imagenet80"]
+    order = sorted(listed.parent.glob("*/label.labels.txt"))[0].read_text().split()
+    assert [wnid for _, wnid, _ in rows] == order
