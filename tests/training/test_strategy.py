@@ -13,7 +13,7 @@ import keras
 import pytest
 
 from keras_recres import distribute
-from tests.training.test_fit import run
+from tests.training.test_fit import metrics, run
 from training import options, run_folder
 from training.errors import UserError
 
