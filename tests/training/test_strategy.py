@@ -51,9 +51,7 @@ def test_two_workers_train_as_one_and_the_first_writes(fit_arguments, small_mode
     assert [process.returncode for process in started] == [0, 0], errors[0][-4000:]
     assert "multi_worker on 2 devices" in errors[0]
     assert run(fit_arguments("single", ARGUMENTS, **OPTIONS)) == 0
-    shared, single = (
-        json.loads((tmp_path / out / "metrics.json").read_text()) for out in ("shared", "single")
-    )
+    shared, single = (metrics(tmp_path, out) for out in ("shared", "single"))
     assert single["train_loss"] < 3
     for key in ("train_loss", "val_loss", "val_accuracy", "train_accuracy"):
         assert shared[key] == pytest.approx(single[key], abs=1e-5), key
