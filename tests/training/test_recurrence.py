@@ -117,11 +117,11 @@ def test_drawn_steps_train_and_evaluate_as_built(train, drawn):
     two, weights = train("two", steps="uniform(2,2)")
     assert two["val_loss"] == pytest.approx(plain["val_loss"], abs=1e-6)
     assert two["settings"]["steps"] == "uniform(2,2)"
-    three, others = train("three", steps="uniform(3,3)")
-    assert abs(three["val_loss"] - plain["val_loss"]) > 1e-5
+    grow, others = train("grow", steps="progressive(1,3)", epochs=3, limit=32)
+    assert drawn[-3:] == [[1] * 2, [2] * 2, [3] * 2]
     assert weights.keys() == others.keys()  # Those of the network, no more.
-    train("grow", steps="progressive(1,3)", epochs=3)
-    assert drawn[-3:] == [[1] * 4, [2] * 4, [3] * 4]
+    deep, _ = train("deep", steps="progressive(3,3)", epochs=3, limit=32)
+    assert abs(grow["val_loss"] - deep["val_loss"]) > 1e-5
 
 
 def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch):
@@ -152,10 +152,9 @@ def test_steps_beyond_the_last_k_send_no_gradient(train):
     for seed, changes in ((once, True), (twice, False)):
         _, start = train(f"start{seed}", seed=seed, learning_rate=1e-20, **options)
         _, found = train(f"truncated{seed}", seed=seed, backprop_steps=1, **options)
-        _, whole = train(f"whole{seed}", seed=seed, **options)
         for name in STEM:
             assert (abs(found[name] - start[name]).max() > 1e-4) == changes
-            assert abs(whole[name] - start[name]).max() > 1e-4
+        # The block and what follows it did learn.
         assert sum(abs(found[name] - start[name]).max() > 1e-4 for name in start) >= 2
 
 
@@ -216,8 +215,8 @@ def test_a_teacher_is_followed_against_the_labels(train, tmp_path, monkeypatch):
 
 def test_it_goes_on_exactly(train, monkeypatch):
     options = {
-        "epochs": 3,
-        "steps": "poisson(1.5)",
+        "epochs": 2,
+        "steps": "uniform(1,3)",
         "deep_supervision": 0.3,
         "backprop_steps": 2,
         "ema": 0.9,
