@@ -1,13 +1,14 @@
 """What the curvature probe needs of JAX; see `tensorflow_probe.py`."""
 
-import contextlib
 import functools
 
 import jax
+import keras
 from jax import numpy as jnp
 
 FASTEST = "forward"
 tape_jet = None
+jvp = keras.ops.jvp
 
 
 def compiled(function):
@@ -23,11 +24,6 @@ def run_once(function):
 def float64_scope():
     """A scope in which float64 is computed as such, which JAX does only if asked."""
     return jax.enable_x64(True)
-
-
-def unrecorded():
-    """A scope whose operations are not differentiated; the compiler leaves such tangents out."""
-    return contextlib.nullcontext()
 
 
 def substitutes():

@@ -12,7 +12,7 @@ else:
 FASTEST = _probe.FASTEST
 compiled = _probe.compiled
 float64_scope = _probe.float64_scope
+jvp = _probe.jvp
 run_once = _probe.run_once
 substitutes = _probe.substitutes
 tape_jet = _probe.tape_jet
-unrecorded = _probe.unrecorded

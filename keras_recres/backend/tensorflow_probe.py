@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import sys
 
+import keras
 import tensorflow as tf
-from tensorflow.python.eager import record
+from tensorflow.python.eager import backprop_util, execute, forwardprop
 from tensorflow.python.ops import array_ops
 
 # Two transposed reverse passes are a forward pass without the products by zero tangents of
@@ -69,12 +71,37 @@ def _resize(original, images, size, *args, **kwargs):
     return tf.einsum("ih,nhwc,jw->nijc", rows, images, columns)
 
 
-def unrecorded():
-    """A scope whose operations are not differentiated.
+def jvp(function, primals, tangents):
+    """`keras.ops.jvp`, with what TensorFlow (2.21) needs for jvps of jvps.
 
-    `tf.autodiff.ForwardAccumulator` fails on those that put out no floating-point numbers (2.21).
+    After 32 tracings of one operation in a process it traces that operation's derivative for
+    unknown shapes, and then the derivative of a gather takes one model's shapes for another's.
+    Operations that put out no floating-point numbers (a comparison) fail while they are recorded
+    for two accumulators in a graph.
     """
-    return record.stop_recording()
+    with (
+        _replaced(forwardprop, "_TRACE_COUNT_LIMIT", lambda limit: sys.maxsize),
+        _replaced(execute, "record_gradient", _of_differentiable),
+    ):
+        return keras.ops.jvp(function, primals, tangents)
+
+
+def _of_differentiable(record_gradient):
+    def record(op_name, inputs, attrs, outputs):
+        if any(backprop_util.IsTrainable(output) for output in outputs):
+            record_gradient(op_name, inputs, attrs, outputs)
+
+    return record
+
+
+@contextlib.contextmanager
+def _replaced(module, name, replacement):
+    original = getattr(module, name)
+    setattr(module, name, replacement(original))
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
 
 
 def tape_jet(function, theta):

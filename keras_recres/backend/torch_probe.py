@@ -3,11 +3,13 @@
 import contextlib
 import math
 
+import keras
 import torch
 import torch.nn.functional as F
 
 FASTEST = "forward"
 tape_jet = None
+jvp = keras.ops.jvp
 
 
 def compiled(function):
@@ -22,11 +24,6 @@ def run_once(function):
 
 def float64_scope():
     """A scope in which float64 is computed as such: PyTorch always does."""
-    return contextlib.nullcontext()
-
-
-def unrecorded():
-    """A scope whose operations are not differentiated: their derivatives are zero by themselves."""
     return contextlib.nullcontext()
 
 

@@ -18,11 +18,11 @@ def forward(function, theta):
     ones = ops.ones_like(theta)
 
     def first(theta):
-        values, tangents = ops.jvp(function, (theta,), (ones,))
+        values, tangents = probe.jvp(function, (theta,), (ones,))
         v = _connected(values[0], tangents[0])
         return values, v
 
-    (values, v), (_, a) = ops.jvp(first, (theta,), (ones,))
+    (values, v), (_, a) = probe.jvp(first, (theta,), (ones,))
     return values[0], v, _connected(v, a), values[1]
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend import probe
 from keras_recres.probes.curvature_record import CurvatureRecord
 
 
@@ -106,7 +107,7 @@ def of_curve(curve, theta, dtype="float32"):
     theta = np.asarray(theta)
     at = ops.convert_to_tensor(theta, dtype=dtype)
     one = ops.ones_like(at)
-    v, a = ops.jvp(lambda t: ops.jvp(curve, (t,), (one,))[1], (at,), (one,))
+    v, a = probe.jvp(lambda t: probe.jvp(curve, (t,), (one,))[1], (at,), (one,))
     v, a = (ops.convert_to_numpy(part).astype("float64").reshape(len(theta), -1) for part in (v, a))
     speed = np.linalg.norm(v, axis=1)
     tangent = v / np.maximum(speed, np.finfo("float64").tiny)[:, None]

@@ -60,7 +60,7 @@ def metric_spectrum(model, inputs, directions, layers=None, steps=True, batch_si
 
     def tangents(values, theta):
         function = measurement.traced(values)
-        targets, moved = ops.jvp(lambda t: function(t)[0], (theta,), (ops.ones_like(theta),))
+        targets, moved = probe.jvp(lambda t: function(t)[0], (theta,), (ops.ones_like(theta),))
         # TensorFlow says None of what does not depend on θ.
         moved = [ops.zeros_like(x) if v is None else v for x, v in zip(targets, moved, strict=True)]
         return [ops.reshape(v, (theta.shape[0], -1)) for v in moved]

@@ -218,11 +218,10 @@ class Recorder:
 
     def _count(self, x, piece=lambda x: x):
         """Adds up how many entries of `piece(x)` differ from one example to the next."""
-        with probe.unrecorded():
-            piece = piece(x)
-            differ = ops.cast(ops.not_equal(piece[1:], piece[:-1]), self.dtype)
-            differ = ops.sum(ops.reshape(differ, (self.batch - 1, -1)), axis=-1)
-            self._crossed = differ if self._crossed is None else self._crossed + differ
+        piece = piece(x)
+        differ = ops.cast(ops.not_equal(piece[1:], piece[:-1]), self.dtype)
+        differ = ops.sum(ops.reshape(differ, (self.batch - 1, -1)), axis=-1)
+        self._crossed = differ if self._crossed is None else self._crossed + differ
 
 
 def _matches(entry, identity, name, path):
@@ -258,4 +257,4 @@ def _positions_of_maxima(pool, x, args, kwargs):
     shape = tuple(x.shape[1:])
     positions = ops.reshape(ops.arange(math.prod(shape), dtype=x.dtype), (1, *shape))
     positions = ops.broadcast_to(positions, x.shape)
-    return ops.jvp(lambda x: pool(x, *args, **kwargs), (x,), (positions,))[1]
+    return probe.jvp(lambda x: pool(x, *args, **kwargs), (x,), (positions,))[1]

@@ -136,6 +136,14 @@ class Record:
         """Whether weights exist for any tag."""
         return bool(self.trained_tags)
 
+    @property
+    def layout(self):
+        """How `keras_recres.distribute` cuts the weights for "model_parallel", or None."""
+        # Not at the top: models import Keras, and a record can do without.
+        from keras_recres.models.layouts import layout
+
+        return layout(self.builder, self.arguments)
+
     def arguments_of(self, tag=None):
         """Builder arguments of a tag; of the paper's network when `tag` is None."""
         arguments = {**self.arguments, **(self.tags[tag].arguments if tag else {})}

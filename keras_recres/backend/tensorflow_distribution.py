@@ -1,0 +1,117 @@
+"""tf.distribute under Keras' `fit()`."""
+
+import contextlib
+import json
+import os
+
+import keras
+import tensorflow as tf
+from keras.src.backend.tensorflow import trainer
+
+# What each takes beside the kind.
+KINDS = {"mirrored": ("devices",), "multi_worker": (), "tpu": ("resolver",)}
+
+
+def detect():
+    """The kind that suits this machine and the environment."""
+    if len(_workers()) > 1:
+        return "multi_worker"
+    if os.environ.get("TPU_NAME") or tf.config.list_logical_devices("TPU"):
+        return "tpu"
+    return "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "single"
+
+
+@contextlib.contextmanager
+def enter(kind, devices=None, resolver=None):
+    """Yields what `keras_recres.distribute.Devices` needs to know, inside the strategy's scope."""
+    strategy = {
+        "mirrored": lambda: _mirrored(devices),
+        "multi_worker": _multi_worker,
+        "tpu": lambda: _tpu(resolver),
+    }[kind]()
+    several = kind == "multi_worker"
+    process = 0
+    if several:
+        process = tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id
+    with strategy.scope(), _repaired() if several else contextlib.nullcontext():
+        yield {
+            "replicas": strategy.num_replicas_in_sync,
+            "processes": len(_workers()) if several else 1,
+            "process": process,
+            "ready": _prepare,
+            "shards": False,
+        }
+
+
+def _workers():
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    except ValueError as error:
+        raise ValueError(f"the environment's TF_CONFIG is no JSON: {error}.") from None
+    return cluster.get("chief", []) + cluster.get("worker", [])
+
+
+def _mirrored(devices):
+    known = [d.name.removeprefix("/device:") for d in tf.config.list_logical_devices()]
+    missing = [d for d in devices or () if d.upper() not in known]
+    if missing:
+        raise ValueError(f"there is no device {missing[0]!r}; there are {', '.join(known)}.")
+    return tf.distribute.MirroredStrategy(devices and [d.upper() for d in devices])
+
+
+def _multi_worker():
+    if len(_workers()) < 2:
+        raise ValueError(
+            "'multi_worker' needs the environment's TF_CONFIG to name two or more workers, "
+            '{"cluster": {"worker": ["host1:port", "host2:port"]}, '
+            '"task": {"type": "worker", "index": 0}}.'
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _tpu(resolver):
+    try:
+        found = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=resolver or "")
+        tf.config.experimental_connect_to_cluster(found)
+        tf.tpu.experimental.initialize_tpu_system(found)
+    except (ValueError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(f"there is no TPU here: {str(error).splitlines()[0]}") from error
+    return tf.distribute.TPUStrategy(found)
+
+
+def _prepare(model):
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+
+
+@contextlib.contextmanager
+def _repaired():
+    """What keeps Keras' (3.15) `fit()` from running with several workers, put right meanwhile.
+
+    It takes the mean over replicas of a batch that it only needs for its shapes, in a way that
+    fails on what the other workers hold, and that of scalar logs along an axis.
+    """
+    reduce = trainer.reduce_per_replica
+    build = trainer.TensorFlowTrainer._maybe_symbolic_build
+
+    def reduce_per_replica(values, strategy, reduction):
+        if reduction not in ("auto", "mean"):
+            return reduce(values, strategy, reduction)
+        return tf.nest.map_structure(lambda v: strategy.reduce("MEAN", v, axis=None), values)
+
+    def maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if iterator is not None:
+            data_batch = next(next(iter(iterator))[2])
+        local = self.distribute_strategy.experimental_local_results
+        data_batch = tf.nest.map_structure(lambda x: local(x)[0], data_batch)
+        with self.distribute_strategy.scope():
+            self._symbolic_build(data_batch=data_batch)
+
+    trainer.reduce_per_replica = reduce_per_replica
+    trainer.TensorFlowTrainer._maybe_symbolic_build = maybe_symbolic_build
+    try:
+        yield
+    finally:
+        trainer.reduce_per_replica = reduce
+        trainer.TensorFlowTrainer._maybe_symbolic_build = build

@@ -1,0 +1,187 @@
+"""The same seed and global batch give the same losses on one device, several, and processes."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_recres import distribute, zoo
+
+BACKEND = keras.backend.backend()
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CPUS = [f"cpu:{i}" for i in range(4)]
+
+
+def start(jobs, devices=1, **env):
+    env = {
+        **os.environ,
+        "DEVICES": str(devices),
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": str(ROOT),
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        **env,
+    }
+    return subprocess.Popen(
+        [sys.executable, ROOT / "tests/distribute/train.py", json.dumps(jobs)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def results(process):
+    try:
+        out, errors = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def job(kind, model="norm", **options):
+    return {"kind": kind, "model": model, "options": options}
+
+
+ONE_PROCESS = {
+    # In a process TensorFlow's collectives know one number of devices: another one is alone.
+    "tensorflow": [job("single"), job("mirrored", devices=CPUS), job("mirrored", devices=CPUS[:2])],
+    "jax": [
+        job("single"),
+        job("auto"),
+        job("data_parallel", devices=CPUS[:2]),
+        job("single", "frn"),
+        job("model_parallel", "frn", model_devices=2),
+        job("model_parallel", "frn"),
+    ],
+    # Batch normalization is refused with several processes.
+    "torch": [job("auto", "frn")],
+}
+REPLICAS = {"tensorflow": [1, 4, 2], "jax": [1, 4, 2, 1, 2, 1], "torch": [1]}
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What one process says, with four virtual devices where the backend has them."""
+    jobs, devices = ONE_PROCESS[BACKEND], 1 if BACKEND == "torch" else 4
+    if BACKEND != "tensorflow":
+        return results(start(jobs, devices))
+    return [run for part in (jobs[:2], jobs[2:]) for run in results(start(part, devices))]
+
+
+def close(a, b):
+    assert a["history"].keys() == b["history"].keys()
+    for key, values in a["history"].items():
+        np.testing.assert_allclose(b["history"][key], values, atol=1e-5, err_msg=key)
+    np.testing.assert_allclose(b["weights"], a["weights"], rtol=1e-4)
+
+
+def test_devices_of_one_process_change_no_loss(alone):
+    assert [run["replicas"] for run in alone] == REPLICAS[BACKEND]
+    first = {}
+    for job, run in zip(ONE_PROCESS[BACKEND], alone, strict=True):
+        losses = run["history"]["loss"]
+        assert losses[-1] < losses[0]
+        close(first.setdefault(job["model"], run), run)
+
+
+def test_two_processes_change_no_loss(alone):
+    ports = free_ports(2)
+    hosts = [f"127.0.0.1:{port}" for port in ports]
+    kind = {"tensorflow": "multi_worker"}.get(BACKEND, "data_parallel")
+    model = "frn" if BACKEND == "torch" else "norm"
+    started = []
+    for i in range(2):
+        environment = {
+            "tensorflow": {
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}}
+                )
+            },
+            "jax": {
+                "KERAS_DISTRIBUTION_JOB_ADDRESSES": ",".join(hosts),
+                "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+                "KERAS_DISTRIBUTION_PROCESS_ID": str(i),
+            },
+            "torch": {
+                "WORLD_SIZE": "2",
+                "RANK": str(i),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(ports[0]),
+            },
+        }[BACKEND]
+        started.append(start([job("auto", model)], **environment))
+    try:
+        both = [results(process)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [run["process"] for run in both] == [0, 1]
+    for run in both:
+        assert (run["kind"], run["replicas"], run["processes"]) == (kind, 2, 2)
+        close(alone[0], run)
+
+
+def test_every_name_with_a_layout_is_cut(monkeypatch):
+    found = [record for record in zoo.list() if record.layout]
+    assert {record.builder for record in found} == {"t2t_vit", "mean_field_net"}
+    import re
+
+    for record in found:
+        paths = [w.path for w in zoo.load(record.name, weights=None).weights]
+        for key in record.layout:
+            assert any(re.fullmatch(key, path) for path in paths), (record.name, key)
+
+
+def test_what_cannot_be_spread_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match=rf"^`kind` on {BACKEND} must be one of .*'mirord'\.$"):
+        distribute.scope("mirord").__enter__()
+    with pytest.raises(ValueError, match="'devises' is not an option of 'single'"):
+        distribute.scope("single", devises=["cpu:0"]).__enter__()
+    with distribute.scope("auto") as devices:
+        assert devices == distribute.Devices("single")
+        assert devices.chief
+        batches = object()
+        assert devices.shard(batches) is batches
+    with pytest.raises(ValueError, match=r"a batch of 33 .* 8 replicas: .* such as 32\.$"):
+        distribute.Devices("mirrored", replicas=8).check_batch(33)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="layouts are JAX' alone")
+def test_a_layout_that_cuts_nothing_is_an_error():
+    with pytest.raises(ValueError, match="needs a `layout`"):
+        distribute.scope("model_parallel").__enter__()
+    with distribute.scope("model_parallel", layout={"kernel": (None, "model")}) as devices:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
+        with pytest.raises(ValueError, match=r"'kernel', which is the whole path of no .*head/kernel'"):
+            devices.prepare(model)
+    assert keras.distribution.distribution() is None
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's alone")
+def test_batch_normalization_is_refused_in_several_processes(monkeypatch):
+    from keras_recres.backend import torch_distribution
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization(name="norm")])
+    with pytest.raises(ValueError, match=r"batch normalization \(norm\)"):
+        torch_distribution._prepare(model)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(ValueError, match="torchrun"):
+        distribute.scope("data_parallel").__enter__()

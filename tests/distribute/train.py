@@ -1,0 +1,87 @@
+"""Trains a small model in one or more scopes and prints what was logged: `train.py JOBS`.
+
+JOBS is a JSON list of {"kind", "model", "options"}.
+"""
+
+import json
+import os
+import sys
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_recres import distribute, models
+from keras_recres.layers import RecurrentResidual
+
+BATCH = 16
+
+
+class Batches(keras.utils.PyDataset):
+    """The same four batches in every process."""
+
+    def __init__(self):
+        super().__init__()
+        rng = np.random.default_rng(0)
+        self.x = rng.normal(size=(4 * BATCH, 8)).astype("float32")
+        self.y = (self.x[:, 0] * self.x[:, 1] > 0).astype("int32")
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        rows = slice(index * BATCH, (index + 1) * BATCH)
+        return self.x[rows], self.y[rows]
+
+
+def norm():
+    """Dense layers, batch normalization and a recurrent block."""
+    branch = keras.Sequential([layers.BatchNormalization(), layers.Dense(8, "tanh")])
+    return keras.Sequential(
+        [keras.Input((8,)), RecurrentResidual(branch, steps=2), layers.Dense(2)], name="norm"
+    )
+
+
+def frn():
+    return models.mean_field_net("frn", depth=2, width=8, input_shape=(8,), num_classes=2)
+
+
+def frn_layout():
+    from keras_recres.models.layouts import layout
+
+    return layout("mean_field_net", {"kind": "frn"})
+
+
+def train(kind, model, options=()):
+    options = dict(options)
+    if kind == "model_parallel" and "layout" not in options:
+        options["layout"] = frn_layout()
+    keras.utils.set_random_seed(0)
+    with distribute.scope(kind, **options) as devices:
+        network = devices.prepare({"norm": norm, "frn": frn}[model]())
+        network.compile(
+            keras.optimizers.Adam(0.01),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        batches = devices.shard(Batches())
+        fitted = network.fit(batches, epochs=3, shuffle=False, verbose=0, validation_data=batches)
+        weights = [float(np.abs(keras.ops.convert_to_numpy(w)).sum()) for w in network.weights]
+    return {
+        "kind": devices.kind,
+        "replicas": devices.replicas,
+        "processes": devices.processes,
+        "process": devices.process,
+        "history": fitted.history,
+        "weights": weights,
+    }
+
+
+if __name__ == "__main__":
+    if keras.backend.backend() == "tensorflow" and os.environ["DEVICES"] != "1":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["DEVICES"])
+        tf.config.set_logical_device_configuration(cpu, logical)
+    print(json.dumps([train(**job) for job in json.loads(sys.argv[1])]))
