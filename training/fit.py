@@ -5,6 +5,10 @@
 
 A recipe, a file of training/recipes/, sets the options that the command line does not.
 
+It is Keras' own `fit` with: resume (training/backup.py), options and what is recorded of them
+(options.py), optimizer (optimizers.py), augmentation (augment.py, layer_augment.py), what recurrent
+networks can ask for (steps.py, trainee.py, teacher.py) and what is left behind (outcome.py).
+
 AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate, or
 a constant rate; without weight decay it is Adam (arXiv 1412.6980); or plain SGD. Cross-entropy
 with label smoothing (the losses in the log contain the smoothing). Runs on the backend that
@@ -12,10 +16,6 @@ KERAS_BACKEND names. A run that was interrupted goes on when the same command is
 Training drops an epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
 """
 
-import dataclasses
-import datetime
-import json
-import math
 import os
 import signal
 import sys
@@ -24,24 +24,12 @@ from pathlib import Path
 
 import keras
 
-from training import (
-    backup,
-    callbacks,
-    curves,
-    data,
-    errors,
-    eventlog,
-    steps,
-    strategy,
-    teacher,
-    trainee,
-)
+from training import backup, callbacks, data, errors, eventlog, steps, strategy, teacher, trainee
 from training.errors import UserError
 from training.layer_augment import LayerAugment
-from training.models import build, compile_model, overrides_of, record_of, save_weights
+from training.models import build, compile_model, overrides_of, record_of
 from training.options import arguments, by_layers, check, settings_of
-from training.provenance import provenance
-from training.run_folder import write_aside
+from training.outcome import finish, summarize
 
 
 def main(argv=None):
@@ -147,7 +135,8 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         optimizer=a.optimizer,
         schedule=a.schedule,
         epsilon=a.epsilon,
-        steps_per_execution=a.steps_per_execution,
+        # Steps are drawn for each execution, whose size is not to change a result.
+        steps_per_execution=1 if steps.parse(a.steps) else a.steps_per_execution,
         cooldown=round(a.cooldown_epochs * len(batches)),
         ema=a.ema,
         accumulate=a.accumulate,
@@ -209,34 +198,6 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     }
 
 
-def finish(model, settings, extra, folder):
-    """Saves weights, metrics and picture, then removes the backup."""
-    rows = folder.rows()
-    save_weights(model, folder.weights)
-    best = max(rows, key=lambda row: row["val_accuracy"])
-    metrics = {
-        "val_accuracy": rows[-1]["val_accuracy"],
-        "val_loss": rows[-1]["val_loss"],
-        "best_val_accuracy": best["val_accuracy"],
-        "best_epoch": int(best["epoch"]) + 1,
-        "train_accuracy": rows[-1]["accuracy"],
-        "train_loss": rows[-1]["loss"],
-        "epochs": len(rows),
-        "seconds": sum(row["seconds"] for row in rows),
-        "images_per_second": len(rows) / sum(1 / row["images_per_second"] for row in rows),
-        "parameters": model.count_params(),
-        "trainable_parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
-        "preprocessing": dataclasses.asdict(model.preprocess),
-        **extra,
-        **provenance(),
-        "date": datetime.date.today().isoformat(),
-        "settings": settings,
-    }
-    curves.draw(rows, folder.curve, f"{settings['name']} on {settings['tag']}")
-    write_aside(folder.metrics, json.dumps(metrics, indent=2) + "\n")
-    folder.remove_backup()
-
-
 def _end_with_parent():
     """Ends this process in order when its standard input closes: its parent is no more."""
 
@@ -246,17 +207,6 @@ def _end_with_parent():
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def summarize(folder):
-    """Prints the result in one line."""
-    m = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    print(
-        f"{m['settings']['name']}.{m['settings']['tag']}: {m['val_accuracy']:.2%} after "
-        f"{m['epochs']} epochs (best {m['best_val_accuracy']:.2%} after {m['best_epoch']}), "
-        f"{m['seconds']:,.0f} s, {m['images_per_second']:,.0f} images/s on {m['backend']}; "
-        f"in {folder.path}"
-    )
 
 
 if __name__ == "__main__":

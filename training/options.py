@@ -171,10 +171,6 @@ def check(a):
         "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
         "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
         "accumulate": (a.accumulate >= 1, "at least 1"),
-        "cooldown-epochs": (
-            0 <= a.cooldown_epochs <= a.epochs - a.warmup_epochs,
-            "from 0 to the epochs after the warm-up",
-        ),
         "cutmix": (0 <= a.cutmix <= 1, "from 0 to 1"),
         "randaugment": (0 <= a.randaugment <= 10, "from 0 to 10"),
         "erasing": (0 <= a.erasing <= 1, "from 0 to 1"),
@@ -185,6 +181,10 @@ def check(a):
         "temperature": (0 < a.temperature < float("inf"), "above 0"),
         "weight-decay": (0 <= a.weight_decay < float("inf"), "at least 0"),
         "warmup-epochs": (0 <= a.warmup_epochs <= a.epochs, "from 0 to the number of epochs"),
+        "cooldown-epochs": (
+            0 <= a.cooldown_epochs <= a.epochs - a.warmup_epochs,
+            "from 0 to the epochs after the warm-up",
+        ),
         "label-smoothing": (0 <= a.label_smoothing < 1, "from 0 to below 1"),
         "mixup": (0 <= a.mixup < float("inf"), "at least 0"),
         "seed": (0 <= a.seed < 2**32, "from 0 to 2**32 - 1"),

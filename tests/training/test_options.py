@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.test_fit import metrics, run
-from training import batches, callbacks, eventlog, options, run_folder
+from training import batches, callbacks, curves, eventlog, options, run_folder
 from training.errors import UserError
 
 # A network whose steps XLA does not compile, which would take longer than they do.
@@ -24,8 +24,9 @@ WEIGHTS = "cifar_small.corners.weights.h5"
 
 
 @pytest.fixture
-def train(fit_arguments, small_model, tmp_path):
+def train(fit_arguments, small_model, tmp_path, monkeypatch):
     """Trains the small model; returns its metrics and its weights."""
+    monkeypatch.setattr(curves, "draw", lambda *args: None)  # Which takes as long as the rest.
 
     def run_one(out, *flags, code=0, **changes):
         arguments = fit_arguments(out, **{**PLAIN, **changes})

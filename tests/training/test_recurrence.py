@@ -9,7 +9,7 @@ import pytest
 from tests.training import small
 from tests.training.test_fit import interrupt_in, metrics, peek, run
 from tests.training.test_options import PLAIN, WEIGHTS, weights_of
-from training import batches, fit, models, steps, teacher, trainee
+from training import batches, curves, fit, models, steps, teacher, trainee
 from training.errors import UserError
 
 STEM = [f"layers/dense/vars/{i}" for i in (0, 1)]
@@ -19,6 +19,7 @@ STEM = [f"layers/dense/vars/{i}" for i in (0, 1)]
 def train(fit_arguments, monkeypatch, tmp_path):
     """Trains the small recurrent model, without dropout; returns its metrics and weights."""
     monkeypatch.setattr(fit, "build", small.build_recurrent)
+    monkeypatch.setattr(curves, "draw", lambda *args: None)  # Which takes as long as the rest.
 
     def run_one(out, code=0, **changes):
         options = {**PLAIN, "model_arguments": ["dropout=0"], **changes}
@@ -112,16 +113,17 @@ def test_in_a_vit_the_steps_of_all_blocks_are_read():
     assert len(trainee.graph(model, 1, every_step=True).outputs) == 3
 
 
-def test_drawn_steps_train_and_evaluate_as_built(train, drawn):
+def test_networks_train_otherwise_and_evaluate_as_built(train, drawn):
     plain, _ = train("plain")
+    supervised, _ = train("supervised", deep_supervision=0.5)
+    assert supervised["train_loss"] > 1.2 * plain["train_loss"]
+    assert abs(supervised["val_loss"] - plain["val_loss"]) > 0
     two, weights = train("two", steps="uniform(2,2)")
     assert two["val_loss"] == pytest.approx(plain["val_loss"], abs=1e-6)
     assert two["settings"]["steps"] == "uniform(2,2)"
-    three, others = train("three", steps="uniform(3,3)")
-    assert abs(three["val_loss"] - plain["val_loss"]) > 1e-5
+    grow, others = train("grow", steps="progressive(1,3)", epochs=3, limit=32)
+    assert drawn[-3:] == [[1] * 2, [2] * 2, [3] * 2]
     assert weights.keys() == others.keys()  # Those of the network, no more.
-    train("grow", steps="progressive(1,3)", epochs=3)
-    assert drawn[-3:] == [[1] * 4, [2] * 4, [3] * 4]
 
 
 def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch):
@@ -152,10 +154,9 @@ def test_steps_beyond_the_last_k_send_no_gradient(train):
     for seed, changes in ((once, True), (twice, False)):
         _, start = train(f"start{seed}", seed=seed, learning_rate=1e-20, **options)
         _, found = train(f"truncated{seed}", seed=seed, backprop_steps=1, **options)
-        _, whole = train(f"whole{seed}", seed=seed, **options)
         for name in STEM:
             assert (abs(found[name] - start[name]).max() > 1e-4) == changes
-            assert abs(whole[name] - start[name]).max() > 1e-4
+        # The block and what follows it did learn.
         assert sum(abs(found[name] - start[name]).max() > 1e-4 for name in start) >= 2
 
 
@@ -174,14 +175,6 @@ def test_deep_supervision_adds_the_loss_of_earlier_steps():
     outputs = student(images, training=True)
     found = student.compute_loss(images, labels, outputs, None, True)
     assert float(found) == pytest.approx(losses[2] + 0.5 * (losses[0] + losses[1]) / 2, rel=1e-5)
-
-
-def test_deep_supervision_changes_what_is_learnt(train):
-    plain, _ = train("plain")
-    deep, _ = train("deep", deep_supervision=0.5)
-    assert deep["train_loss"] > 1.2 * plain["train_loss"]
-    assert abs(deep["val_loss"] - plain["val_loss"]) > 0
-    assert deep["train_accuracy"] > 0
 
 
 def test_the_divergence_is_that_of_its_equation():
@@ -216,8 +209,8 @@ def test_a_teacher_is_followed_against_the_labels(train, tmp_path, monkeypatch):
 
 def test_it_goes_on_exactly(train, monkeypatch):
     options = {
-        "epochs": 3,
-        "steps": "poisson(1.5)",
+        "epochs": 2,
+        "steps": "uniform(1,3)",
         "deep_supervision": 0.3,
         "backprop_steps": 2,
         "ema": 0.9,
