@@ -31,6 +31,7 @@ def write(model, folder, preprocessing, reference, scratch, **options):
         write_here(model, folder, preprocessing, reference, **options)
         return
     job = {
+        "modules": modules_of(model),
         "model": str(scratch / "model.keras"),
         "folder": str(folder),
         "reference": str(scratch / "reference.npz"),
@@ -42,6 +43,12 @@ def write(model, folder, preprocessing, reference, scratch, **options):
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     arguments = ["-m", "keras_recres.serve.worker", str(scratch / "job.json")]
     run(arguments, "writing the SavedModel under TensorFlow")
+
+
+def modules_of(model):
+    """Where the classes of a model's layers are defined, which registers them with Keras."""
+    found = {type(layer).__module__ for layer in model._flatten_layers()}
+    return sorted(name for name in found if name.split(".")[0] not in ("keras", "__main__"))
 
 
 def write_here(

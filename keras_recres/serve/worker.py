@@ -4,6 +4,7 @@
 model itself runs on another one. Nothing is unpickled, and no code is read from the file.
 """
 
+import importlib
 import json
 import sys
 
@@ -19,11 +20,15 @@ def run(job):
     from keras_recres.zoo import Preprocessing
 
     try:
+        for module in job["modules"]:
+            importlib.import_module(module)
         model = keras.models.load_model(job["model"], compile=False, safe_mode=True)
     except (TypeError, ValueError, ImportError) as error:
+        # Of Keras' own words the innermost reason.
+        reason = " ".join(str(error).split()).split("Exception encountered: ")[-1]
         raise ValueError(
-            f"The model cannot be loaded again under TensorFlow ({' '.join(str(error).split())}); "
-            "layers of your own must be part of an installed package, or export it with "
+            f"the model cannot be loaded again ({reason.split(' Full object config')[0][:300]}); "
+            "layers of your own must be in a module that can be imported, or export it with "
             "KERAS_BACKEND=tensorflow."
         ) from None
     with np.load(job["reference"], allow_pickle=False) as file:

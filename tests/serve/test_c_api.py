@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_recres import models, zoo
 from tests.serve.conftest import HERE, LABELS, SHAPE, run_python
@@ -134,6 +135,9 @@ def test_serving_steps_of_two_blocks(answers, vit, images, batch):
     network = Network(vit)
     steps = answers["tiny_vit", "steps", batch]
     rows = np.arange(min(batch, 7))
-    logits = [np.asarray(network.with_static_steps(images[i : i + 1], steps[i])[1]) for i in rows]
+    logits = [
+        ops.convert_to_numpy(network.with_static_steps(images[i : i + 1], steps[i])[1])
+        for i in rows
+    ]
     found = {k: v[rows] for k, v in answers["tiny_vit", "serving_steps", batch].items()}
     assert_answer(found, np.concatenate(logits), LABELS)
