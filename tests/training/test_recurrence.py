@@ -121,7 +121,7 @@ def test_networks_train_otherwise_and_evaluate_as_built(train, drawn):
     two, weights = train("two", steps="uniform(2,2)")
     assert two["val_loss"] == pytest.approx(plain["val_loss"], abs=1e-6)
     assert two["settings"]["steps"] == "uniform(2,2)"
-    grow, others = train("grow", steps="progressive(1,3)", epochs=3, limit=32)
+    _, others = train("grow", steps="progressive(1,3)", epochs=3, limit=32)
     assert drawn[-3:] == [[1] * 2, [2] * 2, [3] * 2]
     assert weights.keys() == others.keys()  # Those of the network, no more.
 

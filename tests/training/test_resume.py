@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from tests.training import killed
@@ -23,7 +24,10 @@ OPTIONS = {
 MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_accuracy")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or keras.backend.backend() == "jax",
+    reason="needs fork, which JAX's threads do not survive",
+)
 def test_killed_at_any_moment_it_ends_as_it_would_have(fit_arguments, tmp_path):
     jobs = [{"moment": None, "argv": fit_arguments("whole", [], **OPTIONS)}]
     for moment in killed.MOMENTS:
