@@ -1,16 +1,19 @@
 """Residual networks that spend computation instead of parameters, in Keras 3."""
 
 import importlib
+import sys
 
-from keras_recres import layers
-
-__all__ = ["__version__", "distribute", "layers", "models", "probes", "zoo"]
+__all__ = ["__version__", "distribute", "layers", "models", "probes", "serve", "zoo"]
 __version__ = "0.1.0"
+
+if "keras_recres_cli" not in sys.modules:
+    # Known to Keras before a saved model is loaded. The command `keras-recres` says what the zoo
+    # has without Keras, whose import takes seconds; its commands import what they need.
+    from keras_recres import layers
 
 
 def __getattr__(name):
-    # At their first use; only the layers must be known to Keras before.
-    if name in ("distribute", "models", "probes", "zoo"):
+    if name in __all__:  # At its first use.
         return importlib.import_module(f"keras_recres.{name}")
     raise AttributeError(f"module 'keras_recres' has no attribute {name!r}")
 

@@ -7,7 +7,8 @@ once, which is why one core delivers tens of thousands of 64 x 64 images a secon
 
 import numpy as np
 
-NAMES = ("flip", "crop", "erase")
+# "resized_crop" is done by Keras' layers, see training/layer_augment.py.
+NAMES = ("flip", "crop", "erase", "resized_crop")
 
 
 def gather(images, index, shift=None, flip=None):

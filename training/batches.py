@@ -30,6 +30,7 @@ class Batches(keras.utils.PyDataset):
         seed: int of at least 0.
         one_hot: give labels as (B, classes) float32 instead of (B,) int64.
         keep_last: keep the last, smaller batch in training, too.
+        layers: a `training.layer_augment.LayerAugment`, which also does the mixup; needs `one_hot`.
         **kwargs: `workers` and the others of `keras.utils.PyDataset`.
 
     Example:
@@ -48,6 +49,7 @@ class Batches(keras.utils.PyDataset):
         seed=0,
         one_hot=False,
         keep_last=False,
+        layers=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -60,7 +62,9 @@ class Batches(keras.utils.PyDataset):
             raise UserError(f"mixup must be at least 0, and needs one-hot labels, found {mixup}.")
         self.data, self.batch_size, self.preprocessing = data, batch_size, preprocessing
         self.training, self.augment, self.mixup = training, tuple(augment), mixup
-        self.seed, self.one_hot = seed, one_hot
+        if layers is not None and (mixup or not one_hot):
+            raise UserError("layers that augment mix themselves, and need one-hot labels.")
+        self.seed, self.one_hot, self.layers = seed, one_hot, layers
         self.keep_last = keep_last or not training
         self.epoch = 0
         self._order = (None, None)
@@ -89,9 +93,14 @@ class Batches(keras.utils.PyDataset):
         rng = np.random.default_rng((self.seed, epoch, number))
         height, width = self.data.images.shape[1:3]
         shift, flip = augmentation.draw(rng, len(index), height, width, self.augment)
-        batch = self._normalize(augmentation.gather(self.data.images, index, shift, flip))
+        batch = augmentation.gather(self.data.images, index, shift, flip)
+        if self.layers is not None:
+            batch = self.layers.images(rng, batch)
+        batch = self._normalize(batch)
         if "erase" in self.augment:
             batch = augmentation.erase(rng, batch)
+        if self.layers is not None:
+            batch, labels = self.layers.mix(rng, batch, labels)
         if self.mixup:
             batch, labels = augmentation.mixup(rng, batch, labels, self.mixup)
         return batch, labels

@@ -6,8 +6,6 @@ import time
 
 import keras
 
-from training.errors import UserError
-
 
 class Epochs(keras.callbacks.Callback):
     """Makes an epoch depend on its number only, so that a continued training is the same one.
@@ -69,14 +67,38 @@ class Timing(keras.callbacks.Callback):
         )
 
 
+class NotFiniteError(Exception):
+    """The loss is no number any more; where, in half a sentence."""
+
+
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends a training whose loss is no number, before its weights replace the last backup."""
+    """Ends a training whose loss is no number, before its weights replace the last backup.
+
+    Args:
+        steps: steps an epoch.
+    """
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         if logs and not math.isfinite(loss := float(logs["loss"])):
-            raise UserError(
-                f"the loss became {loss} at step {batch + 1} of an epoch: lower the learning rate, "
-                "lengthen the warm-up, or use float32."
+            at = self._epoch * self.steps + batch + 1
+            raise NotFiniteError(
+                f"the loss became {loss} at step {at}, which is step {batch + 1} of "
+                f"{self.steps} in epoch {self._epoch + 1}"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        # The last step of an epoch may spoil the weights after its loss was computed.
+        if not math.isfinite(loss := float(logs.get("val_loss", 0.0))):
+            raise NotFiniteError(
+                f"the loss of the evaluation became {loss} after step {(epoch + 1) * self.steps}, "
+                f"the last one of epoch {epoch + 1}"
             )
 
 

@@ -62,6 +62,12 @@ DATA_SETS = {
         source="its classes are the first 80 of wnids.txt in "
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip, prepared in TFDS' format",
     ),
+    "imagenet2012": DataSet(
+        ("any", "any", 3),
+        1000,
+        "validation",
+        source="its two archives come from image-net.org, by hand, and TFDS prepares them",
+    ),
     "cifar10_lossless_part": DataSet(
         (32, 32, 3),
         10,

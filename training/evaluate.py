@@ -11,12 +11,12 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import keras
 
 from keras_recres import zoo
+from keras_recres.zoo import evaluation
 from training import data, errors
 from training.errors import UserError
 from training.filing import (
@@ -29,6 +29,7 @@ from training.filing import (
     write_readme,
     write_result,
 )
+from training.terminal import progress_bar
 
 __all__ = [
     "facts",
@@ -95,41 +96,15 @@ def measure(
             f"{full} knows {model.output_shape[-1]} classes, but {dataset} has "
             f"{len(images.class_names)}."
         )
-    batches = data.Batches(images, batch_size, _Whole(model.preprocess))
-    model.compile(
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-    )
-    begin = time.perf_counter()
-    result = model.evaluate(batches, return_dict=True, verbose="auto" if _terminal() else 0)
-    seconds = time.perf_counter() - begin
-    accuracy, count = float(result["accuracy"]), len(images)
+    with progress_bar(f"measuring {full}", len(images)) as advance:
+        measured = evaluation.evaluate(model, images.images, images.labels, batch_size, advance)
     return {
         "name": known.name,
         "tag": tag,
         "dataset": images.tag,
         "split": images.split,
-        "images": count,
-        "top1_percent": 100 * accuracy,
-        "standard_error_percent": 100 * (accuracy * (1 - accuracy) / count) ** 0.5,
-        "loss": float(result["loss"]),
-        "seconds": seconds,
-        "images_per_second": count / seconds,
+        **measured,
     }
-
-
-class _Whole:
-    """Resizing included, where `Batches` only normalises."""
-
-    def __init__(self, preprocess):
-        self.preprocess = preprocess
-
-    def normalize(self, images):
-        return keras.ops.convert_to_numpy(self.preprocess(images))
-
-
-def _terminal():
-    return sys.stderr.isatty()
 
 
 def record(run_dirs, note="", weights=True, metric="top1_percent"):

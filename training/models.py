@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_recres import zoo
+from training import optimizers
 from training.errors import UserError
 
 # Schedules of the learning rate, and the part of its peak that it ends at.
@@ -113,6 +114,10 @@ def compile_model(
     schedule="cosine",
     epsilon=1e-7,
     steps_per_execution=1,
+    cooldown=0,
+    ema=0.0,
+    accumulate=1,
+    shared=False,
 ):
     """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
@@ -131,36 +136,25 @@ def compile_model(
         schedule: of the learning rate, one of `SCHEDULES`.
         epsilon: Adam's ε, above 0.
         steps_per_execution: training steps in one call of the backend; PyTorch only knows 1.
+        cooldown: steps at the end that the cosine has fallen before.
+        ema: momentum of the average of the weights, 0 for none.
+        accumulate: batches an update; a step is a batch.
+        shared: whether several devices share a batch.
     """
-    warmup = min(warmup, steps - 1)
-    rate = learning_rate
-    if warmup or schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else learning_rate,
-            decay_steps=steps - warmup,
-            alpha=SCHEDULES[schedule],
-            warmup_target=learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    if optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, weight_decay=weight_decay or None)
-    elif weight_decay:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay, epsilon=epsilon)
-    else:
-        optimizer = keras.optimizers.Adam(rate, epsilon=epsilon)
-    if weight_decay:
-        optimizer.exclude_from_weight_decay(
-            var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
-            var_names=["bias", "gamma", "beta", "token", "embedding"],
-        )
+    rate = optimizers.schedule(steps - cooldown, warmup, learning_rate, SCHEDULES[schedule])
+    optimizer = optimizers.make(
+        model, optimizer, rate, weight_decay, epsilon, ema=ema, accumulate=accumulate
+    )
     loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     record = getattr(model, "zoo_record", None)
+    convolutions = record is not None and record.family in CONVOLUTIONAL
     model.compile(
         optimizer=optimizer,
         loss=loss,
         metrics=[accuracy],
-        jit_compile=jit_compile(convolutions=record is not None and record.family in CONVOLUTIONAL),
+        # XLA has no collective operations on a processor, which sum what devices found.
+        jit_compile="auto" if shared else jit_compile(convolutions),
         steps_per_execution=1 if keras.backend.backend() == "torch" else steps_per_execution,
     )
 

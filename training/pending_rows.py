@@ -119,6 +119,8 @@ def rows(patterns, data_dir=None, seeds=None):
     records = {record.name: record for record in zoo.list()}
     found = []
     for recipe in recipes.in_order():
+        if not recipe.pending:
+            continue
         place = places.find(recipe.dataset, data_dir)
         tag = place.tag if place else recipe.tag
         for name in recipe.names:

@@ -2,11 +2,14 @@
 
 settings.json   what the training was asked for; another training does not get mixed in
 log.csv         one row an epoch
-backup/         Keras' BackupAndRestore, removed at the end
+backup/         what a training goes on with, see training/backup.py; removed at the end
 NAME.TAG.weights.h5, metrics.json, curve.png   written at the end
+NAME.TAG.last_good.weights.h5   written when the loss became NaN: those after the last whole epoch
+tensorboard/    a second log, where it was asked for
 """
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -34,6 +37,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
         self.curve = self.path / "curve.png"
         self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
+        self.last_good = self.path / f"{settings['name']}.{settings['tag']}.last_good.weights.h5"
         file = self.path / "settings.json"
         settings = json.loads(json.dumps(settings))
         try:
@@ -43,8 +47,8 @@ class RunFolder:
             # Settings alone are no training: one that failed at once may be asked for differently.
             if file.exists() and (self.epochs_done or self.finished):
                 self._compare(json.loads(file.read_text(encoding="utf-8")), settings)
-            if not (self.epochs_done or self.finished):
-                self.log.unlink(missing_ok=True)
+            if not self.finished:
+                cut_log(self.log, self.epochs_done)
             write_aside(file, json.dumps(settings, indent=2) + "\n")
         except OSError as error:
             raise UserError(
@@ -63,11 +67,7 @@ class RunFolder:
     @property
     def epochs_done(self):
         """Epochs that a continued training need not do again."""
-        try:
-            file = self.backup / "training_metadata.json"
-            return int(json.loads(file.read_text(encoding="utf-8"))["epoch"])
-        except (OSError, ValueError, KeyError):
-            return 0
+        return read_backup(self.backup)[0]
 
     def rows(self):
         """The log: a list of dicts of floats, one an epoch, in order."""
@@ -80,6 +80,7 @@ class RunFolder:
     def _clear(self):
         # Only the files of a training: the folder may be one with other things in it.
         self.remove_backup()
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
         for path in (self.log, self.metrics, self.curve, self.path / "settings.json"):
             path.unlink(missing_ok=True)
         for path in self.path.glob("*.weights.h5"):
@@ -95,6 +96,25 @@ class RunFolder:
             )
 
 
+def read_backup(folder):
+    """What a backup holds, see `training.backup`.
+
+    Args:
+        folder: the backup's folder, there or not.
+
+    Returns:
+        (epochs done, file of the state); (0, None) where there is nothing to go on with.
+    """
+    try:
+        metadata = json.loads((Path(folder) / "training_metadata.json").read_text(encoding="utf-8"))
+        # The name that Keras' BackupAndRestore gives: trainings from before go on, too.
+        file = Path(folder) / metadata.get("weights", "latest.weights.h5")
+        epoch = int(metadata["epoch"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return 0, None
+    return (epoch, file) if file.is_file() else (0, None)
+
+
 def read_log(path):
     """Reads a log.csv: a list of dicts of floats, one an epoch, in order."""
     if not Path(path).exists():
@@ -104,6 +124,24 @@ def read_log(path):
     # An epoch that was interrupted between its row and its backup stands there twice.
     last = {int(row["epoch"]): row for row in rows}
     return [last[epoch] for epoch in sorted(last)]
+
+
+def cut_log(path, epochs):
+    """Leaves in a log.csv the rows of the first epochs: a kill may have cut the last one short."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+    except (FileNotFoundError, ValueError):
+        header = None
+    if not epochs or header is None:
+        Path(path).unlink(missing_ok=True)
+        return
+    place = header.index("epoch")
+    whole = (row for row in rows if len(row) == len(header))
+    last = {int(row[place]): row for row in whole if int(row[place]) < epochs}
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *(last[key] for key in sorted(last))])
+    write_aside(path, text.getvalue())
 
 
 def _number(text):

@@ -8,6 +8,7 @@ from keras_recres.models.multiply_adds import multiply_adds
 from keras_recres.models.planar import planar
 from keras_recres.models.substitute import substitute
 from keras_recres.models.t2t_vit import t2t_vit
+from keras_recres.models.untie import untie
 
 __all__ = [
     "cifar_net",
@@ -18,4 +19,5 @@ __all__ = [
     "rules",
     "substitute",
     "t2t_vit",
+    "untie",
 ]

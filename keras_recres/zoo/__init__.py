@@ -10,7 +10,6 @@
 
 import importlib
 
-from keras_recres.zoo.loading import build, load
 from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.record import Record
 from keras_recres.zoo.registry import info, list
@@ -20,7 +19,9 @@ __all__ = ["Preprocessing", "Record", "build", "convert", "info", "list", "load"
 
 
 def __getattr__(name):
-    # Converters are for those who bring other people's checkpoints: loaded when asked for.
+    # What needs Keras comes when asked for: names, papers and results can be read without.
+    if name in ("build", "load"):
+        return getattr(importlib.import_module("keras_recres.zoo.loading"), name)
     if name == "convert":
         return importlib.import_module("keras_recres.zoo.convert")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

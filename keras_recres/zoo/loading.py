@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_recres.zoo import sources, transfer
-from keras_recres.zoo.registry import check_tag, nearest, resolve
+from keras_recres.zoo.registry import check_tag, nearest, resolve, trained_tag
 
 logger = logging.getLogger("keras_recres")
 
@@ -84,7 +84,7 @@ def load(
         tag, arguments_known = tag or file_tag, bool(file_tag) and tag in (None, file_tag)
     else:
         arguments_known = True
-        tag = _trained_tag(record, tag, weights)
+        tag = trained_tag(record, tag, weights)
         path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
     return _load(record, tag, overrides, dtype, path, arguments_known)
 
@@ -174,26 +174,6 @@ def _load(record, tag, overrides, dtype, path, arguments_known):
             ", ".join(fresh),
         )
     return model
-
-
-def _trained_tag(record, tag, weights):
-    """The tag whose weights `load` was asked for; raises when there are none."""
-    if weights != "default":
-        check_tag(record, weights)
-        if tag not in (None, weights):
-            raise ValueError(
-                f"'{record.name}.{tag}' already names the tag {tag!r}, but weights={weights!r}: "
-                "give one of them."
-            )
-    tag = (weights if weights != "default" else None) or tag or record.default_tag
-    if tag in record.trained_tags:
-        return tag
-    which = f" for its tag {tag!r}" if record.trained else ""
-    others = f"; weights exist for {', '.join(record.trained_tags)}" if record.trained else ""
-    raise ValueError(
-        f"{record.name!r} has no trained weights yet{which}{others}; pass weights=None for the "
-        f"architecture, or the path of a .weights.h5 file (the paper: {record.paper.says})."
-    )
 
 
 def _is_path(weights):

@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from keras import ops
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
@@ -72,6 +71,9 @@ class Preprocessing:
         Returns:
             A float32 tensor of the backend, (B, height, width, C); one image gets a batch axis.
         """
+        # Records are read without Keras.
+        from keras import ops
+
         x = ops.cast(ops.convert_to_tensor(images), "float32")
         if self.size is None:
             return self.normalize(x)
@@ -133,6 +135,8 @@ class Preprocessing:
             )
 
     def _resize_and_crop(self, x):
+        from keras import ops
+
         height, width = x.shape[1:3]
         if (height, width) == self.size:
             return x

@@ -14,7 +14,7 @@ from keras_recres.zoo import sources
 from keras_recres.zoo.record import Record, Result
 
 # `list` below is the public name, as in `zoo.list()`; the type is `builtins.list` in this file.
-__all__ = ["info", "list", "resolve"]
+__all__ = ["info", "list", "resolve", "trained_tag"]
 
 
 def list(pattern="*", trained=None, dataset=None, max_params=None, family=None):
@@ -84,6 +84,26 @@ def check_tag(record, tag):
             f"it has {', '.join(record.tags) or 'none'}."
         )
     return tag
+
+
+def trained_tag(record, tag, weights="default"):
+    """The tag whose weights `load` was asked for; raises when there are none."""
+    if weights != "default":
+        check_tag(record, weights)
+        if tag not in (None, weights):
+            raise ValueError(
+                f"'{record.name}.{tag}' already names the tag {tag!r}, but weights={weights!r}: "
+                "give one of them."
+            )
+    tag = (weights if weights != "default" else None) or tag or record.default_tag
+    if tag in record.trained_tags:
+        return tag
+    which = f" for its tag {tag!r}" if record.trained else ""
+    others = f"; weights exist for {', '.join(record.trained_tags)}" if record.trained else ""
+    raise ValueError(
+        f"{record.name!r} has no trained weights yet{which}{others}; pass weights=None for the "
+        f"architecture, or the path of a .weights.h5 file (the paper: {record.paper.says})."
+    )
 
 
 def nearest(word, words):

@@ -21,8 +21,6 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-import keras
-
 from keras_recres.zoo import manifest
 
 DEFAULT_BASE_URL = "https://huggingface.co/keras-recres/zoo/resolve/main"
@@ -184,6 +182,9 @@ def _bar(file, size, progress):
         raise ValueError(f"progress must be True, False or 'auto', found {progress!r}.")
     if not (sys.stdout.isatty() if progress == "auto" else progress):
         return None
+    # Not needed to say what the zoo has, and slow to import.
+    import keras
+
     print(f"Downloading {Path(file).name} ({size / 1e6:.1f} MB)")
     return keras.utils.Progbar(size, unit_name="byte")
 

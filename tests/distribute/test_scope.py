@@ -170,7 +170,9 @@ def test_a_layout_that_cuts_nothing_is_an_error():
         distribute.scope("model_parallel").__enter__()
     with distribute.scope("model_parallel", layout={"kernel": (None, "model")}) as devices:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
-        with pytest.raises(ValueError, match=r"'kernel', which is the whole path of no .*head/kernel'"):
+        with pytest.raises(
+            ValueError, match=r"'kernel', which is the whole path of no .*head/kernel'"
+        ):
             devices.prepare(model)
     assert keras.distribution.distribution() is None
 

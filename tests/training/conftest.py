@@ -1,13 +1,11 @@
 """The small data set, packed, and a command line that learns it."""
 
-import dataclasses
 import shutil
 
-import keras
 import pytest
 
-from keras_recres import zoo
 from keras_recres.zoo import sources
+from tests.training import small
 from tests.training.pictures import VIT, corners
 from training import fit, packed
 
@@ -42,27 +40,8 @@ def fit_arguments(corners_file, tmp_path):
 
 @pytest.fixture
 def small_model(monkeypatch):
-    """Trains a linear classifier with dropout in place of a T2T-ViT: what `fit` does is the same,
-    and XLA compiles it in no time."""
-
-    def build(name, peek, overrides, precision="float32"):
-        preprocess = dataclasses.replace(
-            zoo.info("vit3").preprocessing_of("mnist"), size=peek.images.shape[1:3]
-        )
-        layers = keras.layers
-        model = keras.Sequential(
-            [
-                keras.Input(peek.images.shape[1:]),
-                layers.AveragePooling2D(4),
-                layers.Flatten(),
-                layers.Dropout(0.2),
-                layers.Dense(len(peek.class_names), dtype=precision),
-            ]
-        )
-        model.zoo_record, model.preprocess = zoo.info(name), preprocess
-        return model, overrides
-
-    monkeypatch.setattr(fit, "build", build)
+    """Trains a small classifier with dropout in place of a T2T-ViT."""
+    monkeypatch.setattr(fit, "build", small.build)
 
 
 @pytest.fixture

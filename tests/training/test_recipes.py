@@ -26,8 +26,10 @@ def test_every_recipe_is_whole(name):
         settings = fit.settings_of(a, network, recipe.tag)
         for option, value in recipe.settings.items():
             key = option.replace("-", "_")
+            if option == "model-arguments":
+                value = models.overrides_of(None, value)
             assert settings.get(key, "adamw") == value, option
-        if network in known:
+        if network in known and recipe.pending:
             assert recipe.tag in zoo.info(network).tags
     said = sys.modules[f"training.recipes.{name}"].__doc__
     for part in ("Paper: ", f"--recipe {name}", "Hardware"):

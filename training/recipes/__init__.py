@@ -15,6 +15,7 @@ and, where they are not as said here,
     TAG        what the row is called after, DATASET
     WEIGHTS    whether weights are filed, True; else only results and logs are
     BEST_EPOCH whether the best epoch's accuracy, which the paper printed, is filed too, False
+    PENDING    whether `training.pending` trains it, True
     COMMAND    the module that trains, "training.fit"; another one takes the same options
 
 What is not in SETTINGS is `training.fit`'s default; what the command line says wins.
@@ -35,9 +36,10 @@ ORDER = (
     "mnist_dense",
     "mnist_resnet50",
     "cifar10_vit",
+    "imagenet_t2t_vit",
 )
 REQUIRED = {"NAMES": tuple, "DATASET": str, "SETTINGS": dict, "SEEDS": int}
-OPTIONAL = {"TAG": str, "WEIGHTS": bool, "BEST_EPOCH": bool, "COMMAND": str}
+OPTIONAL = {"TAG": str, "WEIGHTS": bool, "BEST_EPOCH": bool, "PENDING": bool, "COMMAND": str}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Recipe:
     tag: str
     weights: bool = True
     best_epoch: bool = False
+    pending: bool = True
     command: str = "training.fit"
 
 

@@ -1,0 +1,123 @@
+"""`list` and `info`: what the zoo has, read from its records without Keras."""
+
+import sys
+
+from keras_recres.cli import options
+from keras_recres.cli.output import Column, count, print_json, show
+from keras_recres.zoo import registry
+
+COLUMNS = [
+    Column("name", whole=True),
+    Column("family", pipe_only=True),
+    Column("parameters", format=count, right=True),
+    Column("weights"),
+    Column("measured", format="{:g}".format, right=True),
+    Column("measured_on", pipe_only=True),  # Its weights' data set.
+    Column("printed", format="{:g}".format, right=True),
+    Column("printed_on", "on"),
+]
+FACTS = [Column("fact", ""), Column("value", "")]
+
+
+def add(commands):
+    """Adds the two commands."""
+    p = options.command(
+        commands,
+        "list",
+        _list,
+        "list the names of the zoo",
+        ["list", "list 'vit*' --trained", "list --dataset mnist --json"],
+    )
+    p.add_argument("pattern", nargs="?", default="*", help="wildcards, as in 'vit*_rec'")
+    trained = p.add_mutually_exclusive_group()
+    trained.add_argument(
+        "--trained", action="store_true", default=None, help="only names with weights"
+    )
+    trained.add_argument(
+        "--untrained",
+        action="store_false",
+        dest="trained",
+        default=None,
+        help="only names without weights",
+    )
+    p.add_argument("--dataset", help="only names for this data set")
+    p.add_argument("--family", help="only names of this family, such as t2t_vit")
+    p.add_argument(
+        "--max-params", type=options.positive, help="only names with at most so many parameters"
+    )
+    options.add_json(p)
+
+    p = options.command(
+        commands,
+        "info",
+        _info,
+        "show what is known of a name: parameters, paper, weights, measurements",
+        ["info vit3_rec", "info cifar_small.cifar10_jpeg --json"],
+    )
+    p.add_argument("name", metavar="NAME", help="a name of the zoo, or NAME.TAG")
+    options.add_json(p)
+
+
+def _list(arguments):
+    records = registry.list(
+        arguments.pattern,
+        arguments.trained,
+        arguments.dataset,
+        arguments.max_params,
+        arguments.family,
+    )
+    show([_row(record) for record in records], COLUMNS, arguments.json)
+    if not records:
+        # As grep does: a script can tell.
+        print("nothing in the zoo matches.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _row(record):
+    measured = [r for r in record.results if r.dataset == r.tag and r.tag == record.default_tag]
+    # Of several metrics the one that chooses no epoch on the test set.
+    measured.sort(key=lambda r: r.metric not in ("top1_percent", "accuracy_percent"))
+    best = measured[0] if measured else None
+    return {
+        "name": record.name,
+        "family": record.family,
+        "parameters": record.parameters.total,
+        "trainable_parameters": record.parameters.trainable,
+        "weights": [*record.trained_tags],
+        "measured": float(best.value) if best else None,
+        "measured_metric": best.metric if best else None,
+        "measured_on": best.dataset if best else None,
+        "printed": record.paper.printed,
+        "printed_metric": record.paper.metric,
+        "printed_on": record.paper.dataset if record.paper.printed is not None else None,
+    }
+
+
+def _info(arguments):
+    record = registry.info(arguments.name)
+    if arguments.json:
+        results = [vars(result) for result in record.results]
+        trained = [*record.trained_tags]
+        print_json({**record.to_dict(), "trained_tags": trained, "results": results})
+        return
+    paper = record.paper
+    facts = {
+        "name": record.name,
+        "family": record.family,
+        "builder": f"models.{record.builder}",
+        **{f"  {key}": value for key, value in record.arguments.items()},
+        "parameters": f"{record.parameters.total:,}, {record.parameters.trainable:,} trainable",
+        "paper": paper.title,
+        "  arXiv": paper.arxiv,
+        "  where": paper.where,
+        "  says": paper.says,
+        "  built as": paper.architecture,
+    }
+    rows = [{"fact": key, "value": value} for key, value in facts.items() if value is not None]
+    for tag, content in record.tags.items():
+        state = "weights" if tag in record.trained_tags else "not trained yet"
+        default = ", the default" if tag == record.default_tag else ""
+        rows.append({"fact": "tag", "value": f"{tag} (on {content.dataset}, {state}{default})"})
+    rows += [{"fact": "measured", "value": str(result)} for result in record.results]
+    show(rows, FACTS)

@@ -1,0 +1,89 @@
+"""Integer weights by Keras' own `quantize`, and what they cost in accuracy."""
+
+import warnings
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class AccuracyLost(NamedTuple):
+    """Accuracies on the same examples, in [0, 1]; `lost` is their difference."""
+
+    before: float
+    after: float
+    examples: int
+
+    @property
+    def lost(self):
+        return self.before - self.after
+
+
+def quantized(model):
+    """A copy of a model whose dense layers compute with 8-bit integers.
+
+    Keras' int8 scheme: weights with one scale a channel, activations with one a row, found anew
+    for every input. Layers that Keras cannot quantise, convolutions among them, remain as they are.
+
+    Example:
+    >>> model = keras_recres.models.planar()
+    >>> copy = quantized(keras.Sequential([model, keras.layers.Dense(10)]))
+
+    Args:
+        model: A functional or Sequential model; it stays as it is.
+
+    Returns:
+        A model with the attributes of the zoo, if `model` has them.
+
+    Raises:
+        ValueError: If the model has no layer that can be quantised.
+    """
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    with warnings.catch_warnings():
+        # Of every layer that has no weights to quantise.
+        warnings.filterwarnings("ignore", message="Layer .* does not have a `quantize` method")
+        copy.quantize("int8")
+    if not any(ops.dtype(weight.value) == "int8" for weight in copy.weights):
+        raise ValueError(f"{model.name!r} has no layer that Keras can quantise to int8.")
+    for name in ("preprocess", "zoo_record", "zoo_tag"):
+        if hasattr(model, name):
+            setattr(copy, name, getattr(model, name))
+    return copy
+
+
+def accuracy_lost(model, other, images, labels, batch_size=128):
+    """What share of examples each of two models classifies rightly.
+
+    Example:
+    >>> int8 = serve.quantized(model)  # doctest: +SKIP
+    >>> serve.accuracy_lost(model, int8, images, labels).lost  # doctest: +SKIP
+
+    Args:
+        model: The model before.
+        other: The model after, of the same classes.
+        images: Inputs as the models take them, or, where `model.preprocess` is there, as that
+            does, array of (examples, …).
+        labels: Class of each, integers, (examples,).
+        batch_size: How many are computed at a time.
+
+    Returns:
+        An `AccuracyLost`.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    if labels.shape != (len(images),) or not len(labels):
+        raise ValueError(
+            f"`labels` must be one for each of the {len(images)} examples, at least one, but their "
+            f"shape is {labels.shape}."
+        )
+    right = np.zeros(2, int)
+    prepare = getattr(model, "preprocess", lambda x: x)
+    for start in range(0, len(images), batch_size):
+        x = prepare(images[start : start + batch_size])
+        wanted = labels[start : start + batch_size]
+        for i, one in enumerate((model, other)):
+            logits = ops.convert_to_numpy(one(x, training=False))
+            right[i] += np.sum(logits.argmax(axis=1) == wanted)
+    before, after = (float(count) / len(labels) for count in right)
+    return AccuracyLost(before, after, len(labels))

@@ -1,0 +1,115 @@
+"""A model as serving sees it: one input, features, logits, and layers that may run more steps."""
+
+import keras
+from keras import ops
+
+from keras_recres.layers import RecurrentResidual
+from keras_recres.models.graph import function_of
+
+
+class Network:
+    """A classifier whose graph can be run with other steps than it was built with.
+
+    The features are the input of the head, a last `Dense` layer; a network without one, such as
+    `models.planar`, has its logits for features.
+
+    Attributes:
+        input_shape: Shape of one example.
+        num_classes: Number of logits.
+        steps: For every call of a `RecurrentResidual` the steps that it has, in the order of the
+            graph, those of nested models included; empty if there are none, or if one of them
+            returns what other steps would change in shape.
+        why_no_steps: Where that is so, the sentence that says it; else None.
+
+    Raises:
+        ValueError: If the model is none that can be served.
+    """
+
+    def __init__(self, model):
+        function = function_of(model) if isinstance(model, keras.Model) else None
+        if function is None:
+            raise ValueError(
+                f"`model_or_name` must be a built functional or Sequential model or a name of the "
+                f"zoo, but it is {model!r}."
+            )
+        if len(function.inputs) != 1 or len(function.outputs) != 1:
+            raise ValueError(
+                f"{model.name!r} must have one input and one output to be served, but it has "
+                f"{len(function.inputs)} and {len(function.outputs)}."
+            )
+        (inputs,), (logits,) = function.inputs, function.outputs
+        if len(logits.shape) != 2 or logits.shape[1] is None or logits.shape[1] < 2:
+            raise ValueError(
+                f"{model.name!r} must return logits of shape (batch, classes), at least two "
+                f"classes, but it returns {tuple(logits.shape)}."
+            )
+        if None in inputs.shape[1:]:
+            raise ValueError(
+                f"the input of {model.name!r} must have a known shape, but it is "
+                f"{tuple(inputs.shape)}."
+            )
+        head, node, _ = logits._keras_history
+        activation = getattr(getattr(head, "activation", None), "__name__", None)
+        if isinstance(head, keras.layers.Softmax) or activation in ("softmax", "sigmoid"):
+            raise ValueError(
+                f"{model.name!r} must return logits, but its last layer {head.name!r} returns "
+                "probabilities; build it without `classifier_activation`."
+            )
+        is_dense = isinstance(head, keras.layers.Dense)
+        features = head._inbound_nodes[node].input_tensors[0] if is_dense else logits
+        self.model = model
+        self.input_shape, self.num_classes = tuple(inputs.shape[1:]), logits.shape[1]
+        self.plain = keras.Model(inputs, [features, logits], name=f"{model.name}_with_features")
+        recurrent = list(_recurrent(function))
+        shapes = [op.name for op in recurrent if op.return_states or op.return_steps_used]
+        self.why_no_steps = None
+        if shapes:
+            self.why_no_steps = (
+                f"{model.name!r} has no signature with `steps`, since {shapes[0]!r} returns more "
+                "than its last state."
+            )
+        elif not recurrent:
+            self.why_no_steps = (
+                f"{model.name!r} has no RecurrentResidual that could run more steps."
+            )
+        self.steps = () if shapes else tuple(op.steps for op in recurrent)
+
+    def __call__(self, x):
+        """(features, logits) as float32."""
+        return _float32(self.plain(x, training=False))
+
+    def with_steps(self, x, recur):
+        """(features, logits) where `recur(i, layer, x)` runs the i-th recurrent layer."""
+        counter = iter(range(len(self.steps)))
+        return _float32(_run(function_of(self.plain), x, recur, counter))
+
+    def with_static_steps(self, x, steps):
+        """(features, logits) with other numbers of steps, one Python int a recurrent layer."""
+        return self.with_steps(x, lambda i, layer, x: layer(x, steps=int(steps[i])))
+
+
+def _run(function, x, recur, counter):
+    def operation_fn(operation):
+        if isinstance(operation, RecurrentResidual):
+            return lambda x, **_: recur(next(counter), operation, x)
+        inner = function_of(operation)
+        if inner is not None and any(_recurrent(inner)):
+            return lambda x, **_: _run(inner, x, recur, counter)
+        return operation
+
+    outputs = function._run_through_graph(x, operation_fn=operation_fn)
+    return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
+
+
+def _recurrent(function):
+    """The RecurrentResidual of every call, in the order in which the graph is run."""
+    for depth in sorted(function._nodes_by_depth, reverse=True):
+        for node in function._nodes_by_depth[depth]:
+            if isinstance(node.operation, RecurrentResidual):
+                yield node.operation
+            elif function_of(node.operation) is not None:
+                yield from _recurrent(function_of(node.operation))
+
+
+def _float32(tensors):
+    return [ops.cast(x, "float32") for x in tensors]

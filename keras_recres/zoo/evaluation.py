@@ -1,0 +1,92 @@
+"""What a loaded network says of images, and how often it is right."""
+
+import time
+
+import numpy as np
+from keras import ops
+
+from keras_recres.zoo.class_names import class_names
+
+
+def class_names_of(model):
+    """Names of the classes of a model that `zoo.load` gave."""
+    count = model.output_shape[-1]
+    tag = model.zoo_tag
+    return class_names(model.zoo_record.tags[tag].dataset, count) if tag else class_names("", count)
+
+
+def softmax(logits):
+    """Probabilities over the last axis of a NumPy array."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def logits_of(model, images, batch_size=128, advance=None):
+    """A model's logits for images, which go through `model.preprocess`.
+
+    Args:
+        model: A model that `zoo.load` gave.
+        images: Sequence of uint8 arrays (height, width, channels), of any sizes, or one array.
+        batch_size: How many at once.
+        advance: Function of the number of images just done, for a progress bar.
+
+    Returns:
+        A float64 NumPy array (images, classes).
+    """
+    parts = []
+    for start in range(0, len(images), batch_size):
+        some = images[start : start + batch_size]
+        if len({image.shape for image in some}) == 1:
+            x = model.preprocess(np.stack(some))
+        else:
+            x = ops.concatenate([model.preprocess(image) for image in some])
+        logits = model.predict_on_batch(ops.convert_to_numpy(x))
+        parts.append(np.asarray(logits, "float64"))
+        if advance:
+            advance(len(some))
+    return np.concatenate(parts)
+
+
+def evaluate(model, images, labels, batch_size=128, advance=None):
+    """Top-1 accuracy and cross-entropy of a model on labelled images.
+
+    Example:
+    >>> from keras_recres.zoo.evaluation import evaluate
+    >>> evaluate(model, images, labels)["top1_percent"]  # doctest: +SKIP
+    70.3
+
+    Args:
+        model: A model that `zoo.load` gave, whose outputs are logits.
+        images: Sequence of uint8 arrays (height, width, channels), or one array.
+        labels: Integers (images,).
+        batch_size: How many at once.
+        advance: Function of the number of images just done, for a progress bar.
+
+    Returns:
+        A dict with `images`, `top1_percent`, its `standard_error_percent`, `loss` (nats),
+        `seconds` and `images_per_second`.
+
+    Raises:
+        ValueError: For labels that are not one class of the model for each image.
+    """
+    labels = np.asarray(labels)
+    count, classes = len(images), model.output_shape[-1]
+    if labels.shape != (count,) or not count or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"`labels` must be one integer below {classes} for each of the {count} images, of "
+            f"which there must be one at least, but their shape is {labels.shape}."
+        )
+    begin = time.perf_counter()
+    logits = logits_of(model, images, batch_size, advance)
+    seconds = time.perf_counter() - begin
+    accuracy = float(np.mean(logits.argmax(axis=-1) == labels))
+    top = logits.max(axis=-1)
+    log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=-1))
+    return {
+        "images": count,
+        "top1_percent": 100 * accuracy,
+        "standard_error_percent": 100 * (accuracy * (1 - accuracy) / count) ** 0.5,
+        "loss": float(np.mean(log_sum - logits[np.arange(count), labels])),
+        "seconds": seconds,
+        "images_per_second": count / seconds,
+    }

@@ -1,0 +1,233 @@
+"""The commands that compute, in this process, on the backend in use."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_recres import models, serve, zoo
+from keras_recres.cli import errors, images, output
+from keras_recres.zoo import evaluation
+from tests.cli.conftest import table
+from tests.zoo import t2t_numpy
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three pictures of different sizes, one with an alpha channel, and a broken one."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for name, shape in (("a.png", (48, 64, 3)), ("b b.png", (32, 32, 4)), ("c.jpg", (40, 33, 3))):
+        paths.append(tmp_path / name)
+        Image.fromarray(rng.integers(0, 256, shape, dtype="uint8")).save(paths[-1])
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(paths[2].read_bytes()[:200])
+    return paths, broken
+
+
+def test_predict_gives_what_the_model_gives(command, pictures):
+    paths, _ = pictures
+    code, out, _ = command("predict", "cifar_small", *paths, "--top", 10)
+    assert code == 0
+    rows = table(out)
+    model = zoo.load("cifar_small")
+    for i, path in enumerate(paths):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        logits = keras.ops.convert_to_numpy(model(model.preprocess(pixels)))[0]
+        expected = np.exp(logits) / np.exp(logits).sum()
+        mine = rows[10 * i : 10 * i + 10]
+        assert [row["image"] for row in mine] == [str(path)] * 10
+        assert [row["rank"] for row in mine] == [str(rank) for rank in range(1, 11)]
+        names = evaluation.class_names_of(model)
+        found = {row["class"]: float(row["probability"]) for row in mine}
+        np.testing.assert_allclose([found[name] for name in names], expected, atol=1e-5)
+        assert mine[0]["class"] == names[int(logits.argmax())]
+
+
+def test_predict_goes_on_after_a_broken_image(command, pictures):
+    paths, broken = pictures
+    code, out, err = command("predict", "cifar_small", broken, paths[0], "--top", 1, "--json")
+    assert code == 1
+    assert "broken.jpg' cannot be decoded" in err
+    (row,) = json.loads(out)
+    assert row["image"] == str(paths[0])
+    assert row["class"] == evaluation.class_names_of(zoo.load("cifar_small"))[row["index"]]
+
+
+def test_predict_takes_other_steps(command, pictures, monkeypatch):
+    paths, _ = pictures
+    model, asked = zoo.load("cifar_small"), {}
+
+    def load(name, **given):
+        asked.update(given, name=name)
+        return model
+
+    monkeypatch.setattr(zoo, "load", load)
+    code, out, _ = command("predict", "vit3_rec", paths[0], "--steps", "1,2,1", "--top", 2)
+    assert code == 0
+    assert len(table(out)) == 2
+    assert asked == {"name": "vit3_rec", "weights": "default", "steps": [1, 2, 1]}
+
+
+def test_images_that_are_none_are_named(tmp_path):
+    deep = tmp_path / "deep.png"
+    Image.fromarray(np.zeros((4, 4), "uint16")).save(deep)
+    with pytest.raises(ValueError, match="not of 8 bits"):
+        images.decode(deep.read_bytes(), 3)
+    with pytest.raises(ValueError, match="no image that Pillow can read"):
+        images.decode(b"no image", 1)
+
+
+def test_evaluate_counts_right_answers(command, data_dir):
+    pytest.importorskip("tensorflow_datasets")
+    code, out, _ = command(
+        "evaluate", "frn_tanh", "--data-dir", data_dir, "--limit", 200, "--batch-size", 64,
+        "--int8", "--json",
+    )  # fmt: skip
+    assert code == 0
+    row, int8 = json.loads(out)
+    assert (row["precision"], int8["precision"]) == ("float32", "int8")
+    assert 0 < abs(row["loss"] - int8["loss"]) < 0.05
+    assert (row["dataset"], row["split"], row["images"]) == ("mnist", "test", 200)
+    # results.csv says 97.02 % of 10,000: of 200 within four standard errors.
+    assert abs(row["top1_percent"] - 97.02) < 4 * 100 * (0.97 * 0.03 / 200) ** 0.5
+    assert row["top1_percent"] * 2 == pytest.approx(round(row["top1_percent"] * 2))
+
+
+def test_probe_curvature(command, tmp_path):
+    target, picture = tmp_path / "c.csv", tmp_path / "c.png"
+    pytest.importorskip("matplotlib")
+    code, out, _ = command(
+        "probe", "curvature", "planar_rec", "--points", 12, "--csv", target, "--plot", picture
+    )
+    rows = table(out)
+    assert code == 0
+    assert len(rows) == 14
+    # A unit circle.
+    assert (rows[0]["layer"], float(rows[0]["kappa_median"])) == ("input", pytest.approx(1))
+    with open(target, encoding="utf-8") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == 14 * 12
+    assert Image.open(picture).width > 400
+
+
+def test_probe_curvature_through_images(command, pictures):
+    paths, _ = pictures
+    code, out, _ = command(
+        "probe", "curvature", "cifar_small", "--through", *paths, "--points", 4, "--layers", "head",
+        "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert [row["layer"] for row in json.loads(out)] == ["head"]
+
+
+def test_probe_signal(command, tmp_path):
+    target = tmp_path / "s.csv"
+    code, out, _ = command(
+        "probe", "signal", "frn_tanh", "--depth", 6, "--width", 300, "--draws", 4, "--every", 3,
+        "--csv", target,
+    )  # fmt: skip
+    rows = table(out)
+    assert code == 0
+    assert [row["layer"] for row in rows] == ["0", "3", "6"]
+    # FRN of the zoo: σ_w² = 0.1, σ_v² = 1: p grows by less than σ_w² p a layer.
+    assert 1 < float(rows[-1]["p_theory"]) < 1.1**6
+    assert float(rows[-1]["p_measured"]) == pytest.approx(float(rows[-1]["p_theory"]), rel=0.05)
+    with open(target, encoding="utf-8") as file:
+        assert [row["layer"] for row in csv.DictReader(file)] == [str(i) for i in range(7)]
+
+
+def test_untie_saves_the_same_function(command, tmp_path):
+    target = tmp_path / "plain.keras"
+    code, out, _ = command("untie", "planar_rec", "--out", target)
+    (row,) = table(out)
+    assert code == 0
+    assert (row["parameters_before"], row["parameters"]) == ("6", "78")
+    x = np.random.default_rng(0).standard_normal((5, 2)).astype("float32")
+    again = keras.models.load_model(target)
+    np.testing.assert_allclose(
+        again.predict(x, verbose=0),
+        zoo.load("planar_rec").predict(x, verbose=0),
+        atol=1e-5,
+    )
+    code, _, err = command("untie", "planar_rec", "--out", target)
+    assert code == 2
+    assert "is there already" in err
+    assert command("untie", "planar_deep", "--out", tmp_path / "deep.keras")[0] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.keras"]
+
+
+def test_convert_reads_the_architecture_from_the_checkpoint(command, tmp_path):
+    torch = pytest.importorskip("torch")
+    state = t2t_numpy.random_state(1, side=32, embed=64, mlp=192, token=16, classes=5)
+    checkpoint, target = tmp_path / "tiny.pth.tar", tmp_path / "tiny.weights.h5"
+    torch.save({"state_dict_ema": {k: torch.tensor(v) for k, v in state.items()}}, checkpoint)
+    code, out, err = command("convert", checkpoint, "--num-heads", 4, "--json")
+    assert code == 0, err
+    (row,) = json.loads(out)
+    assert (row["file"], row["depth"], row["classes"]) == (str(target), 1, 5)
+    model = models.t2t_vit(**{**row["arguments"], "input_shape": (32, 32, 3)})
+    model.load_weights(target)
+    # What tests/zoo/test_convert.py says of the conversion holds for these weights.
+    expected = zoo.convert.t2t_vit(state, verbose=False, **row["arguments"])
+    assert len(model.weights) == len(expected.weights) == row["weights"]
+    for weight, other in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(weight), keras.ops.convert_to_numpy(other)
+        )
+
+
+def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
+    (tmp_path / "text.pth").write_text("no checkpoint")
+    for name, said in (("other.pth", "no T2T-ViT checkpoint"), ("text.pth", "not a PyTorch")):
+        code, _, err = command("convert", tmp_path / name)
+        assert code == 2
+        assert said in err
+    assert not [*tmp_path.glob("*.h5")]
+
+
+def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
+    asked = {}
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tests/serve exports from the other backends")
+    monkeypatch.setattr(serve, "export", lambda model, folder, **given: asked.update(given))
+    command("export", "planar_rec", "--directory", tmp_path, "--format", "onnx", "--int8")
+    assert asked == {"version": None, "formats": ["onnx"], "quantize": "int8"}
+    monkeypatch.undo()
+    code, out, err = command("export", "planar_rec", "--directory", tmp_path)
+    assert code == 0, err
+    (row,) = table(out)
+    folder = tmp_path / "planar_rec" / "1"
+    assert row["path"] == str(folder)
+    assert (folder / "saved_model.pb").is_file()
+    code, _, err = command("export", "planar_rec", "--directory", tmp_path, "--version", 1)
+    assert (code, "is there already" in err) == (2, True)
+
+
+def test_what_an_error_is_worth(capsys):
+    def raising(error):
+        def command():
+            raise error
+
+        return errors.run(command)
+
+    assert raising(errors.UserError("one\n  two")) == 2
+    assert raising(ValueError("x")) == 2
+    assert raising(errors.Failure("x")) == 1
+    assert raising(OSError("x")) == 1
+    assert raising(KeyboardInterrupt()) == 130
+    assert "error: one two\n" in capsys.readouterr().err
+    with pytest.raises(KeyError):  # A fault of ours keeps its traceback.
+        raising(KeyError("x"))
+
+
+def test_names_from_files_command_no_terminal(capsys):
+    output.show([{"a": "x\ty\x1b[31m\n"}], [output.Column("a")])
+    assert capsys.readouterr().out == "a\nx�y�[31m�\n"
+    output.show([{"a": float("nan")}], [output.Column("a")], as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"a": None}]

@@ -1,0 +1,58 @@
+"""Logits and accuracy of images, whatever their sizes."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_recres import zoo
+from keras_recres.zoo import evaluation
+
+
+def small(classes=10, tag="cifar10_jpeg"):
+    """A network of the zoo to all appearances, but quicker."""
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.AveragePooling2D(16)(inputs)
+    x = keras.layers.Dense(classes)(keras.layers.Flatten()(x))
+    model, record = keras.Model(inputs, x), zoo.info("cifar_small")
+    model.zoo_record, model.zoo_tag = record, tag
+    model.preprocess = record.preprocessing_of(tag)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small()
+
+
+def test_evaluate_is_what_keras_measures(model):
+    rng = np.random.default_rng(1)
+    pixels, labels = rng.integers(0, 256, (10, 32, 32, 3), dtype="uint8"), rng.integers(0, 10, 10)
+    found = evaluation.evaluate(model, pixels, labels, batch_size=4)
+    model.compile(
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
+    x = keras.ops.convert_to_numpy(model.preprocess(pixels))
+    expected = model.evaluate(x, labels, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert found["top1_percent"] == pytest.approx(100 * expected["accuracy"], rel=1e-5)
+    with pytest.raises(ValueError, match="`labels` must be one integer below 10"):
+        evaluation.evaluate(model, pixels, labels + 5)
+
+
+def test_images_of_several_sizes_go_one_by_one(model):
+    rng = np.random.default_rng(2)
+    shapes = [(32, 32, 3), (40, 50, 3), (32, 32, 3), (64, 33, 3)]
+    pixels = [rng.integers(0, 256, shape, dtype="uint8") for shape in shapes]
+    done = []
+    found = evaluation.logits_of(model, pixels, batch_size=3, advance=done.append)
+    alone = [evaluation.logits_of(model, [image])[0] for image in pixels]
+    np.testing.assert_allclose(found, alone, atol=1e-4)
+    assert done == [3, 1]
+
+
+def test_softmax_and_names(model):
+    p = evaluation.softmax(np.array([[1000.0, 1000.0, -1000.0]]))
+    np.testing.assert_allclose(p, [[0.5, 0.5, 0.0]])
+    assert evaluation.class_names_of(model)[3] == "cat"
+    assert evaluation.class_names_of(small(4)) == ("0", "1", "2", "3")
+    assert evaluation.class_names_of(small(2, tag=None)) == ("0", "1")

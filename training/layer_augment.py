@@ -1,0 +1,150 @@
+"""Augmentation by Keras' layers: crops, RandAugment, erasing, mixup and CutMix.
+
+`training.augment` does the cheap part in NumPy; this is what the official recipe of T2T-ViT asks
+for. The layers run eagerly on the backend in use. Before every batch their random states are set
+from that batch's own generator: a training that goes on sees the same pictures.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+class LayerAugment:
+    """Augments batches of pixels in [0, 255], and mixes normalised ones.
+
+    Args:
+        resized_crop: whether to cut out 8 to 100 % of the area with an aspect ratio of 3/4 to 4/3
+            and enlarge it (arXiv 1409.4842).
+        magnitude: of RandAugment (arXiv 1909.13719), 0 to 10; 0 for none.
+        erasing: share of the images that lose a rectangle to noise (arXiv 1708.04896).
+        mixup: α of mixup (arXiv 1710.09412), 0 to 1; 0 for none.
+        cutmix: α of CutMix (arXiv 1905.04899), 0 to 1; 0 for none. With mixup, too, each batch has
+            one of the two, drawn evenly.
+    """
+
+    def __init__(self, resized_crop=False, magnitude=0.0, erasing=0.0, mixup=0.0, cutmix=0.0):
+        self.resized_crop = resized_crop
+        self.operations = operations(magnitude) if magnitude else []
+        # (p, p): a single number would be the end of a range of probabilities. The noise is normal
+        # with the end of the value range as its deviation, and clipped to that range.
+        self.erasing = (
+            layers.RandomErasing((erasing, erasing), value_range=(-1, 1)) if erasing else None
+        )
+        self.mixers = []
+        if mixup:
+            self.mixers.append(layers.MixUp(alpha=mixup))
+        if cutmix:
+            self.mixers.append(layers.CutMix(factor=(cutmix, cutmix)))
+
+    def images(self, rng, batch):
+        """Crops and RandAugment.
+
+        Args:
+            rng: the batch's `numpy.random.Generator`.
+            batch: array (B, H, W, C), pixels in [0, 255].
+
+        Returns:
+            A float32 array of that shape and range.
+        """
+        batch = np.asarray(batch, dtype=np.float32)
+        if self.resized_crop:
+            batch = crop_and_resize(rng, batch)
+        for _ in range(2 if self.operations else 0):
+            batch = self._one_of_the_operations(rng, batch)
+        return batch
+
+    def _one_of_the_operations(self, rng, batch):
+        """Half of the images go through one operation each, drawn for each image."""
+        chosen = rng.integers(0, 2 * len(self.operations), size=len(batch))
+        batch = batch.copy()
+        for number, layer in enumerate(self.operations):
+            where = np.flatnonzero(chosen == number)
+            if len(where):
+                # Padded to a power of two: JAX compiles every size of a batch anew.
+                padded = np.resize(where, 1 << (len(where) - 1).bit_length())
+                out = _run(rng, layer, batch[padded])
+                batch[where] = np.clip(out[: len(where)], 0, 255)
+        return batch
+
+    def mix(self, rng, batch, labels):
+        """Erasing, and mixup or CutMix.
+
+        Args:
+            rng: the batch's generator.
+            batch: float32 array (B, H, W, C), normalised.
+            labels: float32 array (B, classes), one-hot.
+
+        Returns:
+            Both, mixed.
+        """
+        if self.erasing:
+            batch = _run(rng, self.erasing, batch)
+        if self.mixers:
+            mixer = self.mixers[rng.integers(len(self.mixers))]
+            mixed = _run(rng, mixer, {"images": batch, "labels": labels})
+            batch, labels = mixed["images"], mixed["labels"]
+        return batch, labels
+
+
+def operations(magnitude):
+    """The operations of RandAugment with the ranges of the reference at a magnitude from 0 to 10.
+
+    `keras.layers.RandAugment` draws one pair of operations for a whole batch and gives one factor
+    to all of them, of which a rotation makes turns and a posterisation bits: 0.9 is 324 degrees.
+    So here are its parts, each with the range that it has in the recipe's RandAugment.
+    """
+    m = magnitude / 10
+    return [
+        layers.RandomShear(x_factor=0.3 * m),
+        layers.RandomShear(y_factor=0.3 * m),
+        layers.RandomTranslation(0.45 * m, 0.0, fill_mode="constant"),
+        layers.RandomTranslation(0.0, 0.45 * m, fill_mode="constant"),
+        layers.RandomRotation(30 / 360 * m, fill_mode="constant"),
+        layers.RandomBrightness(0.45 * m),
+        layers.RandomColorDegeneration(0.9 * m),
+        layers.RandomContrast(0.9 * m),
+        layers.RandomSharpness((0.5 - 0.45 * m, 0.5 + 0.45 * m)),
+        layers.RandomPosterization(max(1, 4 - int(4 * m))),
+        layers.Solarization(threshold_factor=1.0),
+        layers.AutoContrast(),
+        layers.Equalization(),
+        layers.RandomInvert(factor=(1.0, 1.0)),
+    ]
+
+
+def crop_and_resize(rng, batch, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
+    """Cuts a random rectangle out of each image and enlarges it to the image's size, bilinearly.
+
+    Args:
+        rng: a `numpy.random.Generator`.
+        batch: float32 array (B, H, W, C).
+        area: range of the rectangle's share of the image.
+        ratio: range of its width over its height, drawn evenly in the logarithm.
+    """
+    count, height, width, _ = batch.shape
+    share = rng.uniform(*area, count)
+    slope = np.exp(rng.uniform(*np.log(ratio), count))
+    tall = np.minimum(height, np.sqrt(share * height * width / slope))
+    wide = np.minimum(width, np.sqrt(share * height * width * slope))
+    top = rng.random(count) * (height - tall)
+    left = rng.random(count) * (width - wide)
+    # Output (column j, row i) reads column x j + left, row y i + top, shifted by the half pixels.
+    zero, x, y = np.zeros(count), wide / width, tall / height
+    rows = [x, zero, left + (x - 1) / 2, zero, y, top + (y - 1) / 2, zero, zero]
+    transform = np.stack(rows, axis=1).astype(np.float32)
+    out = ops.image.affine_transform(
+        batch, transform, fill_mode="nearest", data_format="channels_last"
+    )
+    return ops.convert_to_numpy(out)
+
+
+def _run(rng, layer, inputs):
+    generator = getattr(layer, "generator", None)
+    key = int(rng.integers(2**31))  # Drawn also for layers that draw nothing.
+    if generator is not None:
+        generator.state.assign([key, 0])
+    outputs = layer(inputs, training=True)
+    return keras.tree.map_structure(
+        lambda x: np.asarray(ops.convert_to_numpy(x), np.float32), outputs
+    )

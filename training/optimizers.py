@@ -1,0 +1,60 @@
+"""Optimizers and their schedules."""
+
+import keras
+
+
+def schedule(steps, warmup, peak, end):
+    """The learning rate: linear from 0 to its peak, then a half cosine to a part of it.
+
+    Args:
+        steps: batches in all.
+        warmup: how many of them the rate rises for.
+        peak: its largest value.
+        end: the part of the peak that it ends at; 1 leaves it there.
+
+    Returns:
+        A Keras schedule, or a number.
+    """
+    warmup = min(warmup, steps - 1)
+    if end == 1 and not warmup:
+        return peak
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else peak,
+        decay_steps=steps - warmup,
+        alpha=end,
+        warmup_target=peak if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+def make(model, name, rate, weight_decay, epsilon, ema=0.0, accumulate=1):
+    """A Keras optimizer for a model.
+
+    Args:
+        model: the model, whose vectors and tokens the decay spares.
+        name: "adamw" or "sgd".
+        rate: a number or a schedule.
+        weight_decay: per step and unit of learning rate; 0 makes AdamW Adam.
+        epsilon: Adam's ε.
+        ema: momentum of the average of the weights an update, 0 for none.
+        accumulate: batches an update.
+    """
+    options = {"weight_decay": weight_decay or None}
+    if ema:
+        # Keras averages after every batch, also after those that only collect gradients.
+        options |= {"use_ema": True, "ema_momentum": ema ** (1 / accumulate)}
+    if accumulate > 1:
+        options["gradient_accumulation_steps"] = accumulate
+    if name == "sgd":
+        optimizer = keras.optimizers.SGD(rate, **options)
+    else:
+        kind = keras.optimizers.AdamW if weight_decay else keras.optimizers.Adam
+        optimizer = kind(rate, epsilon=epsilon, **options)
+    if weight_decay:
+        # Biases, norms, slopes and scales are vectors; the rest are tokens and embeddings of
+        # positions and steps.
+        optimizer.exclude_from_weight_decay(
+            var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
+            var_names=["bias", "gamma", "beta", "token", "embedding"],
+        )
+    return optimizer

@@ -1,0 +1,213 @@
+"""What a training is asked for: options, their ranges, and what of them is recorded."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import keras
+
+from keras_recres import distribute
+from training import data, pieces, recipes, steps
+from training.augment import NAMES
+from training.errors import UserError
+from training.models import OPTIMIZERS, SCHEDULES, overrides_of
+
+# What does not change a result is not compared when a run goes on.
+NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
+NOT_SETTINGS += ("tensorboard", "strategy")
+# Options from after the first trainings: their settings do not name them, so at their defaults
+# they are not recorded.
+LATER = {
+    "optimizer": "adamw",
+    "ema": 0.0,
+    "accumulate": 1,
+    "weights": None,
+    "cooldown_epochs": 0.0,
+    "cutmix": 0.0,
+    "randaugment": 0.0,
+    "erasing": 0.0,
+    "steps": None,
+    "backprop_steps": None,
+    "deep_supervision": 0.0,
+    "teacher": None,
+    "distillation": 0.5,
+    "temperature": 2.0,
+}
+DEEP = "also learn from what the network would say after earlier steps"
+EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.fit",
+        description="Train a model of the zoo on an image data set, on any Keras backend.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10\n"
+        "  KERAS_BACKEND=jax python -m training.fit vit3 --dataset mnist --limit 5000 --epochs 2\n"
+        "  python -m training.fit vit3 --dataset cifar10 --data-dir FILE.npz --augment flip,crop\n"
+        "  python -m training.fit vit3_rec --dataset cifar10 --steps 4 --model-arguments "
+        "drop_path=0.2\n"
+        "  python -m training.fit cifar_medium --recipe cifar_tables --data-dir DIR\n\n"
+        "Give the same command again after an interruption: it goes on at the last whole epoch.",
+    )
+    p.add_argument("name", help="a name of the zoo, see `keras_recres.zoo.list()`")
+    p.add_argument("--recipe", help=f"sets what is not given: {', '.join(recipes.available())}")
+    p.add_argument(
+        "--dataset", required=True, help=f"{', '.join(data.DATA_SETS)}, or what TFDS has"
+    )
+    p.add_argument("--data-dir", help="folder with NAME/VERSION, or a packed .npz file")
+    p.add_argument("--epochs", type=int, default=10)
+    p.add_argument("--batch-size", type=int, default=128)
+    p.add_argument(
+        "--optimizer", choices=OPTIMIZERS, default="adamw", help="adamw (default), or plain sgd"
+    )
+    p.add_argument("--learning-rate", type=float, default=1e-3, help="peak (default 1e-3)")
+    p.add_argument("--weight-decay", type=float, default=0.05, help="of kernels (default 0.05)")
+    p.add_argument("--warmup-epochs", type=float, default=1.0)
+    p.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="of the learning rate")
+    p.add_argument("--epsilon", type=float, default=1e-7, help="of Adam and AdamW (default 1e-7)")
+    p.add_argument("--ema", type=float, default=0.0, metavar="MOMENTUM", help=EMA)
+    p.add_argument("--accumulate", type=int, default=1, help="batches an update of the weights")
+    p.add_argument("--label-smoothing", type=float, default=0.1, help="0 to below 1")
+    p.add_argument(
+        "--keep-last",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train on the smaller batch, too",
+    )
+    p.add_argument("--cooldown-epochs", type=float, default=0.0, help="at the end of the cosine")
+    p.add_argument("--augment", default="", help=f"of {','.join(NAMES)}; default none")
+    p.add_argument("--mixup", type=float, default=0.0, help="beta parameter, 0 for none")
+    p.add_argument("--cutmix", type=float, default=0.0, help="beta parameter, 0 for none")
+    p.add_argument("--randaugment", type=float, default=0.0, help="magnitude, 0 to 10")
+    p.add_argument("--erasing", type=float, default=0.0, help="share of images erased by noise")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    p.add_argument(
+        "--strategy",
+        default="single",
+        help=f"{', '.join(distribute.kinds())}: what shares every batch (default single)",
+    )
+    p.add_argument("--limit", type=int, help="train on the first so many images only")
+    p.add_argument("--eval-limit", type=int, help="evaluate on the first so many images only")
+    p.add_argument(
+        "--steps",
+        help="steps of the recurrent blocks, such as 2,4,2 or 4; or, in training only, "
+        f"{steps.EXAMPLES}",
+    )
+    p.add_argument("--backprop-steps", type=int, help="gradients through so many last steps only")
+    p.add_argument("--deep-supervision", type=float, default=0.0, metavar="WEIGHT", help=DEEP)
+    p.add_argument("--teacher", help="a network to follow: a name of the zoo, or a run's folder")
+    p.add_argument("--distillation", type=float, default=0.5, help="the teacher's part in the loss")
+    p.add_argument("--temperature", type=float, default=2.0, help="that softens both for it")
+    p.add_argument("--model-arguments", nargs="*", default=[], metavar="KEY=VALUE")
+    p.add_argument(
+        "--steps-per-execution", type=int, default=1, help="steps at once, faster on TensorFlow"
+    )
+    p.add_argument("--weights", type=Path, help="a .weights.h5 file to start from")
+    p.add_argument("--tensorboard", action="store_true", help="also a log for TensorBoard")
+    p.add_argument("--out", type=Path, help="the run's folder; default runs/NAME.DATASET.SEED")
+    p.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+    p.add_argument("--end-with-parent", action="store_true", help="end when stdin is closed")
+    return p
+
+
+def arguments(argv=None, recipe=None):
+    """Parses a command line; its recipe sets what it does not.
+
+    Args:
+        argv: list of str, None for that of this process.
+        recipe: name of the recipe where the command line names none.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--recipe", default=recipe)
+    recipe = first.parse_known_args(argv)[0].recipe
+    p = parser()
+    p.set_defaults(recipe=recipe)
+    if recipe is not None:
+        recipes.apply(p, recipes.load(recipe))
+    return p.parse_args(argv)
+
+
+def settings_of(a, name, tag):
+    """What a training is asked for: the content of its settings.json.
+
+    Args:
+        a: what `arguments` gives.
+        name: the network's name in the zoo.
+        tag: the data set's tag.
+    """
+    settings = {key: value for key, value in vars(a).items() if key not in NOT_SETTINGS}
+    settings |= {"name": name, "tag": tag}
+    settings["augment"] = ",".join(data.parse_augment(a.augment, a.dataset))
+    drawn = steps.parse(a.steps)
+    settings["model_arguments"] = overrides_of(None if drawn else a.steps, a.model_arguments)
+    settings["steps"] = a.steps if drawn else None
+    settings["backend"] = keras.backend.backend()
+    if a.weights is not None:
+        settings["weights"] = digest_of(a.weights)
+    if a.teacher and Path(a.teacher).is_dir():
+        settings["teacher"] = digest_of(Path(a.teacher) / "metrics.json")
+    return {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
+
+
+def digest_of(path):
+    """What a file is recorded as: not its place but its SHA-256."""
+    try:
+        return f"sha256:{pieces.digest(path)}"
+    except OSError as error:
+        raise UserError(f"the file {path} cannot be read ({error.strerror}).") from None
+
+
+def check(a):
+    """Raises a UserError for a number out of its range."""
+    rules = {
+        "epochs": (a.epochs >= 1, "at least 1"),
+        "batch-size": (a.batch_size >= 1, "at least 1"),
+        "learning-rate": (0 < a.learning_rate < float("inf"), "above 0"),
+        "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
+        "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
+        "accumulate": (a.accumulate >= 1, "at least 1"),
+        "cutmix": (0 <= a.cutmix <= 1, "from 0 to 1"),
+        "randaugment": (0 <= a.randaugment <= 10, "from 0 to 10"),
+        "erasing": (0 <= a.erasing <= 1, "from 0 to 1"),
+        "ema": (0 <= a.ema < 1, "from 0 to below 1"),
+        "backprop-steps": (a.backprop_steps is None or a.backprop_steps >= 1, "at least 1"),
+        "deep-supervision": (0 <= a.deep_supervision < float("inf"), "at least 0"),
+        "distillation": (0 <= a.distillation <= 1, "from 0 to 1"),
+        "temperature": (0 < a.temperature < float("inf"), "above 0"),
+        "weight-decay": (0 <= a.weight_decay < float("inf"), "at least 0"),
+        "warmup-epochs": (0 <= a.warmup_epochs <= a.epochs, "from 0 to the number of epochs"),
+        "cooldown-epochs": (
+            0 <= a.cooldown_epochs <= a.epochs - a.warmup_epochs,
+            "from 0 to the epochs after the warm-up",
+        ),
+        "label-smoothing": (0 <= a.label_smoothing < 1, "from 0 to below 1"),
+        "mixup": (0 <= a.mixup < float("inf"), "at least 0"),
+        "seed": (0 <= a.seed < 2**32, "from 0 to 2**32 - 1"),
+    }
+    for option, (fine, allowed) in rules.items():
+        if not fine:
+            value = getattr(a, option.replace("-", "_"))
+            raise UserError(f"--{option} must be {allowed}, found {value}.")
+    if by_layers(a) and a.mixup > 1:
+        raise UserError(f"--mixup of Keras' layers must be from 0 to 1, found {a.mixup}.")
+
+
+def by_layers(a):
+    """Whether Keras' layers augment, see `training.layer_augment`."""
+    return bool(a.cutmix or a.randaugment or a.erasing or "resized_crop" in a.augment)
+
+
+def check_batch(batch_size, count):
+    """Raises a UserError for a batch that so many devices cannot share evenly."""
+    if batch_size % count:
+        below = batch_size - batch_size % count
+        fitting = f"{below} or {below + count}" if below else str(count)
+        raise UserError(
+            f"--batch-size must be a multiple of the {count} devices, found {batch_size}: "
+            f"{fitting} would do."
+        )

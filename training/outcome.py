@@ -1,0 +1,50 @@
+"""What a training leaves behind: weights, metrics, picture, and a line about them."""
+
+import dataclasses
+import datetime
+import json
+import math
+
+from training import curves
+from training.models import save_weights
+from training.provenance import provenance
+from training.run_folder import write_aside
+
+
+def finish(model, settings, extra, folder):
+    """Saves weights, metrics and picture, then removes the backup."""
+    rows = folder.rows()
+    save_weights(model, folder.weights)
+    best = max(rows, key=lambda row: row["val_accuracy"])
+    metrics = {
+        "val_accuracy": rows[-1]["val_accuracy"],
+        "val_loss": rows[-1]["val_loss"],
+        "best_val_accuracy": best["val_accuracy"],
+        "best_epoch": int(best["epoch"]) + 1,
+        "train_accuracy": rows[-1]["accuracy"],
+        "train_loss": rows[-1]["loss"],
+        "epochs": len(rows),
+        "seconds": sum(row["seconds"] for row in rows),
+        "images_per_second": len(rows) / sum(1 / row["images_per_second"] for row in rows),
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        "preprocessing": dataclasses.asdict(model.preprocess),
+        **extra,
+        **provenance(),
+        "date": datetime.date.today().isoformat(),
+        "settings": settings,
+    }
+    curves.draw(rows, folder.curve, f"{settings['name']} on {settings['tag']}")
+    write_aside(folder.metrics, json.dumps(metrics, indent=2) + "\n")
+    folder.remove_backup()
+
+
+def summarize(folder):
+    """Prints the result in one line."""
+    m = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    print(
+        f"{m['settings']['name']}.{m['settings']['tag']}: {m['val_accuracy']:.2%} after "
+        f"{m['epochs']} epochs (best {m['best_val_accuracy']:.2%} after {m['best_epoch']}), "
+        f"{m['seconds']:,.0f} s, {m['images_per_second']:,.0f} images/s on {m['backend']}; "
+        f"in {folder.path}"
+    )

@@ -1,0 +1,1 @@
+"""`python -m training.report`: what the zoo has measured, as a page for a browser."""

@@ -1,0 +1,74 @@
+"""The devices that a training is spread over, `--strategy`."""
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from keras_recres import distribute
+from training.errors import UserError
+from training.options import check_batch
+from training.run_folder import RunFolder
+
+
+@contextlib.contextmanager
+def scope(kind, batch_size, resume=True):
+    """`keras_recres.distribute.scope`, whose errors are the user's.
+
+    Args:
+        kind: `--strategy`.
+        batch_size: images a step, of all devices together.
+        resume: whether a half-done training goes on, as all processes must agree.
+
+    Yields:
+        `keras_recres.distribute.Devices`.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            devices = stack.enter_context(distribute.scope(kind))
+        except ValueError as error:
+            raise UserError(f"--strategy {kind}: {error}") from None
+        check_batch(batch_size, devices.replicas)
+        if devices.processes > 1 and not resume:
+            raise UserError(
+                "--no-resume is for one process: remove the run's folder, or change --out."
+            )
+        yield devices
+
+
+@contextlib.contextmanager
+def folder(path, settings, resume, devices):
+    """The run's folder; processes other than the first work in a copy that is thrown away.
+
+    TensorFlow's processes must all do what writes a state, since they put it together; and all
+    must go on from the same one, so that they must see the first one's folder.
+
+    Yields:
+        A `RunFolder`.
+    """
+    if devices.chief:
+        yield RunFolder(path, settings, resume)
+        return
+    with tempfile.TemporaryDirectory() as aside:
+        copy = Path(aside) / "run"
+        if Path(path).is_dir():
+            shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".*"))
+        yield RunFolder(copy, settings)
+
+
+def prepare(devices, trained):
+    """`Devices.prepare`; its errors are the user's."""
+    try:
+        return devices.prepare(trained)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def check_evaluation(count, devices):
+    """Raises a UserError for so many images if the last batch cannot be shared evenly."""
+    if count % devices.replicas:
+        fitting = count - count % devices.replicas
+        raise UserError(
+            f"{count:,} evaluation images cannot be shared evenly by {devices.replicas} devices: "
+            f"--eval-limit {fitting} would do."
+        )
