@@ -23,6 +23,7 @@ BENCHMARKS = {
     "param_savers": "GroupedDense, MetaConv2D, Conv3dSubstitute against Keras' own layers",
     "curvature": "the curvature probe's methods in plain forward passes, dense network and vit7",
     "t2t": "T2T-ViT-7: images per second, forward and training step",
+    "serve": "exported models: latency, throughput, cold start, size, beside Keras and others",
 }
 ROOT = Path(__file__).resolve().parents[1]
 
