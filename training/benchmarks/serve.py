@@ -48,7 +48,6 @@ def measure(model, quick):
     from training.benchmarks import serve_files
     from training.provenance import hardware
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     how = QUICK if quick else FULL
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -58,8 +57,7 @@ def measure(model, quick):
         np.save(folder / "images.npy", x)
         expected = keras.ops.convert_to_numpy(network(x, training=False))
         files, starts, speed = found.pop("files"), {}, []
-        # The threads of the C library's ConfigProto are one byte.
-        for threads in sorted({1, min(cores, 127)}):
+        for threads in thread_counts():
             with contextlib.ExitStack() as stack:
                 workers = {}
                 for engine in [e for e, (_, kind) in ENGINES.items() if kind in files]:
@@ -86,6 +84,13 @@ def measure(model, quick):
         "speed": speed,
         **found,
     }
+
+
+def thread_counts():
+    """One, and one for each core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # In the C library's ConfigProto they are one byte.
+    return sorted({1, min(cores, 127)})
 
 
 def _speed(workers, threads, expected, how):
