@@ -1,4 +1,4 @@
-"""`benchmark serve`: every way has its row, what cannot be says why, and wrong answers are no speed."""
+"""`benchmark serve`: a row for every way, reasons for what cannot be, no speed of wrong answers."""
 
 import importlib.util
 import json
@@ -84,7 +84,7 @@ def test_an_engine_that_fails_says_why(tmp_path):
     files = {"saved_model": {"": str(tmp_path / "none")}}
     with (
         benchmark.Worker("c_api", 1, files, tmp_path) as worker,
-        pytest.raises(UserError, match="c_api ended: .*none"),
+        pytest.raises(UserError, match=r"c_api ended: .*none"),
     ):
         worker.ask(None, 1)
 
