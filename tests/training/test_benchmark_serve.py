@@ -16,7 +16,7 @@ from training.errors import UserError
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="what is served is TensorFlow's"
 )
-KERAS = ("predict", "predict_on_batch", "tf.function")
+KERAS = ("Keras predict", "Keras tf.function")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_onnx_is_pytorchs_where_tensorflow_cannot(tmp_path, monkeypatch):
         return {"1": str(tmp_path / "m.onnx")}, "exported by PyTorch"
 
     def refuse(names):
-        raise ImportError(f"{names[0]} is missing.")
+        raise ImportError(f"{names} is missing.")
 
     monkeypatch.setattr(formats, "check", refuse)
     monkeypatch.setattr(serve_files, "_onnx_by_torch", by_torch)

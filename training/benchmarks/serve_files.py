@@ -1,5 +1,6 @@
 """The files that are compared: a model exported once in every format that its machine can write."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -28,33 +29,41 @@ def write(name, folder, batches):
     Returns:
         The model, and a dict with `files`: {format: {"": path} for any batch size, or {"1": path}};
         `bytes` of each format; `notes`, a sentence on each format that is not as one would expect;
-        `export_seconds` of the SavedModel, its check in a fresh process included.
+        `export_seconds` of each, its check after it was loaded again included.
     """
     folder = pathlib.Path(folder)
     keras.utils.set_random_seed(0)
     record = zoo.info(name)
     trained = record.default_tag in record.trained_tags
     model = zoo.load(name) if trained else zoo.load(name, weights=None)
-    files, notes = {"keras": {"": str(folder / "model.keras")}}, {}
-    model.save(files["keras"][""])
-    begin = time.perf_counter()
-    files["saved_model"] = {"": str(serve.export(model, folder / "exported", warmup=False))}
-    seconds = time.perf_counter() - begin
+    files, notes, seconds = {"keras": {"": str(folder / "model.keras")}}, {}, {}
+    with _timed("keras", seconds):
+        model.save(files["keras"][""])
+    with _timed("saved_model", seconds):
+        files["saved_model"] = {"": str(serve.export(model, folder / "exported", warmup=False))}
     for kind, suffix in formats.SUFFIXES.items():
         path = folder / kind / f"model{suffix}"
-        try:
-            formats.check(kind)
-            formats.write(model, path, kind, None, TOLERANCE)
-            files[kind] = {"": str(path)}
-        except (ImportError, ValueError) as reason:
-            notes[kind] = str(reason)
-            if kind == "onnx" and importlib.util.find_spec("torch"):
-                files[kind], notes[kind] = _onnx_by_torch(files["keras"][""], folder, batches)
-                if not files[kind]:
-                    notes[kind] = f"{reason} On PyTorch: {notes[kind]}"
-                    del files[kind]
+        with _timed(kind, seconds):
+            try:
+                formats.check(kind)
+                formats.write(model, path, kind, None, TOLERANCE)
+                files[kind] = {"": str(path)}
+            except (ImportError, ValueError) as reason:
+                notes[kind] = str(reason)
+                if kind == "onnx" and importlib.util.find_spec("torch"):
+                    files[kind], notes[kind] = _onnx_by_torch(files["keras"][""], folder, batches)
+                    if not files[kind]:
+                        notes[kind] = f"{reason} On PyTorch: {notes[kind]}"
+                        del files[kind]
     sizes = {kind: _bytes(next(iter(paths.values()))) for kind, paths in files.items()}
     return model, {"files": files, "bytes": sizes, "notes": notes, "export_seconds": seconds}
+
+
+@contextlib.contextmanager
+def _timed(kind, seconds):
+    begin = time.perf_counter()
+    yield
+    seconds[kind] = time.perf_counter() - begin
 
 
 def _onnx_by_torch(model, folder, batches):

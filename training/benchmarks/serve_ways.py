@@ -24,7 +24,7 @@ def c_api(files, threads):
 
 
 def keras(files, threads):
-    """Keras on TensorFlow: `predict`, `predict_on_batch`, and the call as a tf.function."""
+    """Keras on TensorFlow: `predict`, and the call as a tf.function."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -36,9 +36,8 @@ def keras(files, threads):
     model = keras.models.load_model(files[""], compile=False)
     compiled = tf.function(lambda x: model(x, training=False))
     return {
-        "predict": lambda x: model.predict(x, batch_size=len(x), verbose=0),
-        "predict_on_batch": model.predict_on_batch,
-        "tf.function": lambda x: compiled(tf.constant(x)).numpy(),
+        "Keras predict": lambda x: model.predict(x, batch_size=len(x), verbose=0),
+        "Keras tf.function": lambda x: compiled(tf.constant(x)).numpy(),
     }
 
 
