@@ -24,6 +24,7 @@ BENCHMARKS = {
     "curvature": "the curvature probe's methods in plain forward passes, dense network and vit7",
     "t2t": "T2T-ViT-7: images per second, forward and training step",
     "train": "training steps of every family, and against networks written in PyTorch and JAX",
+    "serve": "exported models: latency, throughput, cold start, size, beside Keras and others",
 }
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.serve.c_api import SavedModel
+from training.benchmarks.c_api import SavedModel
 
 MAX_BYTES = 64 << 20
 SIGNATURES = "signature_def"

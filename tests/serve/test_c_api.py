@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_recres import models, zoo
-from tests.serve.conftest import HERE, LABELS, SHAPE, run_python
+from tests.serve.conftest import LABELS, ROOT, SHAPE, run_python
 from tests.serve.requests_of import encode, logits_of, logits_of_files
 
 BATCHES = (1, 7, 64)
@@ -60,7 +60,12 @@ def answers(exported, images, files, tmp_path_factory):
         np.savez(folder / f"{name}.npz", **asked)
         answer = folder / f"{name}_answers.npz"
         run_python(
-            [HERE / "c_api.py", exported / name / "1", folder / f"{name}.npz", answer],
+            [
+                ROOT / "training/benchmarks/c_api.py",
+                exported / name / "1",
+                folder / f"{name}.npz",
+                answer,
+            ],
             PYTHONPATH="",
         )
         with np.load(answer) as file:

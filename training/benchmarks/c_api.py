@@ -1,6 +1,6 @@
 """A client of SavedModels that is TensorFlow's C library alone: no Keras, no TensorFlow in Python.
 
-    python tests/serve/c_api.py FOLDER REQUESTS.npz ANSWERS.npz
+    python training/benchmarks/c_api.py FOLDER REQUESTS.npz ANSWERS.npz
 
 runs what the file of requests holds, "N/SIGNATURE/INPUT" → array, and writes "N/OUTPUT" → array, or
 "N/error" where TensorFlow refused. NumPy and ctypes are all it imports.
