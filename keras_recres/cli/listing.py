@@ -108,6 +108,7 @@ def _info(arguments):
         "builder": f"models.{record.builder}",
         **{f"  {key}": value for key, value in record.arguments.items()},
         "parameters": f"{record.parameters.total:,}, {record.parameters.trainable:,} trainable",
+        "multiply-adds": f"{record.multiply_adds:,}" if record.multiply_adds else None,
         "paper": paper.title,
         "  arXiv": paper.arxiv,
         "  where": paper.where,

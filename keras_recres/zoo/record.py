@@ -115,6 +115,7 @@ class Record:
         preprocessing: What images go through before the network, or None.
         default_tag: Tag that a bare name loads, or None.
         tags: Data sets that the name is, or will be, trained on.
+        multiply_adds: Multiply-adds per example with these arguments, `models.multiply_adds`.
         trained_tags: Those of `tags` whose weights exist. Not part of the config.
         results: Measured rows of `results.csv`. Not part of the config.
     """
@@ -128,6 +129,7 @@ class Record:
     preprocessing: Preprocessing | None
     default_tag: str | None
     tags: dict[str, Tag] = field(hash=False)
+    multiply_adds: int | None = None
     trained_tags: tuple[str, ...] = field(default=(), compare=False)
     results: tuple[Result, ...] = field(default=(), compare=False)
 
@@ -169,6 +171,7 @@ class Record:
         config = _checked(
             config,
             where,
+            {"multiply_adds": None},
             name=str,
             family=str,
             builder=str,
@@ -178,6 +181,7 @@ class Record:
             preprocessing=OPTIONAL_DICT,
             default_tag=OPTIONAL_TEXT,
             tags=dict,
+            multiply_adds=(int, type(None)),
         )
         parameters = _checked(
             config["parameters"], f"{where}: parameters", trainable=int, total=int
@@ -228,6 +232,8 @@ class Record:
         """The content of the config file: `Record.from_dict(record.to_dict()) == record`."""
         config = dataclasses.asdict(self)
         del config["trained_tags"], config["results"]
+        if config["multiply_adds"] is None:
+            del config["multiply_adds"]
         if config["paper"]["architecture"] is None:
             del config["paper"]["architecture"]
         for tag in config["tags"].values():
@@ -252,6 +258,11 @@ class Record:
         lines = [
             f"{self.name} ({self.family})",
             f"  parameters: {counts.trainable:,} trainable, {counts.total:,} in all",
+            *(
+                [f"  compute:    {self.multiply_adds:,} multiply-adds"]
+                if self.multiply_adds
+                else []
+            ),
             f"  builder:    models.{self.builder}({arguments})",
             f"  paper:      {paper.says}; {source}",
         ]

@@ -71,6 +71,7 @@ def own(request):
 def assert_counts(model):
     expected = model.zoo_record.parameters
     assert (trainable(model), model.count_params()) == (expected.trainable, expected.total)
+    assert keras_recres.models.multiply_adds(model).total == model.zoo_record.multiply_adds
     shape, classes = (model.zoo_record.arguments.get(k) for k in ("input_shape", "num_classes"))
     assert model.input_shape == (None, *(shape or [2]))
     assert model.output_shape == (None, classes or 2)

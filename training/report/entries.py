@@ -51,8 +51,9 @@ class Entry:
 
     @property
     def multiply_adds(self):
-        """Multiply-adds per example, or None where they were not counted."""
-        return int(self.main.multiply_adds) if self.main and self.main.multiply_adds else None
+        """Multiply-adds per example of the network that was trained, or of the paper's."""
+        trained = self.main and self.main.multiply_adds
+        return int(trained) if trained else self.record.multiply_adds
 
     @property
     def measured(self):
