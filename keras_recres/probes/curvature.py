@@ -117,8 +117,9 @@ def extrinsic_curvature(
     measurement = cached(model, curve, wanted, bool(steps), method, batch, dtype)
     try:
         kappa, speed, kinks = measurement.measure(theta)
-    except Refusal:
-        raise
+    except Refusal as refusal:
+        # Without what JAX adds to errors on their way through it.
+        raise Refusal(str(refusal)) from None
     except Exception as error:
         raise _explanation(measurement, theta, error) from error
     if check and method != "finite" and not measurement.checked:
