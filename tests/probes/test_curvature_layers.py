@@ -281,6 +281,9 @@ def test_a_layer_that_cannot_be_differentiated_is_named():
             # Of values that leave the framework there is no derivative.
             return ops.convert_to_tensor(np.asarray(ops.convert_to_numpy(inputs)))
 
+        def compute_output_spec(self, inputs):
+            return keras.KerasTensor(inputs.shape)
+
     model = chain((3,), layers.Dense(3), layers.Dense(2))
     broken = keras.Sequential([keras.Input((3,)), layers.Dense(3), Rounded(name="rounded")])
     with pytest.raises(ValueError, match=r"^[^\n]*'rounded'[^\n]*$"):
