@@ -150,7 +150,7 @@ class Server:
         self.process.wait(timeout=20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(needs_serving_api, exported):
     running = Server(exported)
     yield running
