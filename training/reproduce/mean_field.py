@@ -2,7 +2,7 @@
 
 The four networks of arXiv 1712.08969, (i) tanh RRN, (ii) tanh FRN, (iii) ReLU FRN, (iv) α-ReLU FRN,
 with σ_w² = σ_v² = 1, σ_a² = σ_b² = ½, inputs of mean square 1 and cosine 0.3. Width 1,000, depth
-50 and 32 networks of each, by default; α = 0.9, since for α ≤ ¾ the mean of φ′² over the neurons
+50 and 64 networks of each, by default; α = 0.9, since for α ≤ ¾ the mean of φ′² over the neurons
 of one network has an infinite variance, and its standard error means nothing.
 """
 
