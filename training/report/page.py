@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from training.filing import BEST_OF
+from training.filing import SUBSET
 from training.report import curves
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -84,7 +85,8 @@ def _measured(result):
     if result is None:
         return DASH
     spread = f' <span class="spread">± {escape(result.std)}</span>' if result.std else ""
-    return f"<b>{escape(result.value)}</b>{spread}"
+    part = '<span class="on">trained on a part</span>' if result.metric.startswith(SUBSET) else ""
+    return f"<b>{escape(result.value)}</b>{spread}{part}"
 
 
 def _printed(paper):
