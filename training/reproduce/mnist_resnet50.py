@@ -54,6 +54,11 @@ def parser():
         action="store_true",
         help="train nothing: what a linear classifier reads off the untrained networks' features",
     )
+    p.add_argument(
+        "--statistics",
+        action="store_true",
+        help="train nothing: test accuracy with batch statistics averaged anew",
+    )
     cifar_tables.add_arguments(p, Path("runs/mnist_resnet50"))
     p.set_defaults(epochs=recipes.load(mnist_run.RECIPE).settings["epochs"], seeds=1)
     return p
@@ -91,6 +96,11 @@ def main(argv=None):
         from training.reproduce import mnist_resnet50_memory as memory
 
         memory.show(runs, a)
+        return 0
+    if a.statistics:
+        from training.reproduce import mnist_resnet50_statistics as statistics
+
+        statistics.show(runs, a)
         return 0
     failed = cifar_tables.train(runs, a)
     from training.reproduce import mnist_resnet50_report as report
