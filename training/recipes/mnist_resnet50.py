@@ -8,7 +8,8 @@ batch 32, 5 epochs, pixels in [0, 1], no augmentation.
     python -m training.fit mnist_resnet50_relu_he --recipe mnist_resnet50 --data-dir DIR
 
 Results and logs only: the weights are 94 MB a network. Hardware: one accelerator. Time and
-accuracy: not measured yet.
+accuracy: not measured yet; for one epoch on a part of the images see
+`training.reproduce mnist_resnet50 --help`.
 """
 
 NAMES = (
