@@ -200,14 +200,3 @@ def check(a):
 def by_layers(a):
     """Whether Keras' layers augment, see `training.layer_augment`."""
     return bool(a.cutmix or a.randaugment or a.erasing or "resized_crop" in a.augment)
-
-
-def check_batch(batch_size, count):
-    """Raises a UserError for a batch that so many devices cannot share evenly."""
-    if batch_size % count:
-        below = batch_size - batch_size % count
-        fitting = f"{below} or {below + count}" if below else str(count)
-        raise UserError(
-            f"--batch-size must be a multiple of the {count} devices, found {batch_size}: "
-            f"{fitting} would do."
-        )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from keras_recres import distribute
 from training.errors import UserError
-from training.options import check_batch
 from training.run_folder import RunFolder
 
 
@@ -28,7 +27,10 @@ def scope(kind, batch_size, resume=True):
             devices = stack.enter_context(distribute.scope(kind))
         except ValueError as error:
             raise UserError(f"--strategy {kind}: {error}") from None
-        check_batch(batch_size, devices.replicas)
+        try:
+            devices.check_batch(batch_size)
+        except ValueError as error:
+            raise UserError(f"--batch-size: {error}") from None
         if devices.processes > 1 and not resume:
             raise UserError(
                 "--no-resume is for one process: remove the run's folder, or change --out."

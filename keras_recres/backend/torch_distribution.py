@@ -6,6 +6,7 @@ import os
 import keras
 import torch
 import torch.distributed as dist
+from keras.src.backend.torch.core import get_device
 
 # What each takes beside the kind.
 KINDS = {"data_parallel": ()}
@@ -58,10 +59,12 @@ def _prepare(model):
             dist.broadcast(weight.value.data, 0)
     metrics = model.get_metrics_result
 
+    def mean(value):
+        # Where the weights are: nccl sums nothing on a processor.
+        return float(_mean(torch.as_tensor(value, dtype=torch.float32, device=get_device())))
+
     def mean_metrics():
-        return keras.tree.map_structure(
-            lambda value: float(_mean(torch.as_tensor(value, dtype=torch.float32))), metrics()
-        )
+        return keras.tree.map_structure(mean, metrics())
 
     model.get_metrics_result = mean_metrics
     for weight in model.trainable_weights:

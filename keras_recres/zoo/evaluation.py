@@ -17,8 +17,7 @@ def class_names_of(model):
 
 def softmax(logits):
     """Probabilities over the last axis of a NumPy array."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True))
 
 
 def logits_of(model, images, batch_size=128, advance=None):
@@ -80,8 +79,7 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     logits = logits_of(model, images, batch_size, advance)
     seconds = time.perf_counter() - begin
     accuracy = float(np.mean(logits.argmax(axis=-1) == labels))
-    top = logits.max(axis=-1)
-    log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=-1))
+    log_sum = np.logaddexp.reduce(logits, axis=-1)
     return {
         "images": count,
         "top1_percent": 100 * accuracy,

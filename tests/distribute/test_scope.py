@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -139,11 +140,9 @@ def test_two_processes_change_no_loss(alone):
         close(alone[0], run)
 
 
-def test_every_name_with_a_layout_is_cut(monkeypatch):
+def test_every_name_with_a_layout_is_cut():
     found = [record for record in zoo.list() if record.layout]
     assert {record.builder for record in found} == {"t2t_vit", "mean_field_net"}
-    import re
-
     for record in found:
         paths = [w.path for w in zoo.load(record.name, weights=None).weights]
         for key in record.layout:
@@ -162,6 +161,9 @@ def test_what_cannot_be_spread_is_refused_in_a_sentence():
         assert devices.shard(batches) is batches
     with pytest.raises(ValueError, match=r"a batch of 33 .* 8 replicas: .* such as 32\.$"):
         distribute.Devices("mirrored", replicas=8).check_batch(33)
+    with pytest.raises(ValueError, match=r"a batch of 2 .* such as 8\.$"):
+        distribute.Devices("mirrored", replicas=8).check_batch(2)
+    distribute.Devices("mirrored", replicas=8).check_batch(32)
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="layouts are JAX' alone")
