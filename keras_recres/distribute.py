@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 
 import keras
+import numpy as np
 
 from keras_recres.backend import distribution
 
@@ -68,15 +69,20 @@ class Devices:
 
         Args:
             batches: `keras.utils.PyDataset`, the same in every process. TensorFlow's strategies
-                share out batches themselves, and take it as it is.
+                share out batches themselves, and are given copies of them.
         """
-        if self.processes == 1 or not self.shards:
+        if self.processes == 1 and self.shards:
             return batches
         return Shard(batches, self)
 
 
 class Shard(keras.utils.PyDataset):
-    """Of each batch the part of one process: rows from `size·process/processes` on."""
+    """Of each batch the part of one process: rows from `size·process/processes` on.
+
+    Where TensorFlow shares out batches, a copy of all of it: there a replica's part lies in the
+    memory of the array that the batch came as, and a model computes in place in it (TensorFlow
+    2.21, on processors), so that what the batch was cut from would be other data afterwards.
+    """
 
     def __init__(self, batches, devices):
         super().__init__(workers=batches.workers)
@@ -88,6 +94,8 @@ class Shard(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         def part(x):
+            if not self.devices.shards:
+                return np.array(x)
             self.devices.check_batch(len(x))
             size = len(x) // self.devices.processes
             return x[self.devices.process * size :][:size]

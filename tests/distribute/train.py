@@ -64,8 +64,10 @@ def train(kind, model, options=()):
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
-        batches = devices.shard(Batches())
+        data = Batches()
+        batches = devices.shard(data)
         fitted = network.fit(batches, epochs=3, shuffle=False, verbose=0, validation_data=batches)
+        np.testing.assert_array_equal(data.x, Batches().x, "training changed the data")
         weights = [float(np.abs(keras.ops.convert_to_numpy(w)).sum()) for w in network.weights]
     return {
         "kind": devices.kind,
