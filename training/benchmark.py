@@ -5,6 +5,7 @@ that compilation, caches and peak memory are not those of the one before.
 """
 
 import argparse
+import fnmatch
 import importlib
 import importlib.util
 import json
@@ -37,12 +38,20 @@ def parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="benchmarks:\n"
         + "\n".join(f"  {name:14} {what}" for name, what in BENCHMARKS.items())
-        + "\n\nexample:\n  python -m training.benchmark recurrence --backends jax,torch",
+        + "\n\nexamples:\n  python -m training.benchmark recurrence --backends jax,torch\n"
+        "  python -m training.benchmark train --only 'vit7*' float32 --json vit7.json",
     )
     p.add_argument("name", help=", ".join(BENCHMARKS))
     p.add_argument("--backends", default=",".join(BACKENDS), help="default: all that are installed")
     p.add_argument("--quick", action="store_true", help="fewer cases and repetitions")
-    p.add_argument("--json", type=Path, help="write the measurements to this file, too")
+    p.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="VALUE",
+        help="wildcards: the cases that have a value like each of them (they are named on the way)",
+    )
+    p.add_argument("--json", type=Path, help="write the measurements to this file, one by one")
     return p
 
 
@@ -63,13 +72,20 @@ def main(argv=None):
         raise UserError(f"none of {', '.join(backends)} is installed: install a backend first.")
     module = importlib.import_module(f"training.benchmarks.{a.name}")
     rows = []
-    cases = [(b, case) for b in installed for case in module.cases(b, a.quick)]
+    cases = [
+        (b, case)
+        for b in installed
+        for case in module.cases(b, a.quick)
+        if all(fnmatch.filter(map(str, case.values()), wanted) for wanted in a.only)
+    ]
+    if not cases:
+        raise UserError(f"--only {' '.join(a.only)} leaves no case of {a.name}.")
     for i, (backend, case) in enumerate(cases):
         print(f"[{i + 1}/{len(cases)}] {backend} {case}", file=sys.stderr, flush=True)
         rows.append({"backend": backend, **case, **in_process(a.name, backend, case)})
+        if a.json:
+            a.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     module.report(rows)
-    if a.json:
-        a.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -48,11 +48,17 @@ class Reader:
 
 
 def soft_split(x, kernel_size, strides):
-    """(batch, H, W, channels) → overlapping patches (batch, H', W', k·k·channels)."""
+    """(batch, side, side, channels) → overlapping patches (batch, side'², k·k·channels)."""
     padding = max(0, (kernel_size - strides + 1) // 2)
-    x = F.pad(x, (0, 0, padding, padding, padding, padding))
-    x = x.unfold(1, kernel_size, strides).unfold(2, kernel_size, strides)
-    return x.permute(0, 1, 2, 4, 5, 3).flatten(3)
+    # Not by `Tensor.unfold` twice: PyTorch 2.13 compiles a wrong gradient of that on processors.
+    columns = F.unfold(x.permute(0, 3, 1, 2), kernel_size, padding=padding, stride=strides)
+    return columns.unflatten(1, (x.shape[-1], -1)).permute(0, 3, 2, 1).flatten(2)
+
+
+def image(x):
+    """(batch, side², channels) → (batch, side, side, channels)."""
+    side = round(x.shape[1] ** 0.5)
+    return x.unflatten(1, (side, side))
 
 
 class Performer(nn.Module):
@@ -118,11 +124,9 @@ class T2TViT(nn.Module):
         self.norm, self.head = read.norm("norm"), read.dense("head")
 
     def forward(self, x):
-        x = soft_split(x, *self.first_split)
-        x = self.tokens1(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
-        x = soft_split(x, 3, 2)
-        x = self.tokens2(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
-        x = self.project(soft_split(x, 3, 2).flatten(1, 2))
+        x = image(self.tokens1(soft_split(x, *self.first_split)))
+        x = image(self.tokens2(soft_split(x, 3, 2)))
+        x = self.project(soft_split(x, 3, 2))
         x = torch.cat([self.token.to(x.dtype).expand(len(x), -1, -1), x], 1)
         x = x + self.positions.to(x.dtype)
         for block in self.blocks:
