@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_recres import distribute, zoo
+from tests.distribute.two_processes import KIND, environments
 
 BACKEND = keras.backend.backend()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -44,17 +44,6 @@ def results(process):
         process.kill()
     assert process.returncode == 0, errors[-3000:]
     return json.loads(out.splitlines()[-1])
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 def job(kind, model="norm", **options):
@@ -104,31 +93,8 @@ def test_devices_of_one_process_change_no_loss(alone):
 
 
 def test_two_processes_change_no_loss(alone):
-    ports = free_ports(2)
-    hosts = [f"127.0.0.1:{port}" for port in ports]
-    kind = {"tensorflow": "multi_worker"}.get(BACKEND, "data_parallel")
-    model = "frn" if BACKEND == "torch" else "norm"
-    started = []
-    for i in range(2):
-        environment = {
-            "tensorflow": {
-                "TF_CONFIG": json.dumps(
-                    {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}}
-                )
-            },
-            "jax": {
-                "KERAS_DISTRIBUTION_JOB_ADDRESSES": ",".join(hosts),
-                "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
-                "KERAS_DISTRIBUTION_PROCESS_ID": str(i),
-            },
-            "torch": {
-                "WORLD_SIZE": "2",
-                "RANK": str(i),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(ports[0]),
-            },
-        }[BACKEND]
-        started.append(start([job("auto", model)], **environment))
+    kind, model = KIND[BACKEND], "frn" if BACKEND == "torch" else "norm"
+    started = [start([job("auto", model)], **found) for found in environments(BACKEND)]
     try:
         both = [results(process)[0] for process in started]
     finally:

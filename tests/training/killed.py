@@ -4,10 +4,11 @@
 
 A job is {"moment": a name of `MOMENTS` or null, "argv": what training.fit gets}; the exit status of
 each (-9 is SIGKILL) is printed as JSON. Children are forked from one process, so that the backend
-is imported once.
+is imported once; on JAX, whose threads do not survive that, each begins anew.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ import keras
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.training import small
 from training import backup, callbacks, curves, errors, fit
+
+CONTEXT = multiprocessing.get_context("spawn" if keras.backend.backend() == "jax" else "fork")
 
 
 def kill(*_):
@@ -95,20 +98,25 @@ MOMENTS = {
 }
 
 
+def train(job):
+    """Trains, and ends the process."""
+    code = 70
+    try:
+        fit.build = small.build_recurrent
+        curves.draw = lambda *args: None  # Which takes as long as the rest.
+        if job["moment"]:
+            MOMENTS[job["moment"]]()
+        code = errors.run(fit.main, job["argv"])
+    finally:
+        os._exit(code)
+
+
 def run(job):
     """Trains in a child; returns its exit status."""
-    child = os.fork()
-    if not child:
-        code = 70
-        try:
-            fit.build = small.build_recurrent
-            curves.draw = lambda *args: None  # Which takes as long as the rest.
-            if job["moment"]:
-                MOMENTS[job["moment"]]()
-            code = errors.run(fit.main, job["argv"])
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child = CONTEXT.Process(target=train, args=(job,))
+    child.start()
+    child.join()
+    return child.exitcode
 
 
 if __name__ == "__main__":

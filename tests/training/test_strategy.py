@@ -1,10 +1,8 @@
 """A training that is shared: the same numbers, one folder, and what cannot be shared."""
 
 import contextlib
-import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ import keras
 import pytest
 
 from keras_recres import distribute
+from tests.distribute.two_processes import KIND, environments
 from tests.training.test_fit import metrics, run
 from training import run_folder
 
@@ -29,26 +28,24 @@ OPTIONS = {"epochs": 2, "limit": 128, "eval-limit": 64, "batch-size": 16}
 ARGUMENTS = ["dropout=0"]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
-def test_two_workers_train_as_one_and_the_first_writes(fit_arguments, small_model, tmp_path):
-    with socket.socket() as a, socket.socket() as b:
-        for s in (a, b):
-            s.bind(("127.0.0.1", 0))
-        hosts = [f"127.0.0.1:{s.getsockname()[1]}" for s in (a, b)]
+def test_two_processes_train_as_one_and_the_first_writes(fit_arguments, small_model, tmp_path):
     argv = fit_arguments("shared", ARGUMENTS, strategy="auto", **OPTIONS)
-    started = []
-    for i in range(2):
-        cluster = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}}
-        env = {**os.environ, "TF_CONFIG": json.dumps(cluster), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", PROGRAM, *argv]
-        started.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *argv],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **found},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for found in environments(keras.backend.backend())
+    ]
     try:
         errors = [process.communicate(timeout=300)[1] for process in started]
     finally:
         for process in started:
             process.kill()
     assert [process.returncode for process in started] == [0, 0], errors[0][-4000:]
-    assert "multi_worker on 2 devices" in errors[0]
+    assert f"{KIND[keras.backend.backend()]} on 2 devices" in errors[0]
     assert run(fit_arguments("single", ARGUMENTS, **OPTIONS)) == 0
     shared, single = (metrics(tmp_path, out) for out in ("shared", "single"))
     assert single["train_loss"] < 3
