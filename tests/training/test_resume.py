@@ -40,9 +40,7 @@ def test_killed_at_any_moment_it_ends_as_it_would_have(fit_arguments, tmp_path):
         [sys.executable, killed.__file__, file], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [0] + [-9, 0] * len(moments), (
-        done.stderr
-    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [0] + [-9, 0] * len(moments), done.stderr
     whole = json.loads((tmp_path / "whole" / "metrics.json").read_text())
     log = run_folder.read_log(tmp_path / "whole" / "log.csv")
     for moment in moments:
