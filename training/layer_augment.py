@@ -1,13 +1,18 @@
-"""Augmentation by Keras' layers: crops, RandAugment, erasing, mixup and CutMix.
+"""Crops, RandAugment, erasing, mixup and CutMix, by Keras' layers where they are fast.
 
 `training.augment` does the cheap part in NumPy; this is what the official recipe of T2T-ViT asks
-for. The layers run eagerly on the backend in use. Before every batch their random states are set
-from that batch's own generator: a training that goes on sees the same pictures.
+for. What moves pixels is in `training/geometry.py`. The layers run eagerly on the backend in use.
+Before every batch their random states are set from that batch's own generator: a training that
+goes on sees the same pictures.
 """
+
+import functools
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from training import geometry
 
 
 class LayerAugment:
@@ -49,7 +54,7 @@ class LayerAugment:
         """
         batch = np.asarray(batch, dtype=np.float32)
         if self.resized_crop:
-            batch = crop_and_resize(rng, batch)
+            batch = geometry.random_crop(rng, batch)
         for _ in range(2 if self.operations else 0):
             batch = self._one_of_the_operations(rng, batch)
         return batch
@@ -58,13 +63,10 @@ class LayerAugment:
         """Half of the images go through one operation each, drawn for each image."""
         chosen = rng.integers(0, 2 * len(self.operations), size=len(batch))
         batch = batch.copy()
-        for number, layer in enumerate(self.operations):
+        for number, operation in enumerate(self.operations):
             where = np.flatnonzero(chosen == number)
             if len(where):
-                # Padded to a power of two: JAX compiles every size of a batch anew.
-                padded = np.resize(where, 1 << (len(where) - 1).bit_length())
-                out = _run(rng, layer, batch[padded])
-                batch[where] = np.clip(out[: len(where)], 0, 255)
+                batch[where] = operation(rng, batch[where])
         return batch
 
     def mix(self, rng, batch, labels):
@@ -88,19 +90,15 @@ class LayerAugment:
 
 
 def operations(magnitude):
-    """The operations of RandAugment with the ranges of the reference at a magnitude from 0 to 10.
+    """The operations of RandAugment, functions of (rng, batch), with the reference's ranges.
 
     `keras.layers.RandAugment` draws one pair of operations for a whole batch and gives one factor
     to all of them, of which a rotation makes turns and a posterisation bits: 0.9 is 324 degrees.
-    So here are its parts, each with the range that it has in the recipe's RandAugment.
+    So here are its parts, each with the range that it has in the recipe's RandAugment at
+    `magnitude`, 0 to 10.
     """
     m = magnitude / 10
-    return [
-        layers.RandomShear(x_factor=0.3 * m),
-        layers.RandomShear(y_factor=0.3 * m),
-        layers.RandomTranslation(0.45 * m, 0.0, fill_mode="constant"),
-        layers.RandomTranslation(0.0, 0.45 * m, fill_mode="constant"),
-        layers.RandomRotation(30 / 360 * m, fill_mode="constant"),
+    coloured = [
         layers.RandomBrightness(0.45 * m),
         layers.RandomColorDegeneration(0.9 * m),
         layers.RandomContrast(0.9 * m),
@@ -111,32 +109,16 @@ def operations(magnitude):
         layers.Equalization(),
         layers.RandomInvert(factor=(1.0, 1.0)),
     ]
+    return [
+        *geometry.operations(magnitude),
+        *(functools.partial(_coloured, layer) for layer in coloured),
+    ]
 
 
-def crop_and_resize(rng, batch, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
-    """Cuts a random rectangle out of each image and enlarges it to the image's size, bilinearly.
-
-    Args:
-        rng: a `numpy.random.Generator`.
-        batch: float32 array (B, H, W, C).
-        area: range of the rectangle's share of the image.
-        ratio: range of its width over its height, drawn evenly in the logarithm.
-    """
-    count, height, width, _ = batch.shape
-    share = rng.uniform(*area, count)
-    slope = np.exp(rng.uniform(*np.log(ratio), count))
-    tall = np.minimum(height, np.sqrt(share * height * width / slope))
-    wide = np.minimum(width, np.sqrt(share * height * width * slope))
-    top = rng.random(count) * (height - tall)
-    left = rng.random(count) * (width - wide)
-    # Output (column j, row i) reads column x j + left, row y i + top, shifted by the half pixels.
-    zero, x, y = np.zeros(count), wide / width, tall / height
-    rows = [x, zero, left + (x - 1) / 2, zero, y, top + (y - 1) / 2, zero, zero]
-    transform = np.stack(rows, axis=1).astype(np.float32)
-    out = ops.image.affine_transform(
-        batch, transform, fill_mode="nearest", data_format="channels_last"
-    )
-    return ops.convert_to_numpy(out)
+def _coloured(layer, rng, batch):
+    # Padded to a power of two: JAX compiles every size of a batch anew.
+    padded = np.resize(np.arange(len(batch)), 1 << (len(batch) - 1).bit_length())
+    return np.clip(_run(rng, layer, batch[padded])[: len(batch)], 0, 255)
 
 
 def _run(rng, layer, inputs):

@@ -1,12 +1,11 @@
-"""Augmentation by Keras' layers, and the recipe that uses all of it."""
+"""Augmentation by Pillow and Keras' layers, and the recipe that uses all of it."""
 
-import keras
 import numpy as np
 import pytest
 
 from tests.training.pictures import VIT
 from tests.training.test_fit import metrics, run
-from training import data, layer_augment, models, optimizers, recipes, run_folder
+from training import data, geometry, layer_augment, models, optimizers, recipes, run_folder
 from training.errors import UserError
 from training.layer_augment import LayerAugment
 
@@ -19,47 +18,77 @@ def noise(count=8, side=32, channels=3):
     return rng(1).integers(0, 256, (count, side, side, channels)).astype(np.float32)
 
 
-def test_a_crop_is_enlarged_linearly():
-    ramp = np.broadcast_to(np.arange(32, dtype=np.float32)[None, None, :, None], (64, 32, 32, 3))
-    out = layer_augment.crop_and_resize(rng(), ramp)
+def test_a_crop_is_cut_out_and_enlarged():
+    grey_levels = 8 * np.arange(32, dtype=np.float32)
+    ramp = np.broadcast_to(grey_levels[None, None, :, None], (64, 32, 32, 3))
+    out = geometry.random_crop(rng(), ramp)
     assert out.shape == ramp.shape
-    inner = out[:, 4:-4, 4:-4, 0]
-    slope = np.diff(inner, axis=2)
-    # One slope an image, the crop's width over the image's: a half of an eighth of the area is
-    # √(0.08 · 3/4) wide.
-    np.testing.assert_allclose(slope, slope[:, :1, :1] + 0 * slope, atol=1e-3)
+    inner = out[:, 16, 4:-4, 0]
+    # One slope an image, the crop's width over the image's: an eighth of the area that is upright
+    # is √(0.08 · 3/4) wide.
+    slope = (inner[:, -1] - inner[:, 0]) / 8 / 23
+    line = inner[:, :1] + 8 * slope[:, None] * np.arange(24)
+    assert abs(inner - line).max() <= 1.001
     assert 0.24 < slope.min() < 0.45
     assert 0.9 < slope.max() <= 1.001
-    assert out.min() >= 0
-    assert out.max() <= 31.001
+    assert (out == out[:, :1]).all()
+    assert out.min() < 20
+    assert out.max() > 228
     # The whole image is itself.
-    whole = layer_augment.crop_and_resize(rng(), noise(), area=(1, 1), ratio=(1, 1))
-    np.testing.assert_allclose(whole, noise(), atol=1e-3)
+    whole = geometry.random_crop(rng(), noise(), area=(1, 1), ratio=(1, 1))
+    np.testing.assert_array_equal(whole, noise())
 
 
-def test_every_operation_acts_and_shifts_stay_in_their_range():
+def test_every_operation_acts_on_colours_and_on_greys():
     images = 40 + noise(4) / 2  # Not of full contrast, which one of them would give it.
     images[:, 8:24, 8:24] = [220, 120, 30]
-    for layer in layer_augment.operations(9):
-        out = keras.ops.convert_to_numpy(layer(images, training=True))
+    for operation in layer_augment.operations(9):
+        out = operation(rng(), images)
         assert out.shape == images.shape
         assert np.isfinite(out).all()
-        assert abs(out - images).max() > 5, layer.name
-    dot = np.zeros((64, 33, 33, 3), np.float32)
-    dot[:, 16, 16] = 255
-    _, _, down, across, *_ = layer_augment.operations(9)
-    for layer, axis in ((down, 1), (across, 2)):
-        out = keras.ops.convert_to_numpy(layer(dot, training=True))
-        centre = (out.sum(3).sum(3 - axis) * np.arange(33)).sum(1) / out.sum((1, 2, 3))
-        reach = abs(centre - 16).max()
-        assert 0.25 * 33 < reach < 0.9 * 0.45 * 33 + 1
-    # RandAugment at 9: an angle of up to 27 degrees moves a point at radius 12 by up to 5.6.
-    dot = np.zeros((64, 33, 33, 3), np.float32)
-    dot[:, 16, 28] = 255
-    out = layer_augment.operations(9)[4](dot, training=True)
-    out = keras.ops.convert_to_numpy(out).sum(3)
-    row = (out.sum(2) * np.arange(33)).sum(1) / out.sum((1, 2))
-    assert 3 < abs(row - 16).max() < 6.5
+        assert abs(out - images).max() > 5, operation
+        assert operation(rng(), images[..., :1]).shape == (4, 32, 32, 1)
+    for operation in geometry.operations(0, deviation=0):
+        np.testing.assert_array_equal(operation(rng(), noise()), noise())
+
+
+def dots(row, column):
+    """64 times a white dot on what fills the edges, 33 × 33."""
+    found = np.broadcast_to(np.float32(geometry.FILL[3]), (64, 33, 33, 3)).copy()
+    found[:, row, column] = 255
+    return found
+
+
+def centres(images):
+    """Row and column of each image's dot."""
+    light = (images - np.float32(geometry.FILL[3])).sum(-1)
+    rows, columns = np.mgrid[:33, :33]
+    return [(light * axis).sum((1, 2)) / light.sum((1, 2)) for axis in (rows, columns)]
+
+
+def test_shears_shifts_and_turns_go_as_far_as_they_should():
+    # Of strength 1 and in either direction, seen from the middle, (16, 16): what is
+    # moved, the dot, and where it may be found.
+    expected = [
+        ((24, 16), {(24, 16 - 0.3 * 8), (24, 16 + 0.3 * 8)}),
+        ((16, 24), {(16 - 0.3 * 8, 24), (16 + 0.3 * 8, 24)}),
+        ((16, 16), {(16 - 0.45 * 33, 16), (16 + 0.45 * 33, 16)}),
+        ((16, 16), {(16, 16 - 0.45 * 33), (16, 16 + 0.45 * 33)}),
+        ((16, 26), {(16 - 5, 16 + 5 * 3**0.5), (16 + 5, 16 + 5 * 3**0.5)}),
+    ]
+    for operation, (dot, places) in zip(
+        geometry.operations(10, deviation=0), expected, strict=True
+    ):
+        found = np.stack(centres(operation(rng(), dots(*dot))), axis=1)
+        distance = [np.linalg.norm(found - place, axis=1) for place in places]
+        # Grey levels are whole: the middle of a dot is not exact.
+        assert np.min(distance, axis=0).max() < 0.1
+        assert all((d < 0.1).sum() > 16 for d in distance)
+    # Strengths vary from image to image, about what was asked for.
+    rows, _ = centres(geometry.operations(5)[2](rng(), dots(16, 16)))
+    reach = abs(rows - 16)
+    assert reach.mean() == pytest.approx(0.45 * 33 / 2, rel=0.05)
+    assert 0.5 < reach.std() < 1
 
 
 def test_each_image_draws_its_own_operations_and_a_batch_its_generator():

@@ -13,12 +13,12 @@ AdamW 1e-3 at batch 512, weight decay 0.03, 10 epochs of warm-up, a cosine to 1e
 each batch, label smoothing 0.1, random erasing 0.25, averaged weights 0.99996, drop path 0.1 (the
 networks' default). The official colour jitter of 0.4 acts only without RandAugment.
 
-Where it is not the official one: an operation of RandAugment draws its strength evenly up to
-magnitude 9 instead of N(9, 0.5) with a random sign; brightness is added, not multiplied; mixup and
-CutMix draw a weight for each image and not for each batch; an erased rectangle's sides are drawn
-each for itself, and its noise is clipped at one standard deviation; the warm-up begins at 0 instead
-of 1e-6, and the cosine after it instead of beneath it; the crops are cut out of the images at
-224 x 224.
+Where it is not the official one: RandAugment's operations on colours draw their strength evenly
+up to magnitude 9 instead of N(9, 0.5) with a random sign; brightness is added, not multiplied;
+mixup and CutMix draw a weight for each image and not for each batch; an erased rectangle's sides
+are drawn each for itself, and its noise is clipped at one standard deviation; the warm-up begins
+at 0 instead of 1e-6, and the cosine after it instead of beneath it; the crops are cut out of the
+images at 224 x 224.
 
 Hardware: as many accelerators as there are. The images are held in memory as 224 x 224 pixels,
 which for all of ImageNet are 193 GB. Time and accuracy: not measured yet. What was tested is that
