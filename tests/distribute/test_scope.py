@@ -106,6 +106,27 @@ def test_two_processes_change_no_loss(alone):
         close(alone[0], run)
 
 
+def test_what_tensorflow_shares_out_is_a_copy():
+    class Views(keras.utils.PyDataset):
+        x = np.arange(12.0).reshape(6, 2)
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return self.x[3 * index :][:3], {"label": self.x[3 * index :][:3, 0]}
+
+    views = Views()
+    shared = distribute.Devices("mirrored", replicas=3, shards=False).shard(views)
+    assert len(shared) == 2
+    for index in range(2):
+        for found, wanted in zip(
+            keras.tree.flatten(shared[index]), keras.tree.flatten(views[index]), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
+            assert not np.shares_memory(found, Views.x)
+
+
 def test_every_name_with_a_layout_is_cut():
     found = [record for record in zoo.list() if record.layout]
     assert {record.builder for record in found} == {"t2t_vit", "mean_field_net"}
