@@ -30,6 +30,7 @@ from training.layer_augment import LayerAugment
 from training.models import build, compile_model, overrides_of, record_of
 from training.options import arguments, by_layers, check, settings_of
 from training.outcome import finish, summarize
+from training.precise_bn import PreciseBN, norms_of
 
 
 def main(argv=None):
@@ -58,6 +59,8 @@ def run(a, measure=None, more_callbacks=()):
 
 def run_on(devices, a, augment, measure, more_callbacks):
     """`run` on these `keras_recres.distribute.Devices`."""
+    if a.precise_bn and devices.replicas > 1:
+        raise UserError("--precise-bn is for one device.")
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
     asked = overrides_of(None if steps.parse(a.steps) else a.steps, a.model_arguments)
     model, overrides = build(a.name, peek, asked, a.precision)
@@ -86,6 +89,8 @@ def prepare(model, a, peek):
             f"{a.name} has no recurrent blocks, which --backprop-steps, --deep-supervision and "
             f"--steps such as {steps.EXAMPLES} are for."
         )
+    if a.precise_bn and not norms_of(model):
+        raise UserError(f"{a.name} has no batch normalization, which --precise-bn is for.")
     if a.backprop_steps:
         trainee.truncate(model, a.backprop_steps, drawn.fewest if drawn else None)
     if not (drawn or a.deep_supervision or a.teacher):
@@ -161,6 +166,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         callbacks.Epochs(batches),
         callbacks.StopAtNaN(len(batches)),
         callbacks.Timing(batches.num_images),
+        *([PreciseBN(batches, a.precise_bn)] if a.precise_bn else []),
         *([trainee.EpochOfSteps()] if trained is not model else []),
         *([progress] if devices.chief else []),
         *more_callbacks,

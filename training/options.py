@@ -26,6 +26,7 @@ LATER = {
     "cutmix": 0.0,
     "randaugment": 0.0,
     "erasing": 0.0,
+    "precise_bn": 0,
     "steps": None,
     "backprop_steps": None,
     "deep_supervision": 0.0,
@@ -34,6 +35,7 @@ LATER = {
     "temperature": 2.0,
 }
 DEEP = "also learn from what the network would say after earlier steps"
+PRECISE = "before an evaluation, average batch normalization's statistics anew over so many batches"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -83,6 +85,7 @@ def parser():
     p.add_argument("--cutmix", type=float, default=0.0, help="beta parameter, 0 for none")
     p.add_argument("--randaugment", type=float, default=0.0, help="magnitude, 0 to 10")
     p.add_argument("--erasing", type=float, default=0.0, help="share of images erased by noise")
+    p.add_argument("--precise-bn", type=int, default=0, metavar="BATCHES", help=PRECISE)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     p.add_argument(
@@ -170,6 +173,7 @@ def check(a):
         "learning-rate": (0 < a.learning_rate < float("inf"), "above 0"),
         "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
         "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
+        "precise-bn": (a.precise_bn >= 0, "at least 0"),
         "accumulate": (a.accumulate >= 1, "at least 1"),
         "cutmix": (0 <= a.cutmix <= 1, "from 0 to 1"),
         "randaugment": (0 <= a.randaugment <= 10, "from 0 to 10"),

@@ -7,7 +7,6 @@ import csv
 import json
 import shutil
 
-import keras
 import numpy as np
 import pytest
 
@@ -16,7 +15,7 @@ from keras_recres.zoo import sources
 from tests.training.pictures import png
 from training import errors, filing, packed, run_folder
 from training.reproduce import __main__ as reproduce
-from training.reproduce import mnist_resnet50, mnist_resnet50_statistics, mnist_run
+from training.reproduce import mnist_resnet50, mnist_run
 from training.reproduce import mnist_resnet50_memory as memory
 
 NAME = "mnist_resnet50_alpha_relu_he"
@@ -153,6 +152,7 @@ def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypa
     [
         (["--names", "mnist_resnet50_relu_hee"], ("mnist_resnet50_relu_he",)),
         (["--epochs", "0"], ("--epochs", "0")),
+        (["--precise-bn", "-1"], ("--precise-bn", "-1")),
         (["--report", "--record", "--out", "nowhere"], ("no training is finished",)),
     ],
 )
@@ -171,16 +171,3 @@ def test_a_linear_classifier_reads_off_what_the_features_know():
     # Of ten classes by chance a tenth; 500 images have a standard error of 1.3 %.
     assert memory.linear_accuracy(rng.normal(size=(1500, 50)), labels) < 0.16
     assert memory.linear_accuracy(np.ones((1500, 5)), labels) < 0.2
-
-
-def test_statistics_are_the_means_over_batches():
-    rng = np.random.default_rng(0)
-    x = rng.normal(3, 2, size=(96, 4)).astype("float32")
-    norm = keras.layers.BatchNormalization()
-    model = keras.Sequential([keras.Input((4,)), norm])
-    mnist_resnet50_statistics.fit_statistics(model, x)
-    batches = x.reshape(3, 32, 4)
-    mean, variance = (keras.ops.convert_to_numpy(w) for w in norm.non_trainable_variables)
-    np.testing.assert_allclose(mean, batches.mean(1).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(variance, batches.var(1).mean(0), rtol=1e-4)
-    assert norm.momentum == 0.99

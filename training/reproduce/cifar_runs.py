@@ -61,6 +61,8 @@ class Run:
             command.append(f"--data-dir={a.data_dir.expanduser().resolve()}")
         if a.limit:
             command += [f"--limit={a.limit}", f"--eval-limit={a.limit}"]
+        if precise := getattr(a, "precise_bn", 0):
+            command.append(f"--precise-bn={precise}")
         if self.arguments:
             values = [f"{key}={json.dumps(value)}" for key, value in self.arguments.items()]
             command += ["--model-arguments", *values]
@@ -75,8 +77,13 @@ class Run:
         metrics = self.metrics
         if metrics is None:
             return False
-        for key in ("epochs", "limit", "precision"):
-            found, asked = metrics["settings"][key], getattr(a, key)
+        for key, default in (
+            ("epochs", None),
+            ("limit", None),
+            ("precision", None),
+            ("precise_bn", 0),
+        ):
+            found, asked = metrics["settings"].get(key, default), getattr(a, key, default)
             if found != asked:
                 raise UserError(
                     f"{self.path} holds a training with {key} {found!r}, not {asked!r}: "

@@ -44,7 +44,8 @@ def parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python -m training.reproduce mnist_resnet50 --data-dir DIR\n"
-        "  python -m training.reproduce mnist_resnet50 --data-dir DIR --epochs 1 --limit 12800\n"
+        "  python -m training.reproduce mnist_resnet50 --data-dir DIR --epochs 1 --limit 12800 "
+        "--precise-bn 60\n"
         "  python -m training.reproduce mnist_resnet50 --names '*alpha*' --report\n\n"
         "Finished trainings are not done again, and interrupted ones go on at their last whole\n"
         "epoch, when the same command is given again. Their weights, 94 MB each, stay in --out:\n"
@@ -62,6 +63,13 @@ def parser():
         "--statistics",
         action="store_true",
         help="train nothing: test accuracy with batch statistics averaged anew",
+    )
+    p.add_argument(
+        "--precise-bn",
+        type=int,
+        default=0,
+        metavar="BATCHES",
+        help="as in training.fit: for short trainings, whose moving averages trail behind",
     )
     cifar_tables.add_arguments(p, Path("runs/mnist_resnet50"))
     p.set_defaults(epochs=recipes.load(mnist_run.RECIPE).settings["epochs"], seeds=1)
@@ -95,6 +103,8 @@ def main(argv=None):
     """The command line."""
     a = parser().parse_args(argv)
     cifar_tables.check(a)
+    if a.precise_bn < 0:
+        raise UserError(f"--precise-bn must be at least 0, found {a.precise_bn}.")
     runs = runs_of(cifar_tables.names_like(a.names, NAMES), a)
     if a.memory:
         from training.reproduce import mnist_resnet50_memory as memory

@@ -108,6 +108,8 @@ def file(runs):
 
 def _note(finished, part):
     said = ["a trial on part of the training set, not the slides' recipe"] if part else []
+    if precise := finished[0].metrics["settings"].get("precise_bn"):
+        said.append(f"batch statistics averaged anew over {precise} training batches")
     record = zoo.info(finished[0].name)
     if "alpha" in record.arguments:
         alpha = record.arguments_of(record.default_tag)["alpha"]

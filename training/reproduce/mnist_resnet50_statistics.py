@@ -2,14 +2,14 @@
 
 Batch normalization's moving averages (momentum 0.99) trail behind the weights of a short training,
 and more so with α-ReLU, whose slope is large near zero. Here they are averaged anew over training
-images with the weights held: how far a network has come, and what inference lacks yet.
+images with the weights held, as `--precise-bn` does it in training: how far a network has come, and
+what inference lacks yet.
 """
-
-import keras
 
 from keras_recres import zoo
 from training import data
 from training.errors import UserError
+from training.precise_bn import fit_statistics
 
 BATCH = 32
 FITTED, TESTED = 1920, 2048
@@ -38,7 +38,8 @@ def show(runs, a):
         found = []
         for recompute in (False, True):
             if recompute:
-                fit_statistics(model, normalize(train.images.astype("float32")))
+                images = normalize(train.images.astype("float32"))
+                fit_statistics(model, (images[i : i + BATCH] for i in range(0, FITTED, BATCH)))
             x = normalize(test.images.astype("float32"))
             logits = model.predict(x, batch_size=BATCH, verbose=0)
             found.append((logits.argmax(-1) == test.labels).mean())
@@ -47,27 +48,3 @@ def show(runs, a):
             f"moving averages, {found[1]:.1%} with statistics of {len(train):,} training images",
             flush=True,
         )
-
-
-def fit_statistics(model, images, batch_size=BATCH):
-    """Sets each batch normalization's moving averages to the means over batches of `images`.
-
-    All batches are seen with the same weights. Dropout and the like draw as in training.
-
-    Args:
-        model: a Keras model; its weights stay as they are.
-        images: array, (n, …), as the model takes them.
-        batch_size: as in training, since variances depend on it.
-    """
-    norms = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    momentum = [layer.momentum for layer in norms]
-    for seen, begin in enumerate(range(0, len(images) - batch_size + 1, batch_size)):
-        for layer in norms:
-            layer.momentum = seen / (seen + 1)
-        model(images[begin : begin + batch_size], training=True)
-    for layer, before in zip(norms, momentum, strict=True):
-        layer.momentum = before
