@@ -77,13 +77,9 @@ class Run:
         metrics = self.metrics
         if metrics is None:
             return False
-        for key, default in (
-            ("epochs", None),
-            ("limit", None),
-            ("precision", None),
-            ("precise_bn", 0),
-        ):
-            found, asked = metrics["settings"].get(key, default), getattr(a, key, default)
+        for key in ("epochs", "limit", "precision", "precise_bn"):
+            # The last is of some experiments only.
+            found, asked = metrics["settings"].get(key) or None, getattr(a, key, None) or None
             if found != asked:
                 raise UserError(
                     f"{self.path} holds a training with {key} {found!r}, not {asked!r}: "
