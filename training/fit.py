@@ -7,7 +7,8 @@ A recipe, a file of training/recipes/, sets the options that the command line do
 
 It is Keras' own `fit` with: resume (training/backup.py), options and what is recorded of them
 (options.py), optimizer (optimizers.py), augmentation (augment.py, layer_augment.py), what recurrent
-networks can ask for (steps.py, trainee.py, teacher.py) and what is left behind (outcome.py).
+networks can ask for (steps.py, trainee.py, teacher.py), statistics (precise_bn.py) and what is left
+behind (outcome.py).
 
 AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate, or
 a constant rate; without weight decay it is Adam (arXiv 1412.6980); or plain SGD. Cross-entropy

@@ -43,6 +43,17 @@ def random_crop(rng, batch, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
     )
 
 
+# What each operation reads at an output point, of strength s from -1 to 1 and for a width and a
+# height: (a, b, d, e) of the matrix about the middle of the image, then the shift in pixels.
+MATRICES = (
+    lambda s, width, height: ((1, 0.3 * s, 0, 1), (0, 0)),
+    lambda s, width, height: ((1, 0, 0.3 * s, 1), (0, 0)),
+    lambda s, width, height: ((1, 0, 0, 1), (0, 0.45 * s * height)),
+    lambda s, width, height: ((1, 0, 0, 1), (0.45 * s * width, 0)),
+    lambda s, width, height: (_rotation(np.radians(30 * s)), (0, 0)),
+)
+
+
 def operations(magnitude, deviation=0.5):
     """The geometric operations of RandAugment (arXiv 1909.13719).
 
@@ -54,41 +65,28 @@ def operations(magnitude, deviation=0.5):
         Functions of (rng, batch) to a batch, as `random_crop` is one: both shears, up to 0.3; both
         shifts, up to 0.45 of the side; the turn, up to 30°. Each image draws its direction.
     """
+    return [functools.partial(_moved, matrix, magnitude, deviation) for matrix in MATRICES]
 
-    def moved(matrix, rng, batch):
-        count, height, width, channels = batch.shape
-        strength = np.clip(rng.normal(magnitude, deviation, count), 0, 10) / 10
-        strength *= rng.choice([-1, 1], count)
-        centre = np.array([width, height]) / 2
 
-        def transform(image, s):
-            # Where an output point reads: the middle of the image stays, but for what is shifted.
-            linear, shift = matrix(s, width, height)
-            a, b, d, e = linear
-            c, f = centre - np.reshape(linear, (2, 2)) @ centre + shift
-            return image.transform(
-                image.size,
-                Image.Transform.AFFINE,
-                (a, b, c, d, e, f),
-                Image.Resampling.BILINEAR,
-                fillcolor=FILL[channels],
-            )
+def _rotation(angle):
+    return np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
 
-        return _each(transform, batch, strength)
 
-    def turn(s, *_):
-        angle = np.radians(30 * s)
-        return (np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)), (0, 0)
-
-    same = (1, 0, 0, 1)
-    matrices = (
-        lambda s, *_: ((1, 0.3 * s, 0, 1), (0, 0)),
-        lambda s, *_: ((1, 0, 0.3 * s, 1), (0, 0)),
-        lambda s, width, height: (same, (0, 0.45 * s * height)),
-        lambda s, width, height: (same, (0.45 * s * width, 0)),
-        turn,
+def _moved(matrix, magnitude, deviation, rng, batch):
+    strength = np.clip(rng.normal(magnitude, deviation, len(batch)), 0, 10) / 10
+    strength *= rng.choice([-1, 1], len(batch))
+    fill = FILL[batch.shape[-1]]
+    return _each(
+        lambda image, s: _transformed(image, *matrix(s, *image.size), fill), batch, strength
     )
-    return [functools.partial(moved, matrix) for matrix in matrices]
+
+
+def _transformed(image, linear, shift, fill):
+    a, b, d, e = linear
+    centre = np.array(image.size) / 2
+    c, f = centre - np.reshape(linear, (2, 2)) @ centre + shift
+    how = Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR
+    return image.transform(image.size, *how, fillcolor=fill)
 
 
 def _each(function, batch, arguments):

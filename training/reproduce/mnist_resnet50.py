@@ -60,11 +60,6 @@ def parser():
         help="train nothing: what a linear classifier reads off the untrained networks' features",
     )
     p.add_argument(
-        "--statistics",
-        action="store_true",
-        help="train nothing: test accuracy with batch statistics averaged anew",
-    )
-    p.add_argument(
         "--precise-bn",
         type=int,
         default=0,
@@ -110,11 +105,6 @@ def main(argv=None):
         from training.reproduce import mnist_resnet50_memory as memory
 
         memory.show(runs, a)
-        return 0
-    if a.statistics:
-        from training.reproduce import mnist_resnet50_statistics as statistics
-
-        statistics.show(runs, a)
         return 0
     failed = cifar_tables.train(runs, a)
     from training.reproduce import mnist_resnet50_report as report
