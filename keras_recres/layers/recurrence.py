@@ -216,6 +216,7 @@ class PureStep:
             y["own"] = own
         if scope.losses:
             y["loss"] = sum(ops.cast(loss, "float32") for loss in scope.losses)
+            _forget(layer.branch, scope.losses)
         return x, [scope.get_current_value(v) for v in self.state_variables], y
 
     def write_state(self, state, ys):
@@ -240,6 +241,17 @@ def _unrolled(step, carry, values, constants):
         carry, y = step(carry, value, constants)
         ys.append(y)
     return carry, keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *ys)
+
+
+def _forget(branch, losses):
+    """Lets the layers of a branch forget losses that this loop adds itself.
+
+    Keras layers remember their losses in a `StatelessScope` by `id`. A tensor born after these are
+    gone may get the same one, and would then be counted as a loss of this branch, too.
+    """
+    ids = {id(loss) for loss in losses}
+    for layer in branch._flatten_layers():
+        layer._loss_ids -= ids
 
 
 def _norm(x):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
+from keras_recres import backend
 from keras_recres.layers import RecurrentResidual
 from tests.gradients import gradients
 
@@ -499,6 +500,34 @@ def test_training_with_state_is_the_same_in_both_forms(options):
     np.testing.assert_allclose(scanned_losses, losses, rtol=1e-5)
     for scanned, weight in zip(scanned_weights, weights, strict=True):
         np.testing.assert_allclose(scanned, weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"loop": "scan"}, {"remat": True}, {"backprop_steps": 2}])
+def test_the_layers_of_a_branch_forget_losses_that_the_loop_adds(options):
+    """Keras knows losses by `id`: a stale one counts the loss of a later tensor twice."""
+    layer = RecurrentResidual(
+        keras.layers.Dense(WIDTH, activity_regularizer="l2"),
+        steps=6,
+        **{"loop": "unroll"} | options,
+    )
+    x = np.random.default_rng(0).normal(size=(8, WIDTH)).astype("float32")
+    layer.build(x.shape)
+    _, _, losses = layer.stateless_call(
+        backend.raw_values(layer.trainable_variables),
+        backend.raw_values(layer.non_trainable_variables),
+        ops.convert_to_tensor(x),
+        training=True,
+        return_losses=True,
+    )
+    assert len(losses) == 1
+    assert not layer.branch._loss_ids
+    kernel, bias = (ops.convert_to_numpy(w).astype("float64") for w in layer.branch.weights)
+    state, expected = x.astype("float64"), 0.0
+    for _ in range(6):
+        y = state @ kernel + bias
+        expected += 0.01 * np.sum(y**2) / len(x)
+        state = state + y
+    np.testing.assert_allclose(ops.convert_to_numpy(losses[0]), expected, rtol=1e-5)
 
 
 class Inside(keras.layers.Layer):
