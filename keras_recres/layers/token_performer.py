@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
+from keras_recres.layers.layer_norm import LayerNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -70,9 +71,7 @@ class TokenPerformer(keras.layers.Layer):
             )
 
         def norm(name):
-            return keras.layers.LayerNormalization(
-                epsilon=epsilon, dtype=self.dtype_policy, name=name
-            )
+            return LayerNorm(epsilon=epsilon, dtype=self.dtype_policy, name=name)
 
         self.norm1 = norm("norm1")
         self.kqv = dense(3 * units, "kqv")

@@ -92,6 +92,11 @@ CASES = {
             (2, 3, 2, 2),
         ),
     ],
+    "LayerNorm": [
+        (dict, (2, 5, 4), (2, 5, 4)),
+        (lambda: {"axis": (1, 2), "epsilon": 1e-5}, (2, 5, 4), (2, 5, 4)),
+        (lambda: {"axis": 2, "scale": False, "beta_initializer": "ones"}, (2, 5, 4), (2, 5, 4)),
+    ],
     "MetaConv2D": [
         (lambda: {"filters": 8, "kernel_size": 3, "groups": 4}, (2, 6, 5, 4), (2, 6, 5, 8)),
         (
@@ -214,6 +219,10 @@ WRONG = {
         ({"units": -1}, None, "`units`", "-1"),
         ({"groups": 5}, None, "`groups`", "5", "12"),
         ({"dropout": 1.5}, None, "`dropout`", "1.5"),
+    ],
+    "LayerNorm": [
+        ({"epsilon": 0}, None, "`epsilon`", "0"),
+        ({"epsilon": -1e-3}, None, "`epsilon`", "-0.001"),
     ],
     "MetaConv2D": [
         ({"filters": 9}, None, "`filters`", "9", "4"),

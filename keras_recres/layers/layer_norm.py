@@ -1,0 +1,55 @@
+"""LayerNorm: Keras' LayerNormalization, in a form of which XLA makes fast gradients on JAX."""
+
+import keras
+from keras import ops
+
+from keras_recres.layers.checks import check_positive
+
+
+@keras.saving.register_keras_serializable(package="keras_recres")
+class LayerNorm(keras.layers.LayerNormalization):
+    """Normalises every position over its features.
+
+    y = γ ⊙ (x − μ) / √(σ² + ε) + β, with the mean μ and the variance σ² of the features of x
+
+    Layer normalisation (arXiv 1607.06450, section 3), with the arguments, weights and numbers of
+    `keras.layers.LayerNormalization`. On TensorFlow and PyTorch it is that layer. On JAX Keras
+    computes x · (γ/√…) + (β − μ · γ/√…), and XLA then puts the whole chain of products into every
+    consumer of the gradient, once more with every use of shared weights: a training step of
+    T2T-ViT-7 with two steps per block takes 1.5 times as long as with the form above.
+
+    Example:
+    >>> keras_recres.layers.LayerNorm(epsilon=1e-5)(keras.ops.ones((2, 65, 256))).shape
+    (2, 65, 256)
+
+    Args:
+        axis: Axis or axes to normalise over, default the last.
+        epsilon: ε > 0, added to the variance.
+        **kwargs: Those of `keras.layers.LayerNormalization`.
+
+    Input shape: (batch, …, features).
+
+    Output shape: The same.
+
+    Raises:
+        ValueError: If `epsilon` is not positive.
+    """
+
+    def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
+        check_positive("epsilon", epsilon)
+
+    def call(self, inputs):
+        last = self.axis in ([-1], [len(inputs.shape) - 1])
+        if keras.backend.backend() != "jax" or not last or self.rms_scaling:
+            return super().call(inputs)
+        # Statistics in float32 at least, as in Keras.
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        y = centred * ops.rsqrt(variance + self.epsilon)
+        if self.gamma is not None:
+            y = y * ops.cast(self.gamma, x.dtype)
+        if self.beta is not None:
+            y = y + ops.cast(self.beta, x.dtype)
+        return ops.cast(y, self.compute_dtype)
