@@ -5,7 +5,7 @@ from keras_recres.layers.class_token import ClassToken
 from keras_recres.layers.conv3d_substitute import Conv3dSubstitute
 from keras_recres.layers.frn import FRN
 from keras_recres.layers.grouped_dense import GroupedDense
-from keras_recres.layers.layer_norm import LayerNorm
+from keras_recres.layers.layer_normalization import LayerNormalization
 from keras_recres.layers.meta_conv2d import MetaConv2D
 from keras_recres.layers.meta_dense import MetaDense
 from keras_recres.layers.meta_layer import MetaLayer
@@ -25,7 +25,7 @@ __all__ = [
     "ClassToken",
     "Conv3dSubstitute",
     "GroupedDense",
-    "LayerNorm",
+    "LayerNormalization",
     "MetaConv2D",
     "MetaDense",
     "MetaLayer",

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
-from keras_recres.layers.layer_norm import LayerNorm
+from keras_recres.layers.layer_normalization import LayerNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -71,7 +71,7 @@ class TokenPerformer(keras.layers.Layer):
             )
 
         def norm(name):
-            return LayerNorm(epsilon=epsilon, dtype=self.dtype_policy, name=name)
+            return LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name=name)
 
         self.norm1 = norm("norm1")
         self.kqv = dense(3 * units, "kqv")

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_recres.layers.attention import multi_head_attention
 from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
-from keras_recres.layers.layer_norm import LayerNorm
+from keras_recres.layers.layer_normalization import LayerNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -64,7 +64,7 @@ class TokenTransformer(keras.layers.Layer):
             )
 
         def norm(name):
-            return LayerNorm(epsilon=epsilon, dtype=self.dtype_policy, name=name)
+            return LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name=name)
 
         self.norm1 = norm("norm1")
         self.qkv = dense(3 * units, "qkv", use_bias=False)

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_recres.layers.attention import multi_head_attention
 from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
-from keras_recres.layers.layer_norm import LayerNorm
+from keras_recres.layers.layer_normalization import LayerNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -109,7 +109,7 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_dropout_layer.build((input_shape[0], self.num_heads, tokens, tokens))
 
     def _norm(self, name):
-        return LayerNorm(epsilon=self.epsilon, dtype=self.dtype_policy, name=name)
+        return LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy, name=name)
 
     def _dense(self, units, name, **kwargs):
         return keras.layers.Dense(

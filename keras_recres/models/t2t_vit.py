@@ -4,7 +4,7 @@ import keras
 
 from keras_recres.layers.checks import check_count, check_rate
 from keras_recres.layers.class_token import ClassToken
-from keras_recres.layers.layer_norm import LayerNorm
+from keras_recres.layers.layer_normalization import LayerNormalization
 from keras_recres.layers.recurrent_residual import RecurrentResidual
 from keras_recres.layers.sinusoid_position import SinusoidPosition
 from keras_recres.layers.tokens_to_token import TokensToToken
@@ -129,7 +129,7 @@ def t2t_vit(
             remat=remat,
             name=f"block{i}",
         )(x)
-    x = LayerNorm(epsilon=1e-5, name="norm")(x)
+    x = LayerNormalization(epsilon=1e-5, name="norm")(x)
     x = x[:, 0]
     if not features_only:
         x = keras.layers.Dense(

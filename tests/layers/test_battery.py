@@ -92,7 +92,7 @@ CASES = {
             (2, 3, 2, 2),
         ),
     ],
-    "LayerNorm": [
+    "LayerNormalization": [
         (dict, (2, 5, 4), (2, 5, 4)),
         (lambda: {"axis": (1, 2), "epsilon": 1e-5}, (2, 5, 4), (2, 5, 4)),
         (lambda: {"axis": 2, "scale": False, "beta_initializer": "ones"}, (2, 5, 4), (2, 5, 4)),
@@ -220,7 +220,7 @@ WRONG = {
         ({"groups": 5}, None, "`groups`", "5", "12"),
         ({"dropout": 1.5}, None, "`dropout`", "1.5"),
     ],
-    "LayerNorm": [
+    "LayerNormalization": [
         ({"epsilon": 0}, None, "`epsilon`", "0"),
         ({"epsilon": -1e-3}, None, "`epsilon`", "-0.001"),
     ],

@@ -1,4 +1,4 @@
-"""LayerNorm: Keras' LayerNormalization, in a form of which XLA makes fast gradients on JAX."""
+"""LayerNormalization: Keras' own, in a form of which XLA makes fast gradients on JAX."""
 
 import keras
 from keras import ops
@@ -7,19 +7,20 @@ from keras_recres.layers.checks import check_positive
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
-class LayerNorm(keras.layers.LayerNormalization):
+class LayerNormalization(keras.layers.LayerNormalization):
     """Normalises every position over its features.
 
     y = γ ⊙ (x − μ) / √(σ² + ε) + β, with the mean μ and the variance σ² of the features of x
 
     Layer normalisation (arXiv 1607.06450, section 3), with the arguments, weights and numbers of
-    `keras.layers.LayerNormalization`. On TensorFlow and PyTorch it is that layer. On JAX Keras
-    computes x · (γ/√…) + (β − μ · γ/√…), and XLA then puts the whole chain of products into every
-    consumer of the gradient, once more with every use of shared weights: a training step of
+    `keras.layers.LayerNormalization`, and its name, by which Keras' weight files call layers, so
+    that the one loads what the other saved. On TensorFlow and PyTorch it is that layer. On JAX
+    Keras computes x · (γ/√…) + (β − μ · γ/√…), and XLA then puts the whole chain of products into
+    every consumer of the gradient, once more with every use of shared weights: a training step of
     T2T-ViT-7 with two steps per block takes 1.5 times as long as with the form above.
 
     Example:
-    >>> keras_recres.layers.LayerNorm(epsilon=1e-5)(keras.ops.ones((2, 65, 256))).shape
+    >>> keras_recres.layers.LayerNormalization(epsilon=1e-5)(keras.ops.ones((2, 65, 256))).shape
     (2, 65, 256)
 
     Args:

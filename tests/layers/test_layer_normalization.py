@@ -1,4 +1,4 @@
-"""LayerNorm against its equation in float64, and against Keras' own layer."""
+"""LayerNormalization against its equation in float64, and against Keras' own layer."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_recres.layers import LayerNorm
+from keras_recres.layers import LayerNormalization
 from tests.gradients import gradients
 
 
@@ -29,7 +29,7 @@ def filled(layer, shape):
 )
 def test_it_is_its_equation(shape, offset, epsilon, center, scale):
     shape = (*shape, 6)
-    layer = filled(LayerNorm(epsilon=epsilon, center=center, scale=scale), shape)
+    layer = filled(LayerNormalization(epsilon=epsilon, center=center, scale=scale), shape)
     x = np.random.default_rng(0).normal(offset, 2.0, shape).astype("float32")
     wide = x.astype("float64")
     want = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + epsilon)
@@ -47,7 +47,7 @@ def test_it_is_its_equation(shape, offset, epsilon, center, scale):
 )
 def test_values_and_gradients_are_those_of_keras(options):
     shape = (3, 4, 5)
-    ours = filled(LayerNorm(epsilon=1e-5, **options), shape)
+    ours = filled(LayerNormalization(epsilon=1e-5, **options), shape)
     theirs = filled(keras.layers.LayerNormalization(epsilon=1e-5, **options), shape)
     x = np.random.default_rng(0).normal(1.0, 2.0, shape).astype("float32")
     y, of_ours = gradients(ours, ours.trainable_variables, x)
