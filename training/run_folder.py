@@ -17,9 +17,14 @@ from pathlib import Path
 
 from training.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows has other locks: there nothing keeps a second process out.
+    fcntl = None
+
 
 class RunFolder:
-    """Opens the folder of a training, new or half done.
+    """Opens the folder of a training, new or half done, for this process alone until `close`.
 
     Args:
         path: the folder; made when it is not there.
@@ -27,7 +32,8 @@ class RunFolder:
         resume: go on with a training that is there; False removes it and begins anew.
 
     Raises:
-        UserError: the folder cannot be written, or holds a training with other settings.
+        UserError: the folder cannot be written, holds a training with other settings, or another
+            process is training there.
     """
 
     def __init__(self, path, settings, resume=True):
@@ -38,26 +44,43 @@ class RunFolder:
         self.curve = self.path / "curve.png"
         self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
         self.last_good = self.path / f"{settings['name']}.{settings['tag']}.last_good.weights.h5"
-        file = self.path / "settings.json"
-        settings = json.loads(json.dumps(settings))
+        self._lock = None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not resume:
-                self._clear()
-            # Settings alone are no training: one that failed at once may be asked for differently.
-            if file.exists() and (self.epochs_done or self.finished):
-                self._compare(json.loads(file.read_text(encoding="utf-8")), settings)
-            if not self.finished:
-                cut_log(self.log, self.epochs_done)
-            write_aside(file, json.dumps(settings, indent=2) + "\n")
+            self._lock = _lock(self.path)
+            self._open(json.loads(json.dumps(settings)), resume)
         except OSError as error:
+            self.close()
             raise UserError(
                 f"the run's folder {self.path} cannot be written ({error.strerror})."
             ) from None
-        except ValueError as error:
-            raise UserError(
-                f"{file} is not JSON ({error}); give another --out, or --no-resume to begin anew."
-            ) from None
+        except UserError:
+            self.close()
+            raise
+
+    def _open(self, settings, resume):
+        file = self.path / "settings.json"
+        if not resume:
+            self._clear()
+        # Settings alone are no training: one that failed at once may be asked for differently.
+        if file.exists() and (self.epochs_done or self.finished):
+            try:
+                found = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(
+                    f"{file} is not JSON ({error}); give another --out, or --no-resume to begin "
+                    "anew."
+                ) from None
+            self._compare(found, settings)
+        if not self.finished:
+            cut_log(self.log, self.epochs_done)
+        write_aside(file, json.dumps(settings, indent=2) + "\n")
+
+    def close(self):
+        """Lets other processes train in the folder, as every end of this process does, too."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def finished(self):
@@ -94,6 +117,29 @@ class RunFolder:
                 f"{self.path} holds a training with {differences}: give another --out, the same "
                 "settings to go on, or --no-resume to remove it and begin anew."
             )
+
+
+def _lock(folder):
+    """Locks a folder against other processes: a file descriptor that holds the lock, or None.
+
+    Raises:
+        UserError: another process has it.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"another process is training in {folder}: wait for its end, or give another --out."
+        ) from None
+    except OSError:
+        # Some network disks have no locks.
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def read_backup(folder):

@@ -49,13 +49,15 @@ def folder(path, settings, resume, devices):
         A `RunFolder`.
     """
     if devices.chief:
-        yield RunFolder(path, settings, resume)
+        with contextlib.closing(RunFolder(path, settings, resume)) as folder:
+            yield folder
         return
     with tempfile.TemporaryDirectory() as aside:
         copy = Path(aside) / "run"
         if Path(path).is_dir():
             shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".*"))
-        yield RunFolder(copy, settings)
+        with contextlib.closing(RunFolder(copy, settings)) as folder:
+            yield folder
 
 
 def prepare(devices, trained):

@@ -1,6 +1,8 @@
 """Training from the command line: what is learnt, resuming, repeating, mistakes."""
 
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -256,8 +258,36 @@ def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
     folder.metrics.write_text("{}")
     folder.weights.write_text("")
     (tmp_path / "settings.json").write_text("{")
+    folder.close()
     with pytest.raises(UserError, match="is not JSON"):
         run_folder.RunFolder(tmp_path, settings)
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    pytest.importorskip("fcntl")
+    settings = {"name": "vit3", "tag": "x"}
+    folder = run_folder.RunFolder(tmp_path / "run", settings)
+    code = (
+        "from training import errors, run_folder\n"
+        f"try: run_folder.RunFolder({str(tmp_path / 'run')!r}, {settings!r})\n"
+        "except errors.UserError as error: print(error)\n"
+        "else: print('opened')"
+    )
+
+    def second():
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "another process is training in" in second()
+    folder.close()
+    assert second() == "opened\n"
+    # What is refused for another reason is not kept locked.
+    (tmp_path / "run" / "settings.json").write_text("{")
+    folder.metrics.write_text("{}")
+    folder.weights.write_text("")
+    for _ in range(2):
+        with pytest.raises(UserError, match="is not JSON"):
+            run_folder.RunFolder(tmp_path / "run", settings)
 
 
 def test_fit_on_mnist(data_dir, small_model, tmp_path):
