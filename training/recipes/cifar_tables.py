@@ -10,14 +10,15 @@ accuracy of the 20 epochs. Adam's ε is PyTorch's, with which its networks were 
     python -m training.fit cifar_medium --recipe cifar_tables --data-dir DIR
 
 Hardware, time and accuracy after the last epoch, on CIFAR-10 re-encoded as JPEG (these are not
-the original pixels), mean ± standard deviation of 2 seeds, two networks side by side on two cores
-of an AMD EPYC, TensorFlow:
+the original pixels), mean ± standard deviation of 3 seeds, or of 1 seed, beside other work on two
+cores of an AMD EPYC, TensorFlow:
 
-    cifar_small            70.09 ± 0.35 %   22 min
-    cifar_small_conv3d     67.22 ± 0.33 %   20 min
-    cifar_small_meta       67.95 ± 0.73 %   11 min
-    cifar_small_metahead   69.14 ± 0.24 %   22 min
-    cifar_medium*          not measured yet
+    cifar_small            70.01 ± 0.19 %   18 min
+    cifar_small_conv3d     66.34 ± 0.85 %   25 min
+    cifar_small_meta       68.10 ± 0.16 %   31 min
+    cifar_small_metahead   69.49 ± 0.21 %   20 min
+    cifar_medium           79.25 %          113 min
+    cifar_medium_*         not measured yet
     cifar_residual*        not measured yet
 """
 
