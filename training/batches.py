@@ -1,10 +1,15 @@
 """Normalised, shuffled, augmented batches of images for Keras."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 
 from training import augment as augmentation
+from training.decoding import Decoded
 from training.errors import UserError
+
+AHEAD = 2  # Batches of a stream that are decoded before they are asked for.
 
 
 class Batches(keras.utils.PyDataset):
@@ -31,7 +36,11 @@ class Batches(keras.utils.PyDataset):
         one_hot: give labels as (B, classes) float32 instead of (B,) int64.
         keep_last: keep the last, smaller batch in training, too.
         layers: a `training.layer_augment.LayerAugment`, which also does the mixup; needs `one_hot`.
-        **kwargs: `workers` and the others of `keras.utils.PyDataset`.
+        **kwargs: those of `keras.utils.PyDataset`.
+
+    Attributes:
+        epoch: int, which epoch's batches it gives.
+        failed: the `UserError` that a batch met, or None: TensorFlow wraps what it catches.
 
     Example:
         >>> batches = Batches(load("mnist", "train"), 128, training=True, augment=("crop",))
@@ -66,8 +75,11 @@ class Batches(keras.utils.PyDataset):
             raise UserError("layers that augment mix themselves, and need one-hot labels.")
         self.seed, self.one_hot, self.layers = seed, one_hot, layers
         self.keep_last = keep_last or not training
-        self.epoch = 0
+        self.epoch, self.failed = 0, None
         self._order = (None, None)
+        # Only reading goes ahead: what augments may draw from a state that all threads share.
+        self._reader = ThreadPoolExecutor(1) if isinstance(data.images, Decoded) else None
+        self._coming = {}
 
     def __len__(self):
         if self.keep_last:
@@ -83,17 +95,26 @@ class Batches(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getitem__(self, number):
-        epoch = self.epoch
-        index = self._indices(number, epoch)
-        labels = self.data.labels[index]
+        try:
+            return self._batch(self.epoch, number)
+        except UserError as error:
+            self.failed = error
+            raise
+
+    def _batch(self, epoch, number):
+        if self._reader is None:
+            index = self._indices(number, epoch)
+            images, labels = self.data.images, self.data.labels[index]
+        else:
+            images, labels = self._read_ahead(epoch, number)
+            index = np.arange(len(labels))
         if self.one_hot:
             labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
         if not self.training:
-            return self._normalize(self.data.images[index]), labels
+            return self._normalize(images[index]), labels
         rng = np.random.default_rng((self.seed, epoch, number))
-        height, width = self.data.images.shape[1:3]
-        shift, flip = augmentation.draw(rng, len(index), height, width, self.augment)
-        batch = augmentation.gather(self.data.images, index, shift, flip)
+        shift, flip = augmentation.draw(rng, len(index), *images.shape[1:3], self.augment)
+        batch = augmentation.gather(images, index, shift, flip)
         if self.layers is not None:
             batch = self.layers.images(rng, batch)
         batch = self._normalize(batch)
@@ -104,6 +125,19 @@ class Batches(keras.utils.PyDataset):
         if self.mixup:
             batch, labels = augmentation.mixup(rng, batch, labels, self.mixup)
         return batch, labels
+
+    def _read_ahead(self, epoch, number):
+        """What the stream has for a batch; the next ones are decoded meanwhile."""
+        last = min(number + AHEAD, len(self) - 1)
+        wanted = [(epoch, n) for n in range(number, last + 1)]
+        self._coming = {
+            key: self._coming.get(key) or self._reader.submit(self._read, *key) for key in wanted
+        }
+        return self._coming.pop(wanted[0]).result()
+
+    def _read(self, epoch, number):
+        index = self._indices(number, epoch)
+        return self.data.images[index], np.asarray(self.data.labels[index], dtype=np.int64)
 
     def _indices(self, number, epoch):
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)

@@ -10,15 +10,13 @@
 
 A data set is either a folder that TensorFlow Datasets prepared, DIR/NAME/VERSION, or one packed
 file (`training/packed.py`), which needs no TensorFlow. Images stay encoded until Pillow decodes
-them here, so that both give the same pixels: TensorFlow's default JPEG decoding differs by a grey
-level or more.
+them (`training/decoding.py`), so that both give the same pixels: TensorFlow's default JPEG decoding
+differs by a grey level or more.
 """
 
 import argparse
-import io
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +25,7 @@ import numpy as np
 from training import augment as augmentation
 from training import errors, packed, tfds_folder
 from training.batches import Batches
+from training.decoding import Decoded
 from training.errors import UserError
 from training.terminal import progress_bar
 
@@ -62,12 +61,8 @@ DATA_SETS = {
         source="its classes are the first 80 of wnids.txt in "
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip, prepared in TFDS' format",
     ),
-    "imagenet2012": DataSet(
-        ("any", "any", 3),
-        1000,
-        "validation",
-        source="its two archives come from image-net.org, by hand, and TFDS prepares them",
-    ),
+    # TFDS says which archives it wants, and where.
+    "imagenet2012": DataSet(("any", "any", 3), 1000, "validation"),
     "cifar10_lossless_part": DataSet(
         (32, 32, 3),
         10,
@@ -79,11 +74,11 @@ DATA_SETS = {
 
 @dataclass(frozen=True)
 class Images:
-    """One split of a data set in memory.
+    """One split of a data set, in memory or to be read piece by piece.
 
     Attributes:
-        images: uint8 array (N, H, W, C).
-        labels: int64 array (N,).
+        images: uint8 array (N, H, W, C), or a `training.decoding.Decoded`, which reads like one.
+        labels: int64 array (N,), or what reads like one.
         class_names: one str a class.
         dataset: its name.
         split: "train", "test", ...
@@ -111,8 +106,9 @@ def load(
     crop=1.0,
     interpolation="bicubic",
     progress=False,
+    stream=False,
 ):
-    """Reads one split of a data set into memory; never from the network.
+    """Reads one split of a data set; never from the network.
 
     Args:
         dataset: "mnist", "cifar10", "tiny_imagenet80", or any image classification data set that
@@ -126,6 +122,8 @@ def load(
         crop: with `size`, the part of the resized image that is kept, in (0, 1].
         interpolation: "nearest", "bilinear" or "bicubic", for `size`.
         progress: show a progress bar when the terminal can.
+        stream: decode images only when they are asked for. Their files are kept in memory, or stay
+            on the disk if TFDS prepared the data set with ``file_format="array_record"``.
 
     Returns:
         An `Images` record.
@@ -140,7 +138,7 @@ def load(
         (512, 28, 28, 1)
     """
     encoded = read_encoded(dataset, split, data_dir, limit)
-    return decode(encoded, size, crop, interpolation, progress)
+    return decode(encoded, size, crop, interpolation, progress, stream)
 
 
 def read_encoded(dataset, split, data_dir=None, limit=None):
@@ -187,73 +185,23 @@ def _absent(dataset, folder):
     )
 
 
-def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False):
+def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False, stream=False):
     """Decodes the images of a `packed.Encoded` record with Pillow, see `load`.
 
     Returns:
         An `Images` record.
     """
-    mode = {1: "L", 3: "RGB"}.get(encoded.channels)
-    if mode is None:
-        raise UserError(f"images must have 1 or 3 channels, found {encoded.channels}.")
-    count = len(encoded.data)
-    where = f"{encoded.dataset} ({encoded.split})"
-    if count == 0:
-        raise UserError(f"{where} has no images.")
-    first = _decode_one(encoded.data[0], mode, size, crop, interpolation, where)
-    images = np.empty((count, *first.shape), dtype=np.uint8)
-
-    def work(start):
-        for i in range(start, min(start + 256, count)):
-            image = _decode_one(encoded.data[i], mode, size, crop, interpolation, where)
-            if image.shape != images.shape[1:]:
-                raise UserError(
-                    f"{where} has images of different sizes, {first.shape[:2]} and "
-                    f"{image.shape[:2]}: give the size to bring them to."
-                )
-            images[i] = image
-
-    # Pillow decodes outside Python's lock: threads do help.
-    with (
-        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
-        progress_bar(f"decoding {where}", count, enabled=progress) as advance,
-    ):
-        for _ in pool.map(work, range(0, count, 256)):
-            advance(256)
-    return Images(
-        images,
-        np.asarray(encoded.labels, dtype=np.int64),
-        encoded.class_names,
-        encoded.dataset,
-        encoded.split,
-        encoded.tag,
-    )
-
-
-def _decode_one(data, mode, size, crop, interpolation, where):
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image = Image.open(io.BytesIO(data))
-        image = image if image.mode == mode else image.convert(mode)
-        image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise UserError(f"{where} has an image that cannot be decoded ({error}).") from None
-    if size is not None and (image.height, image.width) != tuple(size):
-        image = _fit_to(image, size, crop, Image.Resampling[interpolation.upper()])
-    return np.asarray(image).reshape(image.height, image.width, -1)
-
-
-def _fit_to(image, size, crop, resampling):
-    # The geometry of keras_recres.zoo.Preprocessing.
-    targets = [max(side, round(side / crop)) for side in size]
-    factor = max(targets[0] / image.height, targets[1] / image.width)
-    height = max(targets[0], round(image.height * factor))
-    width = max(targets[1], round(image.width * factor))
-    if (height, width) != (image.height, image.width):
-        image = image.resize((width, height), resampling)
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return image.crop((left, top, left + size[1], top + size[0]))
+    images, labels = Decoded(encoded, size, crop, interpolation), encoded.labels
+    if not stream:
+        decoded, count = images, len(images)
+        images, labels = np.empty(decoded.shape, np.uint8), np.asarray(labels, np.int64)
+        told = f"decoding {encoded.dataset} ({encoded.split})"
+        with progress_bar(told, count, enabled=progress) as advance:
+            for start in range(0, count, 1024):
+                part = slice(start, start + 1024)
+                images[part] = decoded[part]
+                advance(1024)
+    return Images(images, labels, encoded.class_names, encoded.dataset, encoded.split, encoded.tag)
 
 
 def parse_augment(text, dataset):
@@ -290,7 +238,7 @@ def _download(arguments):
     if known and known.source != "tfds":
         raise UserError(f"{name!r} cannot be fetched: {known.source}.")
     folder = Path(arguments.data_dir).expanduser() if arguments.data_dir else default_data_dir()
-    tfds_folder.download(name, folder)
+    tfds_folder.download(name, folder, arguments.array_record)
     print(f"{name} is in {folder}")
 
 
@@ -329,6 +277,11 @@ def main(argv=None):
     command.set_defaults(run=_download)
     command.add_argument("name", help=f"{', '.join(DATA_SETS)}, or another of TFDS")
     command.add_argument("--data-dir", help=where)
+    command.add_argument(
+        "--array-record",
+        action="store_true",
+        help="in the format from which `training.fit --stream` reads images as it needs them",
+    )
     command = commands.add_parser("pack", help="write a data set into one .npz file")
     command.set_defaults(run=_pack)
     command.add_argument("name", help="a prepared data set")

@@ -108,7 +108,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         The training images, and how many of which split it saw.
     """
     p = model.preprocess
-    how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True}
+    how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True, "stream": a.stream}
     size = model.input_shape[1:3]
     train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
     test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
@@ -192,6 +192,11 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
             f"{folder.epochs_done} of {a.epochs} epochs are kept in {folder.path}, the same "
             "command goes on from there"
         ) from None
+    except Exception:
+        # A picture that is none, and not what TensorFlow makes of it.
+        if failed := batches.failed or test_batches.failed:
+            raise failed from None
+        raise
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, before)

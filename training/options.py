@@ -14,7 +14,7 @@ from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
 # What does not change a result is not compared when a run goes on.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
-NOT_SETTINGS += ("tensorboard", "strategy")
+NOT_SETTINGS += ("tensorboard", "strategy", "stream")
 # Options from after the first trainings: their settings do not name them, so at their defaults
 # they are not recorded.
 LATER = {
@@ -36,6 +36,7 @@ LATER = {
 }
 DEEP = "also learn from what the network would say after earlier steps"
 PRECISE = "before an evaluation, average batch normalization's statistics anew over so many batches"
+STREAM = "decode images when they are needed instead of all before"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -94,6 +95,7 @@ def parser():
         help=f"{', '.join(distribute.kinds())}: what shares every batch (default single)",
     )
     p.add_argument("--limit", type=int, help="train on the first so many images only")
+    p.add_argument("--stream", action=argparse.BooleanOptionalAction, default=False, help=STREAM)
     p.add_argument("--eval-limit", type=int, help="evaluate on the first so many images only")
     p.add_argument(
         "--steps",

@@ -8,6 +8,7 @@ Nothing in it is pickled.
 
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +25,16 @@ class Encoded:
     """One split as it is stored.
 
     Attributes:
-        data: list of bytes, one image file each.
-        labels: int64 array (N,).
+        data: list of bytes, one image file each, or a `keras_recres.zoo.tfds_folder.Column`.
+        labels: int64 array (N,), or such a column.
         class_names: one str a class.
         dataset: its name.
         split: the split's name.
         channels: 1 or 3.
     """
 
-    data: list
-    labels: np.ndarray
+    data: Sequence
+    labels: Sequence
     class_names: tuple
     dataset: str
     split: str
@@ -46,9 +47,15 @@ class Encoded:
         The real CIFAR-10 is stored as PNG: a JPEG copy has other pixels, and a result on it must
         not pass for one on CIFAR-10.
         """
-        if self.dataset == "cifar10" and self.data and self.data[0][:2] == JPEG:
+        if self.dataset == "cifar10" and len(self.data) and self.data[0][:2] == JPEG:
             return "cifar10_jpeg"
         return self.dataset
+
+    def files(self, numbers):
+        """Those of these numbers, an int array, as a list of bytes."""
+        if isinstance(self.data, list):
+            return [self.data[i] for i in numbers]
+        return self.data[numbers]
 
 
 def write(path, parts, compress=False):

@@ -38,16 +38,18 @@ def _tfds():
         ) from None
 
 
-def download(dataset, folder):
+def download(dataset, folder, array_record=False):
     """Fetches and prepares a data set with TFDS, from the network.
 
     Args:
         dataset: a name that TFDS knows.
         folder: the folder to put NAME/VERSION into.
+        array_record: whether to store it so that it can be read in any order, see `training.data`.
     """
     tfds = _tfds()
     try:
-        tfds.builder(dataset, data_dir=str(folder)).download_and_prepare()
+        form = {"file_format": "array_record"} if array_record else {}
+        tfds.builder(dataset, data_dir=str(folder), **form).download_and_prepare()
     except tfds.core.DatasetNotFoundError:
         raise UserError(f"TFDS has no data set {dataset!r}.") from None
     except Exception as error:  # No network, no space, a moved address: TFDS raises all sorts.

@@ -4,6 +4,7 @@ The folder is looked for here, not by ``tfds.load``: that would ask the network 
 that it does not find.
 """
 
+import collections.abc
 import dataclasses
 import importlib.util
 import os
@@ -19,18 +20,41 @@ class Split:
     """One split of an image data set, as it is stored.
 
     Attributes:
-        data: List of bytes, one image file each.
-        labels: int64 array (N,).
+        data: Sequence of bytes, one image file each.
+        labels: int64 array (N,), or a `Column` of them.
         class_names: One string a class.
         split: The split's name.
         channels: Channels of an image.
     """
 
-    data: list
-    labels: np.ndarray
+    data: collections.abc.Sequence
+    labels: collections.abc.Sequence
     class_names: tuple
     split: str
     channels: int
+
+
+class Column(collections.abc.Sequence):
+    """One feature of records that stay on the disk until they are asked for.
+
+    Args:
+        source: Records, each a dict, by their number.
+        key: The feature.
+    """
+
+    def __init__(self, source, key):
+        self._source, self._key = source, key
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, index):
+        """The feature of one record, or a list of it for those that an array or a slice names."""
+        if isinstance(index, int | np.integer):
+            return self._source[range(len(self))[index]][self._key]
+        # At once: one by one takes four times as long and more.
+        numbers = np.arange(len(self))[index].tolist()
+        return [record[self._key] for record in self._source.__getitems__(numbers)]
 
 
 def find(dataset, folder):
@@ -70,7 +94,7 @@ def tfds():
 
 
 def read(dataset, split, version, limit=None):
-    """Reads one split, images still encoded.
+    """Reads one split, images still encoded; what is stored as ArrayRecord stays on the disk.
 
     Args:
         dataset: its name.
@@ -104,22 +128,24 @@ def read(dataset, split, version, limit=None):
     features = builder.info.features
     if limit is not None:
         limit = min(limit, builder.info.splits[split].num_examples)
-    records = builder.as_dataset(
-        split=split if limit is None else f"{split}[:{limit}]",
-        decoders={image: module.decode.SkipDecoding()},
-        shuffle_files=False,
-    )
-    data, labels = [], []
+    options = {
+        "split": split if limit is None else f"{split}[:{limit}]",
+        "decoders": {image: module.decode.SkipDecoding()},
+    }
     try:
-        for record in module.as_numpy(records):
-            data.append(record[image])
-            labels.append(record[label])
+        if builder.info.file_format is module.core.FileFormat.ARRAY_RECORD:
+            source = builder.as_data_source(**options)
+            data, labels = Column(source, image), Column(source, label)
+        else:
+            records = list(module.as_numpy(builder.as_dataset(**options, shuffle_files=False)))
+            data = [record[image] for record in records]
+            labels = np.asarray([record[label] for record in records], dtype=np.int64)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{dataset} in {version} cannot be read: {reason[:200]}.") from None
     return Split(
         data,
-        np.asarray(labels, dtype=np.int64),
+        labels,
         tuple(features[label].names),
         split,
         features[image].shape[-1] or 3,

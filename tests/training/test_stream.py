@@ -1,0 +1,143 @@
+"""Images that are decoded when they are needed, and may stay on the disk until then."""
+
+import io
+
+import numpy as np
+import pytest
+
+from tests.training.pictures import CLASSES, corners
+from tests.training.test_fit import metrics, run
+from training import data, errors, packed, run_folder
+from training.decoding import Decoded
+from training.errors import UserError
+from training.layer_augment import LayerAugment
+
+PARTS = {"train": (96, 0), "test": (32, 1)}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The corners, prepared by TFDS in its usual format and in the one with random access."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("array_record")
+
+    class Corners(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+        pkg_dir_path = tmp_path_factory.mktemp("source")  # Where its description would be.
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(32, 32, 1)),
+                "label": tfds.features.ClassLabel(names=list(CLASSES)),
+            }
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+            )
+
+        def _split_generators(self, _):
+            return {split: self._generate_examples(split) for split in PARTS}
+
+        def _generate_examples(self, split):
+            part = corners(*PARTS[split], split)
+            for number, (file, label) in enumerate(zip(part.data, part.labels, strict=True)):
+                yield number, {"image": io.BytesIO(file), "label": int(label)}
+
+    found = {}
+    for form in ("tfrecord", "array_record"):
+        found[form] = tmp_path_factory.mktemp(form)
+        arguments = ["download", Corners.name, f"--data-dir={found[form]}"]
+        more = ["--array-record"] if form == "array_record" else []
+        assert errors.run(data.main, [*arguments, *more]) == 0
+    return found
+
+
+def test_both_formats_of_tfds_hold_the_same(folders):
+    usual = data.load("corners", "train", folders["tfrecord"])
+    assert len(usual) == 96
+    for stream in (False, True):
+        other = data.load("corners", "train", folders["array_record"], stream=stream)
+        assert isinstance(other.images, Decoded) == stream
+        assert isinstance(other.labels, np.ndarray) != stream  # They stay on the disk, too.
+        assert other.images.shape == usual.images.shape == (96, 32, 32, 1)
+        assert other.class_names == usual.class_names == CLASSES
+        # TFDS orders the records of both formats by the same hash.
+        np.testing.assert_array_equal(other.images[:], usual.images)
+        np.testing.assert_array_equal(other.labels[:], usual.labels)
+        some = np.array([95, 0, 17, 17])
+        np.testing.assert_array_equal(other.images[some], usual.images[some])
+        np.testing.assert_array_equal(other.labels[some], usual.labels[some])
+    assert len(data.load("corners", "evaluation", folders["array_record"], limit=5)) == 5
+
+
+def test_stored_records_read_like_a_list(folders):
+    part = data.read_encoded("corners", "train", folders["array_record"])
+    for column in (part.data, part.labels):
+        whole = list(column)
+        assert column[-1] == whole[95]
+        assert column[90:] == whole[90:]
+        assert column[np.array([3, 90, 3])] == [whole[3], whole[90], whole[3]]
+        with pytest.raises(IndexError):
+            column[96]
+
+
+def test_an_array_record_folder_is_packed_as_any_other(folders, tmp_path):
+    part = data.read_encoded("corners", "train", folders["array_record"])
+    packed.write(tmp_path / "corners.npz", [part])
+    packed_images = data.load("corners", "train", tmp_path / "corners.npz")
+    usual = data.load("corners", "train", folders["tfrecord"])
+    np.testing.assert_array_equal(packed_images.images, usual.images)
+    np.testing.assert_array_equal(packed_images.labels, usual.labels)
+
+
+def test_images_are_brought_to_a_size_alike(corners_file):
+    how = {"size": (24, 20), "crop": 0.9, "interpolation": "bilinear", "limit": 40}
+    whole = data.load("corners", "train", corners_file, **how)
+    stream = data.load("corners", "train", corners_file, stream=True, **how)
+    assert stream.images.shape == whole.images.shape == (40, 24, 20, 1)
+    np.testing.assert_array_equal(stream.images[:], whole.images)
+
+
+@pytest.mark.parametrize("layered", [False, True])
+def test_batches_of_a_stream_are_the_same(corners_file, layered):
+    def batches(stream):
+        part = data.load("corners", "train", corners_file, limit=100, stream=stream)
+        layers = LayerAugment(True, 9, 0.25, 0.8, 1.0) if layered else None
+        return data.Batches(part, 16, None, True, ("flip", "crop"), 0.0, 3, True, layers=layers)
+
+    whole, stream = batches(False), batches(True)
+    # Keras asks for the first one twice; an epoch may be left and another begun.
+    for epoch, number in ((0, 0), (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (0, 5), (0, 1), (7, 3)):
+        whole.epoch = stream.epoch = epoch
+        for expected, found in zip(whole[number], stream[number], strict=True):
+            np.testing.assert_array_equal(found, expected)
+    with pytest.raises(IndexError):
+        stream[6]
+
+
+def test_a_training_learns_the_same_from_a_stream(fit_arguments, small_model, folders, tmp_path):
+    options = {"epochs": 3, "randaugment": 3, "augment": "crop"}
+    wholes = fit_arguments(out="whole", **options, **{"data-dir": folders["tfrecord"]})
+    streams = fit_arguments(out="stream", **options, **{"data-dir": folders["array_record"]})
+    assert run([*wholes, "--no-resume"]) == 0
+    assert run([*streams, "--stream"]) == 0
+    one, other = metrics(tmp_path, "whole"), metrics(tmp_path, "stream")
+    timed = {key for key in one if "second" in key}
+    assert {k: v for k, v in one.items() if k not in timed} == {
+        k: v for k, v in other.items() if k not in timed
+    }
+    losses = [row["loss"] for row in run_folder.read_log(tmp_path / "stream" / "log.csv")]
+    assert losses[2] < losses[0]
+
+
+def test_a_picture_that_is_none_ends_it_in_a_sentence(fit_arguments, small_model, tmp_path, capsys):
+    train, test = corners(64, 0, "train"), corners(32, 1, "test")
+    train.data[37] = b"no picture at all"
+    path = tmp_path / "broken.npz"
+    packed.write(path, [train, test])
+    for options in (["--stream"], []):
+        assert run([*fit_arguments(**{"data-dir": path}), *options]) == 2
+        err = capsys.readouterr().err
+        assert err.rstrip().splitlines()[-1].startswith("error: image 37 of corners (train) cannot")
+        assert "Traceback" not in err
+    with pytest.raises(UserError, match="image 37"):
+        data.load("corners", "train", path, stream=True).images[30:40]

@@ -1,0 +1,98 @@
+"""Encoded images as an array of pixels, decoded by Pillow whenever a part is asked for."""
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from training.errors import UserError
+
+THREADS = min(32, os.cpu_count() or 1)
+SHARE = 16  # Images that a thread takes at once.
+
+
+class Decoded:
+    """Reads like a uint8 array (N, H, W, C) of which nothing is kept in memory.
+
+    Args:
+        encoded: a `training.packed.Encoded` record.
+        size: (height, width) in pixels to bring the images to, aspect ratio kept and the middle
+            cut out, as `keras_recres.zoo.Preprocessing` does it; None keeps the stored size.
+        crop: with `size`, the part of the resized image that is kept, in (0, 1].
+        interpolation: "nearest", "bilinear" or "bicubic", for `size`.
+
+    Attributes:
+        shape: (N, H, W, C); H and W are those of the first image.
+
+    Raises:
+        UserError: There are no images, or the first is none; while reading, one is none or has
+            another size.
+
+    Example:
+        >>> Decoded(encoded, size=(224, 224))[np.array([7, 1_000_000])].shape
+        (2, 224, 224, 3)
+    """
+
+    def __init__(self, encoded, size=None, crop=1.0, interpolation="bicubic"):
+        self._encoded, self._where = encoded, f"{encoded.dataset} ({encoded.split})"
+        self._size, self._crop, self._interpolation = size, crop, interpolation
+        self._mode = {1: "L", 3: "RGB"}.get(encoded.channels)
+        if self._mode is None:
+            raise UserError(f"images must have 1 or 3 channels, found {encoded.channels}.")
+        if len(encoded.data) == 0:
+            raise UserError(f"{self._where} has no images.")
+        self.shape = (len(encoded.data), *self._decode(0, encoded.data[0]).shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        """The images that an array of numbers or a slice names."""
+        index = np.arange(*index.indices(len(self))) if isinstance(index, slice) else index
+        images = np.empty((len(index), *self.shape[1:]), dtype=np.uint8)
+
+        def work(start):
+            share = index[start : start + SHARE]
+            for place, file in enumerate(self._encoded.files(share), start):
+                image = self._decode(index[place], file)
+                if image.shape != self.shape[1:]:
+                    raise UserError(
+                        f"{self._where} has images of different sizes, {self.shape[1:3]} and "
+                        f"{image.shape[:2]}: give the size to bring them to."
+                    )
+                images[place] = image
+
+        # Pillow decodes outside Python's lock: threads do help.
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _ in pool.map(work, range(0, len(index), SHARE)):
+                pass
+        return images
+
+    def _decode(self, number, file):
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            image = Image.open(io.BytesIO(file))
+            image = image if image.mode == self._mode else image.convert(self._mode)
+            image.load()
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            raise UserError(
+                f"image {number:,} of {self._where} cannot be decoded ({error})."
+            ) from None
+        if self._size is not None and (image.height, image.width) != tuple(self._size):
+            resampling = Image.Resampling[self._interpolation.upper()]
+            image = _fit_to(image, self._size, self._crop, resampling)
+        return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def _fit_to(image, size, crop, resampling):
+    # The geometry of keras_recres.zoo.Preprocessing.
+    targets = [max(side, round(side / crop)) for side in size]
+    factor = max(targets[0] / image.height, targets[1] / image.width)
+    height = max(targets[0], round(image.height * factor))
+    width = max(targets[1], round(image.width * factor))
+    if (height, width) != (image.height, image.width):
+        image = image.resize((width, height), resampling)
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return image.crop((left, top, left + size[1], top + size[0]))
