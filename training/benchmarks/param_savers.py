@@ -3,6 +3,17 @@
 Forward is `predict_on_batch`, training is `train_on_batch` with plain SGD, as `compile` leaves
 them: compiled on TensorFlow (without XLA on a CPU) and JAX, eager on PyTorch. The forms of one case
 are timed in turns in one process, so that what else the machine does meets them alike.
+
+On two cores of an AMD EPYC with nothing else running, times as fast as separate layers:
+
+- `GroupedDense` of 16 groups with PReLU and dropout, a training step: TensorFlow 1.6 to 2.0, JAX
+  1.3 to 1.8, PyTorch 2.5 to 4.3; forward 1.2 to 1.3, 1.2 to 3.2, 3.2 to 6.3. On TensorFlow a call
+  that computes nothing takes half of the time already; with 64 units JAX is at the rate of its
+  matrix product, which separate layers need as well.
+- `MetaConv2D`: 1.02 to 1.99 in all 24 cases; the step of the whole `cifar_residual_meta`:
+  TensorFlow 1.60, JAX 1.07, PyTorch 1.26.
+- `Conv3dSubstitute`: "auto" is within 1.15 of the fastest form; Keras' Conv3D takes JAX 3 to 34
+  times as long.
 """
 
 import keras
