@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_recres import layers as own
 from keras_recres.probes import curves, extrinsic_curvature
 
 METHODS = ["forward", "tape"] if keras.backend.backend() == "tensorflow" else ["forward"]
@@ -225,8 +226,10 @@ def piecewise_linear(activation):
         (lambda x: layers.Activation("hard_tanh")(x), (-1, 1)),
         (lambda x: abs(x), (0,)),
         (lambda x: layers.Maximum()([x, 0.5 - x]), (0.25,)),
+        # As many groups as points at once, with the second of the batch sizes.
+        (lambda x: own.GroupedDense(5, 4, "prelu", kernel_initializer="identity")(x), (0,)),
     ],
-    ids=["relu", "leaky_relu", "prelu", "relu6", "hard_tanh", "abs", "maximum"],
+    ids=["relu", "leaky_relu", "prelu", "relu6", "hard_tanh", "abs", "maximum", "grouped"],
 )
 @pytest.mark.parametrize("batch_size", [None, 4])
 def test_between_kinks_a_line_stays_straight_and_kinks_are_counted(
