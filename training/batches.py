@@ -36,7 +36,7 @@ class Batches(keras.utils.PyDataset):
         one_hot: give labels as (B, classes) float32 instead of (B,) int64.
         keep_last: keep the last, smaller batch in training, too.
         layers: a `training.layer_augment.LayerAugment`, which also does the mixup; needs `one_hot`.
-        **kwargs: those of `keras.utils.PyDataset`.
+        **kwargs: those of `keras.utils.PyDataset`; a stream has its own thread, so one worker.
 
     Attributes:
         epoch: int, which epoch's batches it gives.
@@ -127,17 +127,19 @@ class Batches(keras.utils.PyDataset):
         return batch, labels
 
     def _read_ahead(self, epoch, number):
-        """What the stream has for a batch; the next ones are decoded meanwhile."""
+        """What the stream has for a batch; the next ones are read meanwhile."""
         last = min(number + AHEAD, len(self) - 1)
         wanted = [(epoch, n) for n in range(number, last + 1)]
-        self._coming = {
-            key: self._coming.get(key) or self._reader.submit(self._read, *key) for key in wanted
-        }
+        coming, self._coming = self._coming, {}
+        for key in wanted:
+            read = coming.pop(key, None) or self._reader.submit(self._read, *key)
+            self._coming[key] = read
+        for read in coming.values():
+            read.cancel()
         return self._coming.pop(wanted[0]).result()
 
     def _read(self, epoch, number):
-        index = self._indices(number, epoch)
-        return self.data.images[index], np.asarray(self.data.labels[index], dtype=np.int64)
+        return self.data.images.read(self._indices(number, epoch))
 
     def _indices(self, number, epoch):
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)

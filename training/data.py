@@ -61,7 +61,7 @@ DATA_SETS = {
         source="its classes are the first 80 of wnids.txt in "
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip, prepared in TFDS' format",
     ),
-    # TFDS says which archives it wants, and where.
+    # TFDS says which archives it wants, and where they must lie.
     "imagenet2012": DataSet(("any", "any", 3), 1000, "validation"),
     "cifar10_lossless_part": DataSet(
         (32, 32, 3),
@@ -77,8 +77,8 @@ class Images:
     """One split of a data set, in memory or to be read piece by piece.
 
     Attributes:
-        images: uint8 array (N, H, W, C), or a `training.decoding.Decoded`, which reads like one.
-        labels: int64 array (N,), or what reads like one.
+        images: uint8 array (N, H, W, C), or a `training.decoding.Decoded`, to be read in pieces.
+        labels: int64 array (N,), None if only `images` can read them.
         class_names: one str a class.
         dataset: its name.
         split: "train", "test", ...
@@ -86,15 +86,15 @@ class Images:
             whose images are stored as JPEG, which are not CIFAR-10's pixels.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray | Decoded
+    labels: np.ndarray | None
     class_names: tuple
     dataset: str
     split: str
     tag: str
 
     def __len__(self):
-        return len(self.labels)
+        return len(self.images)
 
 
 def load(
@@ -194,13 +194,12 @@ def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False
     images, labels = Decoded(encoded, size, crop, interpolation), encoded.labels
     if not stream:
         decoded, count = images, len(images)
-        images, labels = np.empty(decoded.shape, np.uint8), np.asarray(labels, np.int64)
+        images, labels = np.empty(decoded.shape, np.uint8), np.empty(count, np.int64)
         told = f"decoding {encoded.dataset} ({encoded.split})"
         with progress_bar(told, count, enabled=progress) as advance:
-            for start in range(0, count, 1024):
-                part = slice(start, start + 1024)
-                images[part] = decoded[part]
-                advance(1024)
+            for numbers in np.split(np.arange(count), range(1024, count, 1024)):
+                images[numbers], labels[numbers] = decoded.read(numbers)
+                advance(len(numbers))
     return Images(images, labels, encoded.class_names, encoded.dataset, encoded.split, encoded.tag)
 
 

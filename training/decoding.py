@@ -1,4 +1,4 @@
-"""Encoded images as an array of pixels, decoded by Pillow whenever a part is asked for."""
+"""Images that are read and decoded, by Pillow, whenever some of them are asked for."""
 
 import io
 import os
@@ -13,7 +13,7 @@ SHARE = 16  # Images that a thread takes at once.
 
 
 class Decoded:
-    """Reads like a uint8 array (N, H, W, C) of which nothing is kept in memory.
+    """The images of a split, of which no pixel is kept in memory.
 
     Args:
         encoded: a `training.packed.Encoded` record.
@@ -26,11 +26,11 @@ class Decoded:
         shape: (N, H, W, C); H and W are those of the first image.
 
     Raises:
-        UserError: There are no images, or the first is none; while reading, one is none or has
-            another size.
+        UserError: There are no images, or the first is none.
 
     Example:
-        >>> Decoded(encoded, size=(224, 224))[np.array([7, 1_000_000])].shape
+        >>> images, labels = Decoded(encoded, size=(224, 224)).read(np.array([7, 1_000_000]))
+        >>> images.shape
         (2, 224, 224, 3)
     """
 
@@ -42,20 +42,32 @@ class Decoded:
             raise UserError(f"images must have 1 or 3 channels, found {encoded.channels}.")
         if len(encoded.data) == 0:
             raise UserError(f"{self._where} has no images.")
-        self.shape = (len(encoded.data), *self._decode(0, encoded.data[0]).shape)
+        files, _ = encoded.read([0])
+        self.shape = (len(encoded.data), *self._decode(0, files[0]).shape)
 
     def __len__(self):
         return self.shape[0]
 
-    def __getitem__(self, index):
-        """The images that an array of numbers or a slice names."""
-        index = np.arange(*index.indices(len(self))) if isinstance(index, slice) else index
-        images = np.empty((len(index), *self.shape[1:]), dtype=np.uint8)
+    def read(self, numbers):
+        """Reads and decodes the images of these numbers.
+
+        Args:
+            numbers: int array (B,).
+
+        Returns:
+            The pixels, a uint8 array (B, H, W, C), and the labels, an int64 array (B,).
+
+        Raises:
+            UserError: One of them cannot be read, is no image or has another size.
+        """
+        images = np.empty((len(numbers), *self.shape[1:]), dtype=np.uint8)
+        labels = np.empty(len(numbers), dtype=np.int64)
 
         def work(start):
-            share = index[start : start + SHARE]
-            for place, file in enumerate(self._encoded.files(share), start):
-                image = self._decode(index[place], file)
+            share = slice(start, start + SHARE)
+            files, labels[share] = self._encoded.read(numbers[share])
+            for place, file in enumerate(files, start):
+                image = self._decode(numbers[place], file)
                 if image.shape != self.shape[1:]:
                     raise UserError(
                         f"{self._where} has images of different sizes, {self.shape[1:3]} and "
@@ -65,9 +77,9 @@ class Decoded:
 
         # Pillow decodes outside Python's lock: threads do help.
         with ThreadPoolExecutor(THREADS) as pool:
-            for _ in pool.map(work, range(0, len(index), SHARE)):
+            for _ in pool.map(work, range(0, len(numbers), SHARE)):
                 pass
-        return images
+        return images, labels
 
     def _decode(self, number, file):
         from PIL import Image, UnidentifiedImageError

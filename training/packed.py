@@ -25,8 +25,8 @@ class Encoded:
     """One split as it is stored.
 
     Attributes:
-        data: list of bytes, one image file each, or a `keras_recres.zoo.tfds_folder.Column`.
-        labels: int64 array (N,), or such a column.
+        data: list of bytes, one image file each, or a `keras_recres.zoo.tfds_folder.Stored`.
+        labels: int64 array (N,), None if the data are `Stored`, which has them.
         class_names: one str a class.
         dataset: its name.
         split: the split's name.
@@ -34,7 +34,7 @@ class Encoded:
     """
 
     data: Sequence
-    labels: Sequence
+    labels: np.ndarray | None
     class_names: tuple
     dataset: str
     split: str
@@ -51,11 +51,18 @@ class Encoded:
             return "cifar10_jpeg"
         return self.dataset
 
-    def files(self, numbers):
-        """Those of these numbers, an int array, as a list of bytes."""
+    def read(self, numbers):
+        """The files and the labels of these numbers: a list of bytes and an int64 array.
+
+        Raises:
+            UserError: One of them is damaged.
+        """
         if isinstance(self.data, list):
-            return [self.data[i] for i in numbers]
-        return self.data[numbers]
+            return [self.data[i] for i in numbers], np.asarray(self.labels, np.int64)[numbers]
+        try:
+            return self.data.read(numbers)
+        except ValueError as error:
+            raise UserError(str(error)) from None
 
 
 def write(path, parts, compress=False):
@@ -82,10 +89,11 @@ def write(path, parts, compress=False):
         "class_names": np.array(first.class_names, dtype=np.str_),
     }
     for part in parts:
-        lengths = [len(data) for data in part.data]
-        arrays[f"{part.split}/bytes"] = np.frombuffer(b"".join(part.data), dtype=np.uint8)
+        files, labels = part.read(np.arange(len(part.data)))
+        lengths = [len(file) for file in files]
+        arrays[f"{part.split}/bytes"] = np.frombuffer(b"".join(files), dtype=np.uint8)
         arrays[f"{part.split}/offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        arrays[f"{part.split}/labels"] = np.asarray(part.labels, dtype=np.int64)
+        arrays[f"{part.split}/labels"] = labels
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(aside, "wb") as file:

@@ -22,7 +22,7 @@ def read(dataset, split, version, limit=None):
     """
     _tfds()
     try:
-        part = tfds_folder.read(dataset, split, version, limit)
+        part = tfds_folder.read(dataset, split, version, limit, stored=True)
     except ValueError as error:
         raise UserError(str(error)) from None
     return Encoded(part.data, part.labels, part.class_names, dataset, part.split, part.channels)
@@ -53,8 +53,8 @@ def download(dataset, folder, array_record=False):
     except tfds.core.DatasetNotFoundError:
         raise UserError(f"TFDS has no data set {dataset!r}.") from None
     except Exception as error:  # No network, no space, a moved address: TFDS raises all sorts.
-        reason = str(error).strip().splitlines()
+        reason = " ".join(str(error).split())  # Several lines where archives come by hand.
         raise UserError(
             f"{dataset!r} could not be fetched into {folder} "
-            f"({type(error).__name__}: {reason[0][:200] if reason else ''})."
+            f"({type(error).__name__}: {reason[:500]})."
         ) from None

@@ -20,41 +20,57 @@ class Split:
     """One split of an image data set, as it is stored.
 
     Attributes:
-        data: Sequence of bytes, one image file each.
-        labels: int64 array (N,), or a `Column` of them.
+        data: List of bytes, one image file each, or a `Stored`.
+        labels: int64 array (N,); None if the data are `Stored`, which has them.
         class_names: One string a class.
         split: The split's name.
         channels: Channels of an image.
     """
 
     data: collections.abc.Sequence
-    labels: collections.abc.Sequence
+    labels: np.ndarray | None
     class_names: tuple
     split: str
     channels: int
 
 
-class Column(collections.abc.Sequence):
-    """One feature of records that stay on the disk until they are asked for.
+class Stored(collections.abc.Sequence):
+    """Image files that stay on the disk until they are asked for.
 
     Args:
-        source: Records, each a dict, by their number.
-        key: The feature.
+        source: What TFDS' `as_data_source` gave.
+        image: The feature with the image.
+        label: The feature with its class.
+        where: What to say of a record that cannot be read.
     """
 
-    def __init__(self, source, key):
-        self._source, self._key = source, key
+    def __init__(self, source, image, label, where):
+        self._source, self._image, self._label, self._where = source, image, label, where
 
     def __len__(self):
         return len(self._source)
 
-    def __getitem__(self, index):
-        """The feature of one record, or a list of it for those that an array or a slice names."""
-        if isinstance(index, int | np.integer):
-            return self._source[range(len(self))[index]][self._key]
-        # At once: one by one takes four times as long and more.
-        numbers = np.arange(len(self))[index].tolist()
-        return [record[self._key] for record in self._source.__getitems__(numbers)]
+    def __getitem__(self, number):
+        return self.read([range(len(self))[number]])[0][0]
+
+    def read(self, numbers):
+        """The files and the labels of some records, a list of bytes and an int64 array.
+
+        Raises:
+            ValueError: One of them is damaged.
+        """
+        try:
+            # At once: one by one takes four times as long and more.
+            records = self._source.__getitems__([int(number) for number in numbers])
+        except Exception as error:  # Damaged files make it raise all sorts.
+            raise _unreadable(self._where, error) from None
+        labels = np.array([record[self._label] for record in records], dtype=np.int64)
+        return [record[self._image] for record in records], labels
+
+
+def _unreadable(where, error):
+    reason = str(error).strip().splitlines()
+    return ValueError(f"{where} cannot be read: {reason[0][:200] if reason else error!r}.")
 
 
 def find(dataset, folder):
@@ -93,14 +109,16 @@ def tfds():
     return tensorflow_datasets
 
 
-def read(dataset, split, version, limit=None):
-    """Reads one split, images still encoded; what is stored as ArrayRecord stays on the disk.
+def read(dataset, split, version, limit=None, stored=False):
+    """Reads one split, images still encoded.
 
     Args:
         dataset: its name.
         split: "train", "test", ..., or "evaluation" for "test", else "validation".
         version: the folder that `find` gave.
         limit: only the first so many images.
+        stored: leave the images on the disk if they are stored as array_record, the one format
+            that is read in any order.
 
     Returns:
         A `Split`.
@@ -128,21 +146,26 @@ def read(dataset, split, version, limit=None):
     features = builder.info.features
     if limit is not None:
         limit = min(limit, builder.info.splits[split].num_examples)
+    where = f"{dataset} in {version}"
     options = {
         "split": split if limit is None else f"{split}[:{limit}]",
         "decoders": {image: module.decode.SkipDecoding()},
     }
     try:
         if builder.info.file_format is module.core.FileFormat.ARRAY_RECORD:
-            source = builder.as_data_source(**options)
-            data, labels = Column(source, image), Column(source, label)
+            _allow_open_files(len(builder.info.splits[split].filepaths))
+            data = Stored(builder.as_data_source(**options), image, label, where)
+            labels = None
         else:
-            records = list(module.as_numpy(builder.as_dataset(**options, shuffle_files=False)))
-            data = [record[image] for record in records]
-            labels = np.asarray([record[label] for record in records], dtype=np.int64)
+            data, labels = [], []
+            for record in module.as_numpy(builder.as_dataset(**options, shuffle_files=False)):
+                data.append(record[image])
+                labels.append(record[label])
+            labels = np.asarray(labels, dtype=np.int64)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{dataset} in {version} cannot be read: {reason[:200]}.") from None
+        raise _unreadable(where, error) from None
+    if labels is None and not stored:
+        data, labels = data.read(range(len(data)))
     return Split(
         data,
         labels,
@@ -150,6 +173,22 @@ def read(dataset, split, version, limit=None):
         split,
         features[image].shape[-1] or 3,
     )
+
+
+def _allow_open_files(more):
+    """Lets this process open so many more files: TFDS keeps all files of a split open.
+
+    ImageNet's 1,024 are as many as most systems allow a process that does not ask for more.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit.
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = max(soft, 1024 + 2 * more)
+        within = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (within, hard))
 
 
 def _present(split):

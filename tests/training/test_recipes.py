@@ -23,7 +23,7 @@ def test_every_recipe_is_whole(name):
         a = fit.arguments([network], name)
         fit.check(a)
         assert a.dataset == recipe.dataset
-        settings = vars(a) | fit.settings_of(a, network, recipe.tag)
+        settings = {"stream": a.stream} | fit.settings_of(a, network, recipe.tag)
         for option, value in recipe.settings.items():
             key = option.replace("-", "_")
             if option == "model-arguments":

@@ -1,10 +1,12 @@
 """Images that are decoded when they are needed, and may stay on the disk until then."""
 
 import io
+import shutil
 
 import numpy as np
 import pytest
 
+from keras_recres.zoo import tfds_folder
 from tests.training.pictures import CLASSES, corners
 from tests.training.test_fit import metrics, run
 from training import data, errors, packed, run_folder
@@ -57,27 +59,51 @@ def test_both_formats_of_tfds_hold_the_same(folders):
     for stream in (False, True):
         other = data.load("corners", "train", folders["array_record"], stream=stream)
         assert isinstance(other.images, Decoded) == stream
-        assert isinstance(other.labels, np.ndarray) != stream  # They stay on the disk, too.
+        assert (other.labels is None) == stream  # They stay on the disk, too.
         assert other.images.shape == usual.images.shape == (96, 32, 32, 1)
         assert other.class_names == usual.class_names == CLASSES
-        # TFDS orders the records of both formats by the same hash.
-        np.testing.assert_array_equal(other.images[:], usual.images)
-        np.testing.assert_array_equal(other.labels[:], usual.labels)
-        some = np.array([95, 0, 17, 17])
-        np.testing.assert_array_equal(other.images[some], usual.images[some])
-        np.testing.assert_array_equal(other.labels[some], usual.labels[some])
+        if not stream:  # TFDS orders the records of both formats by the same hash.
+            np.testing.assert_array_equal(other.images, usual.images)
+            np.testing.assert_array_equal(other.labels, usual.labels)
+            continue
+        for numbers in (np.arange(96), np.array([95, 0, 17, 17])):
+            images, labels = other.images.read(numbers)
+            np.testing.assert_array_equal(images, usual.images[numbers])
+            np.testing.assert_array_equal(labels, usual.labels[numbers])
     assert len(data.load("corners", "evaluation", folders["array_record"], limit=5)) == 5
 
 
-def test_stored_records_read_like_a_list(folders):
-    part = data.read_encoded("corners", "train", folders["array_record"])
-    for column in (part.data, part.labels):
-        whole = list(column)
-        assert column[-1] == whole[95]
-        assert column[90:] == whole[90:]
-        assert column[np.array([3, 90, 3])] == [whole[3], whole[90], whole[3]]
-        with pytest.raises(IndexError):
-            column[96]
+def test_stored_files_read_like_a_list(folders):
+    stored = data.read_encoded("corners", "train", folders["array_record"]).data
+    usual = data.read_encoded("corners", "train", folders["tfrecord"]).data
+    assert list(stored) == usual
+    assert stored[-1] == usual[95]
+    with pytest.raises(IndexError):
+        stored[96]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_damaged_records_are_told_in_a_sentence(folders, tmp_path, stream):
+    shutil.copytree(folders["array_record"] / "corners", tmp_path / "corners")
+    (file,) = tmp_path.glob("corners/*/corners-train.array_record*")
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(whole[:middle] + bytes(4096) + whole[middle + 4096 :])
+    with pytest.raises(UserError, match=r"^corners in .* cannot be read: .*\.$"):
+        data.load("corners", "train", tmp_path, stream=stream).images.read(np.arange(96))
+
+
+def test_more_files_may_be_opened_than_systems_allow_at_first():
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+        tfds_folder._allow_open_files(1024)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(2048 + 256, before[1])
+        tfds_folder._allow_open_files(1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(2048 + 256, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_an_array_record_folder_is_packed_as_any_other(folders, tmp_path):
@@ -94,7 +120,7 @@ def test_images_are_brought_to_a_size_alike(corners_file):
     whole = data.load("corners", "train", corners_file, **how)
     stream = data.load("corners", "train", corners_file, stream=True, **how)
     assert stream.images.shape == whole.images.shape == (40, 24, 20, 1)
-    np.testing.assert_array_equal(stream.images[:], whole.images)
+    np.testing.assert_array_equal(stream.images.read(np.arange(40))[0], whole.images)
 
 
 @pytest.mark.parametrize("layered", [False, True])
@@ -112,6 +138,22 @@ def test_batches_of_a_stream_are_the_same(corners_file, layered):
             np.testing.assert_array_equal(found, expected)
     with pytest.raises(IndexError):
         stream[6]
+
+
+def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
+    part = data.load("corners", "train", corners_file, limit=100, stream=True)
+    batches = data.Batches(part, 16, None, True)
+    read, asked = Decoded.read, []
+    monkeypatch.setattr(
+        Decoded, "read", lambda self, numbers: asked.append(tuple(numbers)) or read(self, numbers)
+    )
+    for number in range(len(batches)):
+        labels = batches[number][1]
+        order = np.random.default_rng((0, 0)).permutation(100)[16 * number :][:16]
+        np.testing.assert_array_equal(labels, read(part.images, order)[1])
+        batches._reader.submit(int).result()  # All that it was told to read before is read.
+        assert len(asked) == min(number + 3, 6)
+    assert len(set(asked)) == 6  # Each of them once.
 
 
 def test_a_training_learns_the_same_from_a_stream(fit_arguments, small_model, folders, tmp_path):
@@ -140,4 +182,4 @@ def test_a_picture_that_is_none_ends_it_in_a_sentence(fit_arguments, small_model
         assert err.rstrip().splitlines()[-1].startswith("error: image 37 of corners (train) cannot")
         assert "Traceback" not in err
     with pytest.raises(UserError, match="image 37"):
-        data.load("corners", "train", path, stream=True).images[30:40]
+        data.load("corners", "train", path, stream=True).images.read(np.arange(30, 40))
