@@ -18,7 +18,9 @@ cores of an AMD EPYC, TensorFlow:
     cifar_small_meta       68.10 ± 0.16 %   31 min
     cifar_small_metahead   69.49 ± 0.21 %   20 min
     cifar_medium           79.25 %          113 min
-    cifar_medium_*         not measured yet
+    cifar_medium_conv3d    77.95 %          138 min
+    cifar_medium_metahead  80.81 %           89 min
+    cifar_medium_meta      not measured yet
     cifar_residual*        not measured yet
 """
 
