@@ -22,6 +22,7 @@ BENCHMARKS = {
     "recurrence": "RecurrentResidual unrolled against scanned: first step, later steps, memory",
     "mean_field": "the mean-field recursions, and their kernel beside neural-tangents",
     "param_savers": "GroupedDense, MetaConv2D, Conv3dSubstitute against Keras' own layers",
+    "norms": "training steps with our BatchNormalization and with Keras' own",
     "curvature": "the curvature probe's methods in plain forward passes, dense network and vit7",
     "t2t": "T2T-ViT-7: images per second, forward and training step",
     "train": "training steps of every family, and against networks written in PyTorch and JAX",

@@ -8,6 +8,7 @@ from keras.src.backend import AutocastScope
 
 if keras.backend.backend() == "tensorflow":
     from keras_recres.backend.tensorflow import (
+        fused_batch_norm,
         gradients,
         has_fast_conv3d,
         is_traced,
@@ -16,6 +17,7 @@ if keras.backend.backend() == "tensorflow":
     )
 elif keras.backend.backend() == "jax":
     from keras_recres.backend.jax import (
+        fused_batch_norm,
         gradients,
         has_fast_conv3d,
         is_traced,
@@ -24,6 +26,7 @@ elif keras.backend.backend() == "jax":
     )
 elif keras.backend.backend() == "torch":
     from keras_recres.backend.torch import (
+        fused_batch_norm,
         gradients,
         has_fast_conv3d,
         is_traced,
@@ -38,6 +41,7 @@ else:
 
 __all__ = [
     "full_precision",
+    "fused_batch_norm",
     "gradients",
     "has_fast_conv3d",
     "is_traced",

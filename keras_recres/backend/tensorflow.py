@@ -97,3 +97,35 @@ def gradients(function, inputs):
 def is_traced(x):
     """Whether a value is part of a function that is being compiled."""
     return not tf.executing_eagerly()
+
+
+def fused_batch_norm(x, gamma, beta, epsilon):
+    """Batch normalisation in training by one function, over all axes but the last.
+
+    Args:
+        x: Tensor (…, features) of rank ≥ 2.
+        gamma: Scale, a tensor (features,) of x's dtype, or None for ones.
+        beta: Offset, a tensor (features,) of x's dtype, or None for zeros.
+        epsilon: Added to the variance, > 0.
+
+    Returns:
+        The outputs, like x, and the batch's mean and (biased) variance of every feature; or None
+        where there is no such function.
+    """
+    if x.dtype != tf.float32:
+        return None
+    features = x.shape[-1]
+    images = x if len(x.shape) == 4 else tf.reshape(x, (-1, 1, 1, features))
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=images,
+        scale=tf.ones(features) if gamma is None else gamma,
+        offset=tf.zeros(features) if beta is None else beta,
+        mean=tf.zeros(0),
+        variance=tf.zeros(0),
+        epsilon=epsilon,
+        is_training=True,
+    )
+    # It gives the unbiased variance; of one row it divides by 1.
+    count = tf.cast(tf.size(images, tf.int64) // features, x.dtype)
+    variance *= tf.maximum(count - 1, 1) / count
+    return tf.reshape(y, tf.shape(x)) if images is not x else y, mean, variance

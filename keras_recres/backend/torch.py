@@ -39,3 +39,18 @@ def gradients(function, inputs):
 def is_traced(x):
     """Whether a value is part of a function that is being compiled: PyTorch runs eagerly here."""
     return False
+
+
+def fused_batch_norm(x, gamma, beta, epsilon):
+    """Batch normalisation in training by one function; see `backend/tensorflow.py`."""
+    count = x.numel() // x.shape[-1] if x.shape[-1] else 0
+    if count < 2:
+        # Which PyTorch refuses.
+        return None
+    # A momentum of 1 leaves the batch's own statistics here.
+    mean, variance = (torch.zeros(x.shape[-1], dtype=x.dtype, device=x.device) for _ in range(2))
+    # As rows of features: no axis has to be moved.
+    y = torch.nn.functional.batch_norm(
+        x.reshape(-1, x.shape[-1]), mean, variance, gamma, beta, True, 1.0, epsilon
+    )
+    return y.reshape(x.shape), mean, variance * ((count - 1) / count)

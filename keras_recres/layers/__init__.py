@@ -1,6 +1,7 @@
 """Layers: one idea a file."""
 
 from keras_recres.layers.alpha_relu import AlphaReLU
+from keras_recres.layers.batch_normalization import BatchNormalization
 from keras_recres.layers.class_token import ClassToken
 from keras_recres.layers.conv3d_substitute import Conv3dSubstitute
 from keras_recres.layers.frn import FRN
@@ -22,6 +23,7 @@ __all__ = [
     "FRN",
     "RRN",
     "AlphaReLU",
+    "BatchNormalization",
     "ClassToken",
     "Conv3dSubstitute",
     "GroupedDense",

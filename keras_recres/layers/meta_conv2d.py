@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_recres.layers.batch_normalization import BatchNormalization
 from keras_recres.layers.checks import (
     check_count,
     check_maps_shape,
@@ -137,7 +138,7 @@ class MetaConv2D(keras.layers.Layer):
             name="meta",
         )
         if self.batch_norm:
-            self.norm = keras.layers.BatchNormalization(
+            self.norm = BatchNormalization(
                 axis=-1, epsilon=1e-5, momentum=0.9, dtype=self.dtype_policy, name="norm"
             )
         if pool_size is not None:

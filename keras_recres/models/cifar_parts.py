@@ -9,7 +9,7 @@ import math
 import keras
 from keras import layers
 
-from keras_recres.layers import Conv3dSubstitute, MetaConv2D, MetaDense
+from keras_recres.layers import BatchNormalization, Conv3dSubstitute, MetaConv2D, MetaDense
 
 LAST = {"data_format": "channels_last"}
 
@@ -46,7 +46,7 @@ def prelu(x, name):
 
 def norm(x, name, axis=-1):
     """Batch normalisation with the ε and the momentum of the paper's networks."""
-    return layers.BatchNormalization(axis=axis, epsilon=1e-5, momentum=0.9, name=f"{name}_norm")(x)
+    return BatchNormalization(axis=axis, epsilon=1e-5, momentum=0.9, name=f"{name}_norm")(x)
 
 
 def conv(x, filters, name):

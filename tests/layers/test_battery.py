@@ -46,6 +46,11 @@ CASES = {
         (lambda: {"alpha": 0.75}, (2, 3, 4), (2, 3, 4)),
         (lambda: {"alpha": 0.5, "learnable": True, "max_slope": 10.0}, (2, 5), (2, 5)),
     ],
+    "BatchNormalization": [
+        (dict, (2, 5, 4, 3), (2, 5, 4, 3)),
+        (lambda: {"epsilon": 1e-5, "momentum": 0.9, "center": False}, (2, 4), (2, 4)),
+        (lambda: {"axis": 1, "scale": False, "beta_initializer": "ones"}, (2, 5, 4), (2, 5, 4)),
+    ],
     "ClassToken": [(dict, (2, 5, 4), (2, 6, 4))],
     "Conv3dSubstitute": [
         (
@@ -207,6 +212,10 @@ WRONG = {
         ({"alpha": 1.5}, None, "`alpha`", "1.5"),
         ({"alpha": 0.001, "learnable": True}, None, "`alpha`", "0.001"),
         ({"max_slope": 1}, None, "`max_slope`", "1"),
+    ],
+    "BatchNormalization": [
+        ({"epsilon": 0}, None, "`epsilon`", "0"),
+        ({"epsilon": "1e-5"}, None, "`epsilon`", "'1e-5'"),
     ],
     "ClassToken": [({}, (2, 4), "(2, 4)"), ({"initializer": "nrmal"}, None, "nrmal")],
     "Conv3dSubstitute": [
