@@ -7,7 +7,7 @@ once, which is why one core delivers tens of thousands of 64 x 64 images a secon
 
 import numpy as np
 
-# "resized_crop" is done by training/layer_augment.py.
+# "resized_crop" is done by training/geometry.py.
 NAMES = ("flip", "crop", "erase", "resized_crop")
 
 

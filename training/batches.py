@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from training import augment as augmentation
+from training import geometry
 from training.decoding import Decoded
 from training.errors import UserError
 
@@ -102,12 +103,14 @@ class Batches(keras.utils.PyDataset):
             raise
 
     def _batch(self, epoch, number):
-        if self._reader is None:
-            index = self._indices(number, epoch)
-            images, labels = self.data.images, self.data.labels[index]
-        else:
+        if self._reader is not None:
             images, labels = self._read_ahead(epoch, number)
             index = np.arange(len(labels))
+        else:
+            index = self._indices(number, epoch)
+            images, labels = self.data.images, self.data.labels[index]
+            if (crops := self._crops(number, epoch)) is not None:
+                images, index = geometry.crops(images[index], crops), np.arange(len(labels))
         if self.one_hot:
             labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
         if not self.training:
@@ -139,7 +142,15 @@ class Batches(keras.utils.PyDataset):
         return self._coming.pop(wanted[0]).result()
 
     def _read(self, epoch, number):
-        return self.data.images.read(self._indices(number, epoch))
+        return self.data.images.read(self._indices(number, epoch), self._crops(number, epoch))
+
+    def _crops(self, number, epoch):
+        """The rectangles that are cut out of a batch's images, or None."""
+        if not self.training or "resized_crop" not in self.augment:
+            return None
+        # Of their own generator: a stream needs them before the batch is made.
+        rng = np.random.default_rng((self.seed, epoch, number, 1))
+        return geometry.draw_crops(rng, len(self._indices(number, epoch)))
 
     def _indices(self, number, epoch):
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from training import geometry
 from training.errors import UserError
 
 THREADS = min(32, os.cpu_count() or 1)
@@ -48,11 +49,13 @@ class Decoded:
     def __len__(self):
         return self.shape[0]
 
-    def read(self, numbers):
+    def read(self, numbers, crops=None):
         """Reads and decodes the images of these numbers.
 
         Args:
             numbers: int array (B,).
+            crops: what `training.geometry.draw_crops` gives for B images: a rectangle of each one
+                as it is stored, to be brought to the size in place of the whole.
 
         Returns:
             The pixels, a uint8 array (B, H, W, C), and the labels, an int64 array (B,).
@@ -67,7 +70,7 @@ class Decoded:
             share = slice(start, start + SHARE)
             files, labels[share] = self._encoded.read(numbers[share])
             for place, file in enumerate(files, start):
-                image = self._decode(numbers[place], file)
+                image = self._decode(numbers[place], file, None if crops is None else crops[place])
                 if image.shape != self.shape[1:]:
                     raise UserError(
                         f"{self._where} has images of different sizes, {self.shape[1:3]} and "
@@ -81,7 +84,7 @@ class Decoded:
                 pass
         return images, labels
 
-    def _decode(self, number, file):
+    def _decode(self, number, file, drawn=None):
         from PIL import Image, UnidentifiedImageError
 
         try:
@@ -92,7 +95,9 @@ class Decoded:
             raise UserError(
                 f"image {number:,} of {self._where} cannot be decoded ({error})."
             ) from None
-        if self._size is not None and (image.height, image.width) != tuple(self._size):
+        if drawn is not None:
+            image = geometry.crop(image, drawn, self._size or self.shape[1:3])
+        elif self._size is not None and (image.height, image.width) != tuple(self._size):
             resampling = Image.Resampling[self._interpolation.upper()]
             image = _fit_to(image, self._size, self._crop, resampling)
         return np.asarray(image).reshape(image.height, image.width, -1)

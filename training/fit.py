@@ -115,9 +115,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     strategy.check_evaluation(len(test_data), devices)
     layers = None
     if by_layers(a):
-        layers = LayerAugment(
-            "resized_crop" in augment, a.randaugment, a.erasing, a.mixup, a.cutmix
-        )
+        layers = LayerAugment(a.randaugment, a.erasing, a.mixup, a.cutmix)
     batches = data.Batches(
         train_data,
         a.batch_size,

@@ -14,33 +14,65 @@ from PIL import Image
 FILL = {3: (124, 116, 104), 1: 117}
 
 
-def random_crop(rng, batch, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
-    """Cuts a random rectangle out of each image and brings it to the image's size, bicubically.
+TRIES = 10  # Rectangles drawn for an image, of which the first that fits is taken.
+
+
+def draw_crops(rng, count, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
+    """Draws a random rectangle for each of so many images, whatever size they have.
 
     Args:
         rng: a `numpy.random.Generator`.
-        batch: array (B, H, W, C), pixels in [0, 255], of 1 or 3 channels.
-        area: range of the rectangle's share of the image (arXiv 1409.4842).
+        count: number of images.
+        area: range of a rectangle's share of its image (arXiv 1409.4842).
         ratio: range of its width over its height, drawn evenly in the logarithm.
 
     Returns:
-        A float32 array of that shape and range.
+        An array (count, 2 * TRIES + 3) for `crop`: shares; ratios; where the rectangle lies in what
+        it leaves of the height and of the width, 0 to 1; and 1 for bicubic interpolation, 0 for
+        bilinear, drawn evenly.
     """
-    count, height, width, _ = batch.shape
-    share = rng.uniform(*area, count)
-    slope = np.exp(rng.uniform(*np.log(ratio), count))
-    tall = np.minimum(height, np.sqrt(share * height * width / slope))
-    wide = np.minimum(width, np.sqrt(share * height * width * slope))
-    top = rng.random(count) * (height - tall)
-    left = rng.random(count) * (width - wide)
+    shares = rng.uniform(*area, (count, TRIES))
+    ratios = np.exp(rng.uniform(*np.log(ratio), (count, TRIES)))
+    places, bicubic = rng.random((count, 2)), rng.integers(0, 2, (count, 1))
+    return np.concatenate([shares, ratios, places, bicubic], axis=1)
+
+
+def crop(image, drawn, size):
+    """Cuts a drawn rectangle out of an image and brings it to a size.
+
+    Args:
+        image: a `PIL.Image.Image`.
+        drawn: a row of what `draw_crops` gives. Where no rectangle fits, it is the largest one in
+            the image whose ratio is that of the last.
+        size: (height, width) in pixels.
+
+    Returns:
+        A `PIL.Image.Image`.
+    """
+    shares, ratios, (down, along, bicubic) = np.split(drawn, [TRIES, 2 * TRIES])
+    sides = np.array([image.height, image.width])
+    boxes = np.sqrt(shares * sides.prod())[:, None] * np.stack([ratios**-0.5, ratios**0.5], axis=1)
+    fitting = np.flatnonzero((boxes <= sides).all(axis=1))
+    box = boxes[fitting[0]] if len(fitting) else boxes[-1] * (sides / boxes[-1]).min()
+    top, left = (down, along) * (sides - box)
     # Rounding must not take a box over the edge.
-    right, bottom = np.minimum(left + wide, width), np.minimum(top + tall, height)
-    boxes = np.stack([left, top, right, bottom], axis=1)
-    return _each(
-        lambda image, box: image.resize((width, height), Image.Resampling.BICUBIC, box=tuple(box)),
-        batch,
-        boxes,
-    )
+    bottom, right = np.minimum((top + box[0], left + box[1]), sides)
+    where = max(left, 0), max(top, 0), right, bottom
+    resampling = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
+    return image.resize((size[1], size[0]), resampling, box=where)
+
+
+def crops(batch, drawn):
+    """Cuts a drawn rectangle out of each image and brings it to the images' size.
+
+    Args:
+        batch: array (B, H, W, C), pixels in [0, 255], of 1 or 3 channels.
+        drawn: what `draw_crops` gives for B images.
+
+    Returns:
+        An array of that shape, range and dtype.
+    """
+    return _each(lambda image, row: crop(image, row, batch.shape[1:3]), batch, drawn)
 
 
 # What each operation reads at an output point, of strength s from -1 to 1 and for a width and a
@@ -62,8 +94,8 @@ def operations(magnitude, deviation=0.5):
         deviation: of the strength.
 
     Returns:
-        Functions of (rng, batch) to a batch, as `random_crop` is one: both shears, up to 0.3; both
-        shifts, up to 0.45 of the side; the turn, up to 30°. Each image draws its direction.
+        Functions of (rng, batch) to a batch of the same shape and dtype: both shears, up to 0.3;
+        both shifts, up to 0.45 of the side; the turn, up to 30°. Each image draws its direction.
     """
     return [functools.partial(_moved, matrix, magnitude, deviation) for matrix in MATRICES]
 
@@ -91,10 +123,10 @@ def _transformed(image, linear, shift, fill):
 
 def _each(function, batch, arguments):
     """The batch of function(image of Pillow, argument), image by image."""
-    pixels = np.clip(np.rint(batch), 0, 255).astype(np.uint8)
-    out = np.empty(batch.shape, np.float32)
+    pixels = batch if batch.dtype == np.uint8 else np.clip(np.rint(batch), 0, 255).astype(np.uint8)
+    out = np.empty_like(batch)
     for i, (image, argument) in enumerate(zip(pixels, arguments, strict=True)):
         grey = image.shape[-1] == 1
         moved = function(Image.fromarray(image[..., 0] if grey else image), argument)
-        out[i] = np.asarray(moved, np.float32).reshape(image.shape)
+        out[i] = np.asarray(moved).reshape(image.shape)
     return out

@@ -1,4 +1,4 @@
-"""Crops, RandAugment, erasing, mixup and CutMix, by Keras' layers where they are fast.
+"""RandAugment, erasing, mixup and CutMix, by Keras' layers where they are fast.
 
 `training.augment` does the cheap part in NumPy; this is what the official recipe of T2T-ViT asks
 for. What moves pixels is in `training/geometry.py`. The layers run eagerly on the backend in use.
@@ -19,8 +19,6 @@ class LayerAugment:
     """Augments batches of pixels in [0, 255], and mixes normalised ones.
 
     Args:
-        resized_crop: whether to cut out 8 to 100 % of the area with an aspect ratio of 3/4 to 4/3
-            and enlarge it (arXiv 1409.4842).
         magnitude: of RandAugment (arXiv 1909.13719), 0 to 10; 0 for none.
         erasing: share of the images that lose a rectangle to noise (arXiv 1708.04896).
         mixup: α of mixup (arXiv 1710.09412), 0 to 1; 0 for none.
@@ -28,8 +26,7 @@ class LayerAugment:
             one of the two, drawn evenly.
     """
 
-    def __init__(self, resized_crop=False, magnitude=0.0, erasing=0.0, mixup=0.0, cutmix=0.0):
-        self.resized_crop = resized_crop
+    def __init__(self, magnitude=0.0, erasing=0.0, mixup=0.0, cutmix=0.0):
         self.operations = operations(magnitude) if magnitude else []
         # (p, p): a single number would be the end of a range of probabilities. The noise is normal
         # with the end of the value range as its deviation, and clipped to that range.
@@ -43,7 +40,7 @@ class LayerAugment:
             self.mixers.append(layers.CutMix(factor=(cutmix, cutmix)))
 
     def images(self, rng, batch):
-        """Crops and RandAugment.
+        """RandAugment.
 
         Args:
             rng: the batch's `numpy.random.Generator`.
@@ -53,8 +50,6 @@ class LayerAugment:
             A float32 array of that shape and range.
         """
         batch = np.asarray(batch, dtype=np.float32)
-        if self.resized_crop:
-            batch = geometry.random_crop(rng, batch)
         for _ in range(2 if self.operations else 0):
             batch = self._one_of_the_operations(rng, batch)
         return batch

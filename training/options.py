@@ -8,13 +8,12 @@ import keras
 
 from keras_recres import distribute
 from training import data, pieces, recipes, steps
-from training.augment import NAMES
 from training.errors import UserError
 from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
 # What does not change a result is not compared when a run goes on.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
-NOT_SETTINGS += ("tensorboard", "strategy", "stream")
+NOT_SETTINGS += ("tensorboard", "strategy")
 # Options from after the first trainings: their settings do not name them, so at their defaults
 # they are not recorded.
 LATER = {
@@ -27,6 +26,7 @@ LATER = {
     "randaugment": 0.0,
     "erasing": 0.0,
     "precise_bn": 0,
+    "stream": False,
     "steps": None,
     "backprop_steps": None,
     "deep_supervision": 0.0,
@@ -36,6 +36,10 @@ LATER = {
 }
 DEEP = "also learn from what the network would say after earlier steps"
 PRECISE = "before an evaluation, average batch normalization's statistics anew over so many batches"
+AUGMENT = (
+    "of flip (half of the images mirrored), crop (shifts by up to an eighth), resized_crop (8 to "
+    "100 %% of the area, brought to the size) and erase (a rectangle set to the mean); default none"
+)
 STREAM = "decode images when they are needed instead of all before"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
@@ -81,7 +85,7 @@ def parser():
         help="train on the smaller batch, too",
     )
     p.add_argument("--cooldown-epochs", type=float, default=0.0, help="at the end of the cosine")
-    p.add_argument("--augment", default="", help=f"of {','.join(NAMES)}; default none")
+    p.add_argument("--augment", default="", help=AUGMENT)
     p.add_argument("--mixup", type=float, default=0.0, help="beta parameter, 0 for none")
     p.add_argument("--cutmix", type=float, default=0.0, help="beta parameter, 0 for none")
     p.add_argument("--randaugment", type=float, default=0.0, help="magnitude, 0 to 10")
@@ -147,7 +151,10 @@ def settings_of(a, name, tag):
     """
     settings = {key: value for key, value in vars(a).items() if key not in NOT_SETTINGS}
     settings |= {"name": name, "tag": tag}
-    settings["augment"] = ",".join(data.parse_augment(a.augment, a.dataset))
+    augment = data.parse_augment(a.augment, a.dataset)
+    settings["augment"] = ",".join(augment)
+    # Only of what random crops are cut out depends on it.
+    settings["stream"] = a.stream and "resized_crop" in augment
     drawn = steps.parse(a.steps)
     settings["model_arguments"] = overrides_of(None if drawn else a.steps, a.model_arguments)
     settings["steps"] = a.steps if drawn else None
@@ -205,4 +212,4 @@ def check(a):
 
 def by_layers(a):
     """Whether Keras' layers augment, see `training.layer_augment`."""
-    return bool(a.cutmix or a.randaugment or a.erasing or "resized_crop" in a.augment)
+    return bool(a.cutmix or a.randaugment or a.erasing)

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from tests.training.pictures import VIT
 from tests.training.test_fit import metrics, run
@@ -21,7 +24,7 @@ def noise(count=8, side=32, channels=3):
 def test_a_crop_is_cut_out_and_enlarged():
     grey_levels = 8 * np.arange(32, dtype=np.float32)
     ramp = np.broadcast_to(grey_levels[None, None, :, None], (64, 32, 32, 3))
-    out = geometry.random_crop(rng(), ramp)
+    out = geometry.crops(ramp, geometry.draw_crops(rng(), 64))
     assert out.shape == ramp.shape
     inner = out[:, 16, 4:-4, 0]
     # One slope an image, the crop's width over the image's: an eighth of the area that is upright
@@ -34,9 +37,54 @@ def test_a_crop_is_cut_out_and_enlarged():
     assert (out == out[:, :1]).all()
     assert out.min() < 20
     assert out.max() > 228
-    # The whole image is itself.
-    whole = geometry.random_crop(rng(), noise(), area=(1, 1), ratio=(1, 1))
-    np.testing.assert_array_equal(whole, noise())
+    assert 16 < geometry.draw_crops(rng(), 64)[:, -1].sum() < 48
+    # The whole image is itself, also as bytes.
+    whole = geometry.draw_crops(rng(), 8, area=(1, 1), ratio=(1, 1))
+    for images in (noise(8), noise(8).astype(np.uint8)):
+        out = geometry.crops(images, whole)
+        assert out.dtype == images.dtype
+        np.testing.assert_array_equal(out, images)
+
+
+class Frame:
+    """A picture of which only the size matters; it keeps the rectangle that is asked for."""
+
+    def __init__(self, height, width):
+        self.height, self.width = height, width
+
+    def resize(self, size, resample, box):
+        self.size, self.resample, (left, top, right, bottom) = size, resample, box
+        self.top, self.left, self.tall, self.wide = top, left, bottom - top, right - left
+        assert 0 <= left < right <= self.width
+        assert 0 <= top < bottom <= self.height
+
+
+@given(
+    sides=st.tuples(st.integers(1, 600), st.integers(1, 600)),
+    seed=st.integers(0, 2**16),
+    area=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(sorted),
+)
+def test_the_first_rectangle_that_fits_is_taken(sides, seed, area):
+    (drawn,) = geometry.draw_crops(rng(seed), 1, area)
+    frame = Frame(*sides)
+    geometry.crop(frame, drawn, (24, 20))
+    assert frame.size == (20, 24)  # Pillow's order.
+    assert frame.resample == (Image.Resampling.BICUBIC if drawn[22] else Image.Resampling.BILINEAR)
+    shares, ratios, (down, along) = drawn[:10], drawn[10:20], drawn[20:22]
+    assert ((ratios >= 3 / 4) & (ratios <= 4 / 3)).all()
+    pixels = sides[0] * sides[1]
+    for share, ratio in zip(shares, ratios, strict=True):
+        wide = (share * pixels * ratio) ** 0.5
+        tall = wide / ratio
+        if wide <= sides[1] and tall <= sides[0]:
+            break
+    else:
+        # None does: as large as it may be.
+        wide = min(sides[1], sides[0] * ratio)
+        tall = wide / ratio
+    assert (frame.wide, frame.tall) == pytest.approx((wide, tall), rel=1e-6)
+    assert frame.top == pytest.approx(down * (sides[0] - tall), abs=1e-6)
+    assert frame.left == pytest.approx(along * (sides[1] - wide), abs=1e-6)
 
 
 def test_every_operation_acts_on_colours_and_on_greys():
@@ -144,7 +192,7 @@ def test_a_batch_depends_on_seed_epoch_and_number_alone(corners_file):
     images = data.load("corners", "train", corners_file, limit=64)
 
     def batch(epoch, number):
-        layers = LayerAugment(True, 9, 0.25, 0.8, 1.0)
+        layers = LayerAugment(9, 0.25, 0.8, 1.0)
         batches = data.Batches(images, 32, training=True, one_hot=True, layers=layers)
         batches.epoch = epoch
         return batches[number]
@@ -174,8 +222,7 @@ def test_the_official_recipe_runs(corners_file, tmp_path, monkeypatch):
     m = metrics(tmp_path)
     assert 0 < m["train_loss"] < 3
     settings = m["settings"]
-    assert "stream" not in settings  # It changes nothing that is learnt.
-    given = ("epochs", "batch-size", "warmup-epochs", "cooldown-epochs", "stream")
+    given = ("epochs", "batch-size", "warmup-epochs", "cooldown-epochs")
     for option, value in recipes.load("imagenet_t2t_vit").settings.items():
         if option not in given:
             assert option == "model-arguments" or settings[option.replace("-", "_")] == value

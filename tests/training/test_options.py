@@ -220,6 +220,10 @@ def test_what_is_not_asked_for_is_not_in_the_settings():
     a = options.arguments(["vit3", "--dataset=mnist", "--ema=0.9", "--accumulate=4"])
     settings = options.settings_of(a, "vit3", "mnist")
     assert (settings["ema"], settings["accumulate"]) == (0.9, 4)
+    # A stream changes what is learnt with random crops alone, which it takes from larger images.
+    for augment, changes in (("crop", False), ("crop,resized_crop", True)):
+        a = options.arguments(["vit3", "--dataset=cifar10", "--stream", f"--augment={augment}"])
+        assert ("stream" in options.settings_of(a, "vit3", "cifar10")) == changes
     for wrong in ("--ema=1", "--accumulate=0"):
         with pytest.raises(UserError, match=wrong.split("=")[0]):
             options.check(options.arguments(["vit3", "--dataset=mnist", wrong]))

@@ -9,7 +9,7 @@ import pytest
 from keras_recres.zoo import tfds_folder
 from tests.training.pictures import CLASSES, corners
 from tests.training.test_fit import metrics, run
-from training import data, errors, packed, run_folder
+from training import data, errors, geometry, packed, run_folder
 from training.decoding import Decoded
 from training.errors import UserError
 from training.layer_augment import LayerAugment
@@ -128,8 +128,9 @@ def test_images_are_brought_to_a_size_alike(corners_file):
 def test_batches_of_a_stream_are_the_same(corners_file, layered):
     def batches(stream):
         part = data.load("corners", "train", corners_file, limit=100, stream=stream)
-        layers = LayerAugment(True, 9, 0.25, 0.8, 1.0) if layered else None
-        return data.Batches(part, 16, None, True, ("flip", "crop"), 0.0, 3, True, layers=layers)
+        layers = LayerAugment(9, 0.25, 0.8, 1.0) if layered else None
+        augment = ("flip", "crop", "resized_crop")
+        return data.Batches(part, 16, None, True, augment, 0.0, 3, True, layers=layers)
 
     whole, stream = batches(False), batches(True)
     # Keras asks for the first one twice; an epoch may be left and another begun.
@@ -141,12 +142,36 @@ def test_batches_of_a_stream_are_the_same(corners_file, layered):
         stream[6]
 
 
+def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
+    """Not out of one that was brought to the network's size before, which has lost pixels."""
+    stored = data.load("corners", "train", corners_file, limit=40).images
+    part = data.load("corners", "train", corners_file, size=(16, 16), limit=40, stream=True)
+    crops = geometry.draw_crops(np.random.default_rng(0), 40, area=(0.25, 0.25), ratio=(1, 1))
+    crops[:, 20:22] = np.random.default_rng(1).integers(0, 2, (40, 2))
+    found, _ = part.images.read(np.arange(40), crops)
+    for image, quarter, (down, along) in zip(
+        stored, found, crops[:, 20:22].astype(int), strict=True
+    ):
+        rows, columns = slice(16 * down, 16 + 16 * down), slice(16 * along, 16 + 16 * along)
+        np.testing.assert_array_equal(quarter, image[rows, columns])
+    # In batches they are drawn anew for each, and for evaluation not at all.
+    batches = data.Batches(part, 16, None, True, ("resized_crop",))
+    first, _ = batches[0]
+    order = np.random.default_rng((0, 0)).permutation(40)[:16]
+    drawn = geometry.draw_crops(np.random.default_rng((0, 0, 0, 1)), 16)
+    np.testing.assert_array_equal(first, part.images.read(order, drawn)[0])
+    evaluated, _ = data.Batches(part, 16, None, False, ("resized_crop",))[0]
+    np.testing.assert_array_equal(evaluated, part.images.read(np.arange(16))[0])
+
+
 def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
     part = data.load("corners", "train", corners_file, limit=100, stream=True)
     batches = data.Batches(part, 16, None, True)
     read, asked = Decoded.read, []
     monkeypatch.setattr(
-        Decoded, "read", lambda self, numbers: asked.append(tuple(numbers)) or read(self, numbers)
+        Decoded,
+        "read",
+        lambda self, numbers, crops: asked.append(tuple(numbers)) or read(self, numbers, crops),
     )
     for number in range(len(batches)):
         labels = batches[number][1]
