@@ -61,7 +61,7 @@ class Decoded:
             The pixels, a uint8 array (B, H, W, C), and the labels, an int64 array (B,).
 
         Raises:
-            UserError: One of them cannot be read, is no image or has another size.
+            UserError: One of them cannot be read, is no image or has another size without `crops`.
         """
         images = np.empty((len(numbers), *self.shape[1:]), dtype=np.uint8)
         labels = np.empty(len(numbers), dtype=np.int64)
@@ -96,7 +96,7 @@ class Decoded:
                 f"image {number:,} of {self._where} cannot be decoded ({error})."
             ) from None
         if drawn is not None:
-            image = geometry.crop(image, drawn, self._size or self.shape[1:3])
+            image = geometry.crop(image, drawn, self.shape[1:3])
         elif self._size is not None and (image.height, image.width) != tuple(self._size):
             resampling = Image.Resampling[self._interpolation.upper()]
             image = _fit_to(image, self._size, self._crop, resampling)

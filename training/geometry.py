@@ -12,12 +12,11 @@ from PIL import Image
 
 # What moves in from outside: ImageNet's mean colour, and its luminance.
 FILL = {3: (124, 116, 104), 1: 117}
+# Rectangles drawn for an image, of which the first that fits is taken, and their width over height.
+TRIES, RATIO = 10, (3 / 4, 4 / 3)
 
 
-TRIES = 10  # Rectangles drawn for an image, of which the first that fits is taken.
-
-
-def draw_crops(rng, count, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
+def draw_crops(rng, count, area=(0.08, 1.0), ratio=RATIO):
     """Draws a random rectangle for each of so many images, whatever size they have.
 
     Args:
@@ -42,8 +41,8 @@ def crop(image, drawn, size):
 
     Args:
         image: a `PIL.Image.Image`.
-        drawn: a row of what `draw_crops` gives. Where no rectangle fits, it is the largest one in
-            the image whose ratio is that of the last.
+        drawn: a row of what `draw_crops` gives. Where no rectangle fits, it is the largest in the
+            middle of the image with a ratio in `RATIO`.
         size: (height, width) in pixels.
 
     Returns:
@@ -53,7 +52,11 @@ def crop(image, drawn, size):
     sides = np.array([image.height, image.width])
     boxes = np.sqrt(shares * sides.prod())[:, None] * np.stack([ratios**-0.5, ratios**0.5], axis=1)
     fitting = np.flatnonzero((boxes <= sides).all(axis=1))
-    box = boxes[fitting[0]] if len(fitting) else boxes[-1] * (sides / boxes[-1]).min()
+    if len(fitting):
+        box = boxes[fitting[0]]
+    else:
+        ratio = np.clip(image.width / image.height, *RATIO)
+        box, down, along = np.minimum(sides, sides[::-1] * (1 / ratio, ratio)), 0.5, 0.5
     top, left = (down, along) * (sides - box)
     # Rounding must not take a box over the edge.
     bottom, right = np.minimum((top + box[0], left + box[1]), sides)

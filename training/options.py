@@ -40,7 +40,7 @@ AUGMENT = (
     "of flip (half of the images mirrored), crop (shifts by up to an eighth), resized_crop (8 to "
     "100 %% of the area, brought to the size) and erase (a rectangle set to the mean); default none"
 )
-STREAM = "decode images when they are needed instead of all before"
+STREAM = "decode images when needed, not all before; resized_crop then crops the stored ones"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 

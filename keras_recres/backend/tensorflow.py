@@ -109,15 +109,18 @@ def fused_batch_norm(x, gamma, beta, epsilon):
         epsilon: Added to the variance, > 0.
 
     Returns:
-        The outputs, like x, and the batch's mean and (biased) variance of every feature; or None
-        where there is no such function.
+        The outputs, like x, and the batch's mean and (biased) variance of every feature, these two
+        without a gradient; or None where there is no such function.
     """
-    if x.dtype != tf.float32:
-        return None
     features = x.shape[-1]
+    if x.dtype != tf.float32 or not features:
+        return None
     images = x if len(x.shape) == 4 else tf.reshape(x, (-1, 1, 1, features))
+    # XLA computes the variance as E[x²] − E[x]², which is below 0 where the mean is large. No
+    # shift changes the result; the mean of one example is near enough.
+    shift = tf.stop_gradient(tf.reduce_mean(images[:1], axis=(0, 1, 2)))
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=images,
+        x=images - shift,
         scale=tf.ones(features) if gamma is None else gamma,
         offset=tf.zeros(features) if beta is None else beta,
         mean=tf.zeros(0),
@@ -128,4 +131,4 @@ def fused_batch_norm(x, gamma, beta, epsilon):
     # It gives the unbiased variance; of one row it divides by 1.
     count = tf.cast(tf.size(images, tf.int64) // features, x.dtype)
     variance *= tf.maximum(count - 1, 1) / count
-    return tf.reshape(y, tf.shape(x)) if images is not x else y, mean, variance
+    return tf.reshape(y, tf.shape(x)) if images is not x else y, mean + shift, variance

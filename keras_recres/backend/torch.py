@@ -43,14 +43,18 @@ def is_traced(x):
 
 def fused_batch_norm(x, gamma, beta, epsilon):
     """Batch normalisation in training by one function; see `backend/tensorflow.py`."""
-    count = x.numel() // x.shape[-1] if x.shape[-1] else 0
+    features = x.shape[-1]
+    count = x.numel() // features if features else 0
     if count < 2:
         # Which PyTorch refuses.
         return None
+    # As rows of features: no axis has to be moved. It adds them up one after the other, which
+    # rounds a large mean; no shift changes the result, and any row is near enough.
+    rows = x.reshape(-1, features)
+    shift = rows[0].detach()
     # A momentum of 1 leaves the batch's own statistics here.
-    mean, variance = (torch.zeros(x.shape[-1], dtype=x.dtype, device=x.device) for _ in range(2))
-    # As rows of features: no axis has to be moved.
+    mean, variance = torch.zeros_like(shift), torch.zeros_like(shift)
     y = torch.nn.functional.batch_norm(
-        x.reshape(-1, x.shape[-1]), mean, variance, gamma, beta, True, 1.0, epsilon
+        rows - shift, mean, variance, gamma, beta, True, 1.0, epsilon
     )
-    return y.reshape(x.shape), mean, variance * ((count - 1) / count)
+    return y.reshape(x.shape), mean + shift, variance * ((count - 1) / count)

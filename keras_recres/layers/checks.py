@@ -18,7 +18,7 @@ def check_rate(name, value):
 
 def check_positive(name, value):
     """Raises a ValueError unless `value` is a number above 0."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not value > 0:
         raise ValueError(f"`{name}` must be a number above 0, but it is {value!r}.")
 
 

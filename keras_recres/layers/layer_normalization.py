@@ -38,8 +38,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """
 
     def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
-        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
         check_positive("epsilon", epsilon)
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
     def call(self, inputs):
         last = self.axis in ([-1], [len(inputs.shape) - 1])

@@ -90,15 +90,23 @@ def test_values_gradients_and_averages_are_those_of_keras(options, shape, jit):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
+def operations(layer, x):
+    """The kinds of TensorFlow's operations in a training step's forward pass."""
+    import tensorflow as tf
+
+    graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(x).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
 def test_fused_on_tensorflow_and_pytorch():
     """That the test above does not compare Keras with itself."""
     layer = filled(BatchNormalization(), (2, 3, 3, 4))
     x = np.ones((2, 3, 3, 4), "float32")
     if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(x).graph
-        assert "FusedBatchNormV3" in {operation.type for operation in graph.get_operations()}
+        assert "FusedBatchNormV3" in operations(layer, x)
+        for other in ({"synchronized": True}, {"dtype": "float64"}):
+            layer = filled(BatchNormalization(**other), (2, 3, 3, 4))
+            assert "FusedBatchNormV3" not in operations(layer, x)
     elif BACKEND == "torch":
         x = ops.convert_to_tensor(x).requires_grad_()
         seen, edges = set(), [layer(x, training=True).grad_fn]
@@ -131,6 +139,50 @@ def test_what_only_keras_does_is_done_by_keras(options, call):
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("jit", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("deviation", [0.0, 0.02, 1.0])
+def test_a_large_mean_cancels_nothing(deviation, jit):
+    """The mean square less the squared mean would have no digit left, and be below 0."""
+    if BACKEND == "torch" and jit:
+        pytest.skip("PyTorch runs eagerly")
+    offset = np.linspace(1, 100, 8)
+    x = np.random.default_rng(0).normal(0.0, 1.0, (64, 6, 6, 8)) * deviation + offset
+    x = x.astype("float32")
+    layer = BatchNormalization(epsilon=1e-5, momentum=0.0)
+    layer.build(x.shape)
+    y, _ = gradients(lambda x: layer(x, training=True), [], x, jit)
+    if BACKEND == "jax":
+        layer(x, training=True)
+    wide = x.astype("float64")
+    variance = wide.var((0, 1, 2))
+    want = (wide - wide.mean((0, 1, 2))) / np.sqrt(variance + 1e-5)
+    # Rounding the mean to float32 moves all of them.
+    rounding = 4 * np.spacing(np.float32(100))
+    atol = 1e-5 + rounding / np.sqrt(variance + 1e-5).min()
+    np.testing.assert_allclose(y, want, atol=atol)
+    found = ops.convert_to_numpy(layer.moving_variance)
+    np.testing.assert_allclose(found, variance, rtol=1e-3, atol=rounding**2)
+    assert (found >= 0).all()
+
+
+def test_shapes_unknown_while_traced():
+    if BACKEND != "tensorflow":
+        pytest.skip("TensorFlow's alone")
+    import tensorflow as tf
+
+    x = np.random.default_rng(0).normal(size=(4, 3, 2, 5)).astype("float32")
+    want = ops.convert_to_numpy(BatchNormalization()(x, training=True))
+    for shape in ([None] * 4, [None, None, None, 5]):
+        layer = filled(BatchNormalization(gamma_initializer="ones"), x.shape)
+        for weight, value in zip(layer.weights, (1, 0, 0, 1), strict=True):
+            weight.assign(np.full(5, value))
+        traced = tf.function(
+            lambda x, layer=layer: layer(x, training=True), [tf.TensorSpec(shape, "float32")]
+        )
+        np.testing.assert_allclose(traced(x), want, atol=1e-5)
+    assert BatchNormalization()(np.zeros((2, 4, 0), "float32"), training=True).shape == (2, 4, 0)
+
+
 def test_a_batch_of_one_value():
     layer = filled(BatchNormalization(momentum=0.5), (1, 3))
     y = layer(np.full((1, 3), 7.0, "float32"), training=True)
@@ -150,16 +202,18 @@ def test_mixed_precision_trains_with_averages_of_float32():
     assert {weight.dtype for weight in layer.weights} == {"float32"}
 
 
-def test_weight_files_of_keras_layers_fit(tmp_path):
+def test_weight_files_are_those_of_keras_layers(tmp_path):
     def model(layers):
         return keras.Sequential([keras.Input((5, 4)), layers(name="norm")])
 
     ours, theirs = model(BatchNormalization), model(keras.layers.BatchNormalization)
-    filled(theirs.layers[0], (None, 5, 4))
-    theirs.save_weights(tmp_path / "a.weights.h5")
-    ours.load_weights(tmp_path / "a.weights.h5")
-    for got, want in zip(weights(ours), weights(theirs), strict=True):
-        np.testing.assert_array_equal(got, want)
+    for source, other in ((theirs, ours), (ours, theirs)):
+        for weight in source.weights:
+            weight.assign(np.random.default_rng().uniform(0.5, 1.5, weight.shape))
+        source.save_weights(tmp_path / "a.weights.h5")
+        other.load_weights(tmp_path / "a.weights.h5")
+        for got, want in zip(weights(other), weights(source), strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_in_a_recurrent_block_its_averages_follow_every_step():

@@ -215,7 +215,7 @@ WRONG = {
     ],
     "BatchNormalization": [
         ({"epsilon": 0}, None, "`epsilon`", "0"),
-        ({"epsilon": "1e-5"}, None, "`epsilon`", "'1e-5'"),
+        ({"epsilon": "tiny"}, None, "`epsilon`", "'tiny'"),
     ],
     "ClassToken": [({}, (2, 4), "(2, 4)"), ({"initializer": "nrmal"}, None, "nrmal")],
     "Conv3dSubstitute": [

@@ -44,6 +44,12 @@ def test_a_crop_is_cut_out_and_enlarged():
         out = geometry.crops(images, whole)
         assert out.dtype == images.dtype
         np.testing.assert_array_equal(out, images)
+    # To whole grey levels.
+    np.testing.assert_array_equal(geometry.crops(noise(8) / 2, whole), np.rint(noise(8) / 2))
+    # Where ten rectangles do not fit, the one in the middle.
+    wide = np.broadcast_to(grey_levels[None, None, :, None], (1, 6, 32, 1))
+    out = geometry.crops(wide, geometry.draw_crops(rng(), 1, area=(1, 1)))
+    np.testing.assert_allclose(out[0, 0, 1:-1, 0], 124 + 8 * (np.arange(1, 31) - 15.5) / 4, atol=1)
 
 
 class Frame:
@@ -69,8 +75,8 @@ def test_the_first_rectangle_that_fits_is_taken(sides, seed, area):
     frame = Frame(*sides)
     geometry.crop(frame, drawn, (24, 20))
     assert frame.size == (20, 24)  # Pillow's order.
-    assert frame.resample == (Image.Resampling.BICUBIC if drawn[22] else Image.Resampling.BILINEAR)
-    shares, ratios, (down, along) = drawn[:10], drawn[10:20], drawn[20:22]
+    shares, ratios, (down, along, bicubic) = np.split(drawn, [geometry.TRIES, 2 * geometry.TRIES])
+    assert frame.resample == Image.Resampling["BICUBIC" if bicubic else "BILINEAR"]
     assert ((ratios >= 3 / 4) & (ratios <= 4 / 3)).all()
     pixels = sides[0] * sides[1]
     for share, ratio in zip(shares, ratios, strict=True):
@@ -79,9 +85,9 @@ def test_the_first_rectangle_that_fits_is_taken(sides, seed, area):
         if wide <= sides[1] and tall <= sides[0]:
             break
     else:
-        # None does: as large as it may be.
-        wide = min(sides[1], sides[0] * ratio)
-        tall = wide / ratio
+        # None does: the largest in the middle, no more than 4 to 3.
+        tall, wide = min(sides[0], sides[1] * 4 / 3), min(sides[1], sides[0] * 4 / 3)
+        down = along = 0.5
     assert (frame.wide, frame.tall) == pytest.approx((wide, tall), rel=1e-6)
     assert frame.top == pytest.approx(down * (sides[0] - tall), abs=1e-6)
     assert frame.left == pytest.approx(along * (sides[1] - wide), abs=1e-6)

@@ -4,8 +4,8 @@
 CPU) and JAX, eager on PyTorch. The two are timed in turns in one process.
 
 On two cores of an AMD EPYC with nothing else running, `cifar_small` and `cifar_medium`, times as
-fast as with Keras' layer: TensorFlow 1.16 and 1.15 (on one core 1.29 and 1.19), PyTorch 1.33 and
-1.29; JAX, where it is Keras' layer, 1.00 and 0.99.
+fast as with Keras' layer: TensorFlow 1.15 and 1.21, PyTorch 1.32 and 1.28; JAX, where it is Keras'
+layer, 1.00 and 0.99.
 """
 
 import keras
@@ -44,7 +44,7 @@ def measure(network):
 
 
 def _keras_norm(layer):
-    """The same layer, or Keras' norm in place of ours."""
+    """The same layer, or Keras' norm in place of ours; not within other layers."""
     ours = isinstance(layer, layers.BatchNormalization)
     kind = keras.layers.BatchNormalization if ours else type(layer)
     return kind.from_config(layer.get_config())

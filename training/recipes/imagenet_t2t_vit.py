@@ -17,7 +17,8 @@ Where it is not the official one: RandAugment's operations on colours draw their
 up to magnitude 9 instead of N(9, 0.5) with a random sign; brightness is added, not multiplied;
 mixup and CutMix draw a weight for each image and not for each batch; an erased rectangle's sides
 are drawn each for itself, and its noise is clipped at one standard deviation; the warm-up begins
-at 0 instead of 1e-6, and the cosine after it instead of beneath it.
+at 0 instead of 1e-6, and the cosine after it instead of beneath it; crops are not rounded to whole
+pixels.
 
 Hardware: as many accelerators as there are. Images are decoded batch by batch. After ``python -m
 training.data download imagenet2012 --array-record`` their files stay on the disk; TFDS' default
