@@ -5,6 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from training import geometry
 from training.errors import UserError
@@ -85,8 +86,6 @@ class Decoded:
         return images, labels
 
     def _decode(self, number, file, drawn=None):
-        from PIL import Image, UnidentifiedImageError
-
         try:
             image = Image.open(io.BytesIO(file))
             image = image if image.mode == self._mode else image.convert(self._mode)
