@@ -12,7 +12,7 @@ def prefers_plain_convolutions():
     On a CPU XLA computes them by loops that take 10 to 100 times as long, and Keras compiles every
     grouped convolution by XLA.
     """
-    return not tf.config.list_logical_devices("GPU")
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
 def has_fast_conv3d():

@@ -59,16 +59,16 @@ def size_tuple(name, value, rank):
     Raises:
         ValueError: If it is neither.
     """
-    values = (value,) * rank if isinstance(value, int) else value
+    values = (value,) * rank if isinstance(value, numbers.Integral) else value
     if (
         not isinstance(values, list | tuple)
         or len(values) != rank
-        or any(not isinstance(v, int) or isinstance(v, bool) or v < 1 for v in values)
+        or any(not isinstance(v, numbers.Integral) or isinstance(v, bool) or v < 1 for v in values)
     ):
         raise ValueError(
             f"`{name}` must be an integer of at least 1 or {rank} of them, but it is {value!r}."
         )
-    return tuple(values)
+    return tuple(map(int, values))
 
 
 def check_maps_shape(layer, shape):

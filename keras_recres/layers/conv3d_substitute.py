@@ -19,14 +19,15 @@ FORMS = ("auto", "conv3d", "banded", "planes")
 class Conv3dSubstitute(keras.layers.Layer):
     """Folds C maps into a volume, convolves it in three dimensions and unfolds it to maps.
 
-    y[f·D' + d, i, j] = b_f + Σ_c Σ_a Σ_p Σ_q w[a, p, q, c, f] x[c·D + d + a, i + p, j + q]
+    y[f·D' + d, i, j] = b_f + Σ_c Σ_a Σ_p Σ_q w[a, p, q, c, f] x[c·D + d + a, s₁i + p, s₂j + q]
 
-    where the C = v·D channels are a volume of v channels and depth D, and each of the s filters
-    is u×h×w: the filter is shared along the depth, so that (h·w·u·v + 1)·s parameters give D'·s
-    maps. The substitute for a two-dimensional convolution of K. S. Kondaurova and N. A. Semenov,
-    "Optimisation of the number of parameters of a neural network for image classification" (in
-    Russian; no arXiv number), section 2.1. The plane is padded to its size. Images are
-    channels-last whatever the global data format.
+    for strides (s₁, s₂), p and q counted from where the padding of `keras.layers.Conv2D` begins,
+    and a from −⌊(u − 1)/2⌋ if the depth is padded, else from 0. The C = v·D channels are a volume
+    of v channels and depth D, and each of the s filters is u×h×w: the filter is shared along the
+    depth, so that (h·w·u·v + 1)·s parameters give D'·s maps. The substitute for a two-dimensional
+    convolution of K. S. Kondaurova and N. A. Semenov, "Optimisation of the number of parameters
+    of a neural network for image classification" (in Russian; no arXiv number), section 2.1. The
+    plane is padded as "same" does. Images are channels-last whatever the global data format.
 
     padding="same" pads the depth as well, D' = D, as in the authors' networks; "valid_depth" is
     the paper's formula, D' = D − u + 1, where the volume has one channel. As a substitute for a
@@ -157,6 +158,7 @@ class Conv3dSubstitute(keras.layers.Layer):
             self.bias = self.add_weight(
                 shape=(self.filters,), initializer=self.bias_initializer, name="bias"
             )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
 
     def call(self, inputs):
         form = self.form

@@ -6,7 +6,7 @@ from keras import ops
 from keras_recres.layers.checks import check_count, check_rate
 from keras_recres.layers.shared_slope import (
     EachGroup,
-    get_activation,
+    get_elementwise_activation,
     serialize_activation,
     shared_slope,
 )
@@ -54,7 +54,7 @@ class GroupedDense(keras.layers.Layer):
         units: Integer ≥ 1, features that each group gives.
         groups: Integer G ≥ 1, number of slices; it must divide the number of features.
         activation: f, None for none, "prelu" for a PReLU with one slope a group, initially 0.25,
-            or whatever `keras.activations.get` takes.
+            or whatever `keras.activations.get` takes and acts on each number alone.
         dropout: Number in [0, 1), after the activation, in training only.
         use_bias: Boolean, whether each group has a bias.
         kernel_initializer: Keras initializer of a group's (K/G, units) matrix: it is called once
@@ -86,7 +86,7 @@ class GroupedDense(keras.layers.Layer):
         check_rate("dropout", dropout)
         self.units = units
         self.groups = groups
-        self.activation = get_activation(activation)
+        self.activation = get_elementwise_activation(activation)
         self.dropout = dropout
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -118,6 +118,7 @@ class GroupedDense(keras.layers.Layer):
         if self.activation == "prelu":
             self.prelu = shared_slope(output_shape, self.dtype_policy, "prelu", axis=-1)
         self.dropout_layer.build(output_shape)
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
 
     def call(self, inputs, training=None):
         leading = ops.shape(inputs)[1:-1]

@@ -15,6 +15,7 @@ from keras_recres.layers.meta_layer import MetaLayer
 from keras_recres.layers.shared_slope import (
     EachGroup,
     get_activation,
+    get_elementwise_activation,
     serialize_activation,
     shared_slope,
 )
@@ -53,10 +54,11 @@ class MetaConv2D(keras.layers.Layer):
         strides: Integer ≥ 1 or two of them.
         padding: "same" or "valid".
         activation: f, None, "prelu" for a PReLU with one slope a group, initially 0.25, or
-            whatever `keras.activations.get` takes.
+            whatever `keras.activations.get` takes and acts on each number alone.
         batch_norm: Boolean, whether the maps are normalised after f.
         pool_size: Integer ≥ 1, side of the max pooling of each map, or None for no pooling.
-        meta_activation: f', None, "prelu" for a PReLU with one slope, or as `activation`.
+        meta_activation: f', None, "prelu" for a PReLU with one slope, or whatever
+            `keras.activations.get` takes; it gets all M·d maps of a pixel together.
         softmax: Boolean, see `MetaLayer`.
         flatten: Boolean, whether the output is one stack of maps, or keeps the group axis.
         use_bias: Boolean, whether the convolutions have a bias.
@@ -119,7 +121,7 @@ class MetaConv2D(keras.layers.Layer):
         self.meta_groups = meta_groups
         self.strides = size_tuple("strides", strides, 2)
         self.padding = padding
-        self.activation = get_activation(activation)
+        self.activation = get_elementwise_activation(activation)
         self.batch_norm = bool(batch_norm)
         self.pool_size = pool_size
         self.meta_activation = get_activation(meta_activation)
@@ -179,6 +181,7 @@ class MetaConv2D(keras.layers.Layer):
             self.meta_prelu = shared_slope(
                 (input_shape[0], *plane, self.meta_groups, width), self.dtype_policy, "meta_prelu"
             )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
 
     def call(self, inputs, training=None):
         x = grouped_convolution(
@@ -192,18 +195,19 @@ class MetaConv2D(keras.layers.Layer):
         if self.use_bias:
             x = x + ops.cast(self.bias, x.dtype)
         if self.activation == "prelu":
-            x = self._merge(self.prelu(self._split(x)))
+            x = self._merge(self.prelu(self._split(x, self.groups)))
         elif self.activation is not None:
             x = self.activation(x)
         if self.batch_norm:
             x = self.norm(x, training=training)
         if self.pool_size is not None:
             x = self.pool(x)
-        x = self.meta(self._split(x), training=training)
+        x = self.meta(self._split(x, self.groups), training=training)
         if self.meta_activation == "prelu":
             x = self.meta_prelu(x)
         elif self.meta_activation is not None:
-            x = self.meta_activation(x)
+            x = self.meta_activation(self._merge(x))
+            return x if self.flatten else self._split(x, self.meta_groups)
         return self._merge(x) if self.flatten else x
 
     def compute_output_shape(self, input_shape):
@@ -233,9 +237,9 @@ class MetaConv2D(keras.layers.Layer):
             "form": self.form,
         }
 
-    def _split(self, x):
-        """(batch, H, W, G·d) → (batch, H, W, G, d)."""
-        return ops.reshape(x, (-1, *ops.shape(x)[1:3], self.groups, self.filters // self.groups))
+    def _split(self, x, groups):
+        """(batch, H, W, groups·d) → (batch, H, W, groups, d)."""
+        return ops.reshape(x, (-1, *ops.shape(x)[1:3], groups, self.filters // self.groups))
 
     def _merge(self, x):
         """(batch, H, W, groups, d) → (batch, H, W, groups·d)."""

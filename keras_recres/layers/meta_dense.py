@@ -35,7 +35,7 @@ class MetaDense(keras.layers.Layer):
         activation: f, see `GroupedDense`.
         dropout: Number in [0, 1), before the mixing, in training only.
         meta_activation: f', None, "prelu" for a PReLU with one slope, initially 0.25, or whatever
-            `keras.activations.get` takes.
+            `keras.activations.get` takes; it gets all units·M features together.
         softmax: Boolean, see `MetaLayer`.
         use_bias: Boolean, whether the dense maps have a bias.
         kernel_initializer: Keras initializer of each group's (K/G, units) matrix.
@@ -95,14 +95,16 @@ class MetaDense(keras.layers.Layer):
         if self.meta_activation == "prelu":
             shape = self.meta.compute_output_shape(shape)
             self.meta_prelu = shared_slope(shape, self.dtype_policy, "meta_prelu")
+        self.input_spec = self.dense.input_spec
 
     def call(self, inputs, training=None):
         x = self.meta(self.dense(inputs, training=training))
         if self.meta_activation == "prelu":
             x = self.meta_prelu(x)
-        elif self.meta_activation is not None:
-            x = self.meta_activation(x)
-        return ops.reshape(x, (-1, *ops.shape(x)[1:-2], x.shape[-2] * x.shape[-1]))
+        x = ops.reshape(x, (-1, *ops.shape(x)[1:-2], x.shape[-2] * x.shape[-1]))
+        if self.meta_activation in (None, "prelu"):
+            return x
+        return self.meta_activation(x)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.dense.units * self.meta.groups)

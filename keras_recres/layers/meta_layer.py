@@ -1,5 +1,7 @@
 """MetaLayer: groups of features mixed as wholes, one number a pair of groups."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -42,13 +44,14 @@ class MetaLayer(keras.layers.Layer):
 
     Raises:
         ValueError: For arguments out of their range, an unknown number of groups, a batch axis as
-            `axis`, or listed tensors of different shapes.
+            `axis`, listed tensors of different shapes or none of them, or another number of
+            groups than the layer was built for.
     """
 
     def __init__(self, groups, softmax=False, axis=-1, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
         check_count("groups", groups)
-        if not isinstance(axis, int) or isinstance(axis, bool) or axis == 0:
+        if not isinstance(axis, numbers.Integral) or isinstance(axis, bool) or axis == 0:
             raise ValueError(
                 f"`axis` must be an integer other than 0, the batch axis, but it is {axis!r}."
             )
@@ -56,7 +59,7 @@ class MetaLayer(keras.layers.Layer):
             kernel_initializer = keras.initializers.RandomNormal(stddev=1.0)
         self.groups = groups
         self.softmax = bool(softmax)
-        self.axis = axis
+        self.axis = int(axis)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
@@ -70,10 +73,15 @@ class MetaLayer(keras.layers.Layer):
     def call(self, inputs, training=None):
         if isinstance(inputs, list | tuple):
             inputs = ops.stack(inputs, axis=self._positive_axis(len(inputs[0].shape) + 1))
+        axis = self._positive_axis(len(inputs.shape))
+        if inputs.shape[axis] not in (None, self.kernel.shape[0]):
+            raise ValueError(
+                f"{self.name!r} mixes {self.kernel.shape[0]} groups, as it was built, but the "
+                f"input has {inputs.shape[axis]}."
+            )
         kernel = ops.cast(self.kernel, inputs.dtype)
         if self.softmax:
             kernel = ops.softmax(kernel, axis=0)
-        axis = self._positive_axis(len(inputs.shape))
         rank = len(inputs.shape)
         if axis == rank - 1:
             # Keras on PyTorch gives the product of float64 matrices as float32.
@@ -137,15 +145,18 @@ class MetaLayer(keras.layers.Layer):
 
     def _stacked_shape(self, input_shape):
         """The shape of the stacked input, given its shape or the list of shapes of its groups."""
+        if not input_shape:
+            raise ValueError(f"{self.name!r} mixes groups, but it was given none.")
         shape = tuple(input_shape)
-        if shape and isinstance(shape[0], list | tuple):
-            shapes = {tuple(group) for group in shape}
-            if len(shapes) > 1:
+        if isinstance(shape[0], list | tuple):
+            # A side is one of the groups' or, where none knows it, unknown.
+            sides = [set(side) - {None} for side in zip(*shape, strict=False)]
+            if len({len(group) for group in shape}) > 1 or any(len(side) > 1 for side in sides):
                 raise ValueError(
                     f"The groups that {self.name!r} mixes must have one shape, but they have the "
-                    f"shapes {sorted(shapes, key=str)}."
+                    f"shapes {sorted({tuple(group) for group in shape}, key=str)}."
                 )
-            stacked = list(shapes.pop())
+            stacked = [side.pop() if side else None for side in sides]
             stacked.insert(self._positive_axis(len(stacked) + 1), len(shape))
             return tuple(stacked)
         if shape[self._positive_axis(len(shape))] is None:

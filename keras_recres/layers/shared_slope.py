@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+ACROSS_FEATURES = ("softmax", "log_softmax", "sparsemax", "glu")
+
 
 def get_activation(activation):
     """`activation` as the layers with groups keep it: None, "prelu", or a callable.
@@ -16,6 +18,22 @@ def get_activation(activation):
     if activation is None or activation == "prelu":
         return activation
     return keras.activations.get(activation)
+
+
+def get_elementwise_activation(activation):
+    """As `get_activation`, for features that are split into groups.
+
+    Raises:
+        ValueError: If there is no such activation, or it is one of Keras' that work across
+            features, whose sum would be taken over the wrong ones.
+    """
+    activation = get_activation(activation)
+    if getattr(activation, "__name__", None) in ACROSS_FEATURES:
+        raise ValueError(
+            f"`activation` must act on each number alone, but {activation.__name__!r} takes the "
+            f"features of a layer together."
+        )
+    return activation
 
 
 def serialize_activation(activation):

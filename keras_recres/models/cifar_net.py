@@ -92,7 +92,8 @@ def cifar_net(
         A functional keras.Model from (batch, height, width, channels) to (batch, num_classes).
 
     Raises:
-        ValueError: For arguments out of their range, or that the variant has no use for.
+        ValueError: For arguments out of their range, or a `head_…` or `meta_…` that the variant
+            has no use for.
     """
     for argument, value, allowed in (
         ("size", size, SIZES),

@@ -35,6 +35,8 @@ def inputs_of_shape(model, input_shape):
     if input_shape is None:
         return None
     own = function_of(model).inputs
+    if not isinstance(input_shape, list | tuple):
+        raise ValueError(f"`input_shape` must be a tuple of sides, but it is {input_shape!r}.")
     if len(own) != 1 or len(input_shape) != len(own[0].shape) - 1:
         shapes = ", ".join(str(x.shape[1:]) for x in own)
         raise ValueError(

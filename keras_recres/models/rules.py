@@ -130,9 +130,17 @@ def meta_conv2d(
         The rule.
 
     Raises:
-        ValueError: For `groups` or `meta_groups` that are no integers of at least 1.
+        ValueError: For arguments out of their range.
     """
-    meta_groups = _check_groups(groups, meta_groups)
+    options = {
+        "activation": activation,
+        "batch_norm": batch_norm,
+        "softmax": softmax,
+        "meta_initializer": meta_initializer,
+    }
+    # Refuses bad arguments here, where they are, and not at the first layer they are used for.
+    check_count("groups", groups)
+    meta_groups = MetaConv2D(groups, 1, groups, meta_groups, **options).meta_groups
 
     def rule(layer, input_shape):
         if not isinstance(layer, keras.layers.Conv2D):
@@ -151,11 +159,8 @@ def meta_conv2d(
             meta_groups,
             strides=layer.strides,
             padding=layer.padding,
-            activation=activation,
-            batch_norm=batch_norm,
             meta_activation=layer.activation,
-            softmax=softmax,
-            meta_initializer=meta_initializer,
+            **options,
             **_taken_over(layer),
         )
         return _if_smaller(new, layer, input_shape)
@@ -194,9 +199,15 @@ def meta_dense(
         The rule.
 
     Raises:
-        ValueError: For `groups` or `meta_groups` that are no integers of at least 1.
+        ValueError: For arguments out of their range.
     """
-    meta_groups = _check_groups(groups, meta_groups)
+    options = {
+        "activation": activation,
+        "dropout": dropout,
+        "softmax": softmax,
+        "meta_initializer": meta_initializer,
+    }
+    meta_groups = MetaDense(1, groups, meta_groups, **options).meta.groups
 
     def rule(layer, input_shape):
         if not isinstance(layer, keras.layers.Dense):
@@ -212,24 +223,13 @@ def meta_dense(
             layer.units // meta_groups,
             groups,
             meta_groups,
-            activation=activation,
-            dropout=dropout,
             meta_activation=layer.activation,
-            softmax=softmax,
-            meta_initializer=meta_initializer,
+            **options,
             **_taken_over(layer),
         )
         return _if_smaller(new, layer, input_shape)
 
     return rule
-
-
-def _check_groups(groups, meta_groups):
-    check_count("groups", groups)
-    if meta_groups is None:
-        return groups
-    check_count("meta_groups", meta_groups)
-    return meta_groups
 
 
 def _obstacle(layer, kind):

@@ -58,13 +58,19 @@ def substitute(model, rules, *, input_shape=None, verbose=True):
 
     Raises:
         ValueError: If the model is subclassed or not built, a layer cannot be made again from its
-            configuration, or a rule matches nothing that it replaces.
+            configuration, a rule fails, or it matches nothing that it replaces or that an earlier
+            one has not replaced.
     """
     if function_of(model) is None:
         raise ValueError(_no_graph(model))
     if callable(rules):
         rules = {"*": rules}
-    if not isinstance(rules, dict) or not rules or not all(map(callable, rules.values())):
+    if (
+        not isinstance(rules, dict)
+        or not rules
+        or not all(isinstance(pattern, str) for pattern in rules)
+        or not all(map(callable, rules.values()))
+    ):
         raise ValueError(
             f"`rules` must be a dict of patterns and rules, such as {{'conv*': "
             f"rules.conv3d(volume_channels=4)}}, or one rule, but it is {rules!r}."
@@ -111,6 +117,12 @@ def _apply_rules(model, rules, used):
             raise ValueError(_no_match(model, pattern, layers))
         # Where an earlier rule gave a substitute, or said why not, this one has no say, or another.
         asked = [key for key in hits if decisions.get(key, (None,))[0] is None]
+        if not asked:
+            raise ValueError(
+                f"The pattern {pattern!r} of `rules` matches {len(hits)} "
+                f"layer{'s' * (len(hits) > 1)} of {model.name!r}, all of which an earlier rule has "
+                f"replaced: put it before that one, or leave it out."
+            )
         meant = 0
         for key in asked:
             new, note = _apply_rule(rule, used[key], pattern)
@@ -120,12 +132,12 @@ def _apply_rules(model, rules, used):
             if new is None and key in decisions:
                 note = f"{decisions[key][1]}; {note}"
             decisions[key] = (new, note)
-        if asked and not meant:
+        if not meant:
             kinds = sorted({type(layers[key].operation).__name__ for key in asked})
             raise ValueError(
-                f"The pattern {pattern!r} of `rules` matches {len(asked)} layers of "
-                f"{model.name!r}, but none of a kind that its rule replaces, only "
-                f"{', '.join(kinds)}."
+                f"The pattern {pattern!r} of `rules` matches {len(asked)} "
+                f"layer{'s' * (len(asked) > 1)} of {model.name!r}, but none of a kind that its "
+                f"rule replaces, only {', '.join(kinds)}."
             )
     return decisions
 
@@ -151,7 +163,13 @@ def _apply_rule(rule, uses, pattern):
     ]
     if any(len(tensors) != 1 for tensors in inputs):
         return None, ""
-    new = rule(layer, tuple(inputs[0][0].shape))
+    try:
+        new = rule(layer, tuple(inputs[0][0].shape))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The rule of {pattern!r} fails for {layer.name!r} (a rule is a function of a layer "
+            f"and its input shape, such as rules.meta_dense(groups=16) returns): {error}"
+        ) from error
     if new is None or isinstance(new, str):
         return None, new or ""
     if not isinstance(new, keras.layers.Layer) or new is layer:

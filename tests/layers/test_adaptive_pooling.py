@@ -24,17 +24,13 @@ def reference(x, sizes):
     return x
 
 
-def test_the_bins_of_8_to_3_overlap():
-    assert bins(8, 3) == [(0, 3), (2, 6), (5, 8)]
-
-
 @pytest.mark.parametrize(
     ("layer", "shape", "sizes"),
     [
         (keras.layers.AdaptiveAveragePooling2D, (2, 8, 8, 5), (3, 3)),
         (keras.layers.AdaptiveAveragePooling2D, (2, 8, 8, 5), (4, 4)),
         (keras.layers.AdaptiveAveragePooling2D, (2, 7, 8, 5), (3, 5)),
-        # The two of the medium networks: the volume (16, 8, 8), and 8 channels of every group.
+        # The authors' of the medium networks; `cifar_net` pools the plane and pairs of maps.
         (keras.layers.AdaptiveAveragePooling3D, (2, 16, 8, 8, 3), (8, 3, 3)),
         (keras.layers.AdaptiveAveragePooling3D, (2, 8, 8, 8, 3), (4, 3, 3)),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_recres.layers import GroupedDense, MetaConv2D, MetaDense, MetaLayer
+from keras_recres.layers import Conv3dSubstitute, GroupedDense, MetaConv2D, MetaDense, MetaLayer
 from keras_recres.layers.grouped_convolution import FORMS
 from tests.gradients import gradients
 
@@ -203,6 +203,11 @@ def test_meta_dense_is_grouped_dense_mixed_and_flattened_by_feature_and_group(no
     np.testing.assert_allclose(to_numpy(layer(x)), want, atol=1e-5)
 
 
+def test_the_last_activation_of_meta_dense_gets_all_features():
+    layer = MetaDense(3, groups=4, meta_activation="softmax")
+    np.testing.assert_allclose(to_numpy(layer(random(5, 16))).sum(axis=-1), np.ones(5), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "features", "count"),
     [
@@ -376,6 +381,20 @@ def test_meta_conv_normalises_by_the_batch_in_training_and_keeps_a_tenth_of_it()
     )
 
 
+@pytest.mark.parametrize("flatten", [True, False])
+def test_the_last_activation_of_meta_conv_gets_all_maps_of_a_pixel(flatten):
+    options = {"meta_activation": None, "flatten": flatten}
+    layer = MetaConv2D(8, 3, groups=4, meta_groups=2, **options)
+    last = MetaConv2D.from_config({**layer.get_config(), "meta_activation": "softmax"})
+    x = random(2, 5, 5, 8)
+    for one in (layer, last):
+        one.build(x.shape)
+        randomize(one)
+    maps = to_numpy(layer(x)).reshape(2, 5, 5, 4)
+    want = np.exp(maps) / np.exp(maps).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(to_numpy(last(x)).reshape(maps.shape), want, atol=1e-6)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_meta_conv_learns_in_fit(form):
     inputs = keras.Input((8, 8, 4))
@@ -426,6 +445,38 @@ def test_meta_conv_takes_images_of_unknown_size():
 # Wrong arguments
 
 
+def built(layer, *shape):
+    layer.build((None, *shape))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (GroupedDense(4, 4), (16,)),
+        (MetaDense(4, 4), (16,)),
+        (MetaConv2D(8, 3, 4), (8, 8, 8)),
+        (Conv3dSubstitute(2, 3, 4), (8, 8, 8)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_another_number_of_features_than_the_layer_was_built_for_is_refused(layer, shape):
+    built(layer, *shape)
+    assert layer(random(2, *shape)).shape[0] == 2
+    with pytest.raises(ValueError, match="incompatible with the layer"):
+        layer(random(2, *shape[:-1], 2 * shape[-1]))
+
+
+def test_integers_of_numpy_are_integers():
+    config = MetaConv2D(np.int64(8), np.int64(3), np.int64(4)).get_config()
+    assert (config["filters"], config["kernel_size"]) == (8, (3, 3))
+    assert MetaLayer(2, axis=np.int64(1)).get_config()["axis"] == 1
+
+
+def test_groups_whose_sides_are_known_to_some_of_them_only_have_one_shape():
+    assert MetaLayer(3).compute_output_shape([(None, 4), (2, None)]) == (2, 4, 3)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -434,12 +485,17 @@ def test_meta_conv_takes_images_of_unknown_size():
         (lambda: MetaLayer(2, axis=3).build((None, 4, 5)), "but it is 3."),
         (lambda: MetaLayer(2).build((None, 4, None)), "axis -1 of its input, must be known"),
         (lambda: MetaLayer(2).build([(None, 4), (None, 5)]), "must have one shape"),
+        (lambda: MetaLayer(2).build([(None, 4), (None, 4, 1)]), "must have one shape"),
+        (lambda: MetaLayer(2)([]), "mixes groups, but it was given none."),
+        (lambda: built(MetaLayer(2, name="m"), 4).call(random(3, 5)), "'m' mixes 4 groups"),
         (lambda: GroupedDense(0, 4), "`units` must be an integer of at least 1"),
         (lambda: GroupedDense(4, 4, dropout=1), "`dropout` must be a number in [0, 1)"),
+        (lambda: GroupedDense(4, 4, activation="softmax"), "must act on each number alone"),
         (lambda: GroupedDense(4, 5).build((None, 12)), "5 does not divide 12."),
         (lambda: GroupedDense(4, 5).build((None, None)), "known number of features"),
         (lambda: MetaDense(4, 3, meta_groups=0), "`meta_groups` must be an integer"),
         (lambda: MetaDense(4, 5).build((None, 12)), "5 does not divide 12."),
+        (lambda: MetaConv2D(8, 3, 4, activation="glu"), "must act on each number alone"),
         (lambda: MetaConv2D(6, 3, groups=4), "`groups` must divide `filters`, but 4 does not"),
         (lambda: MetaConv2D(8, 3, 4).build((None, 8, 8, 6)), "4 does not divide 6."),
         (lambda: MetaConv2D(8, 3, 4).build((None, 8, 8)), "(batch, height, width, channels)"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_recres.layers import MetaLayer
+from keras_recres.layers import MetaDense, MetaLayer
 from keras_recres.models import cifar_net
 from tests.models.cifar_numpy import Net
 
@@ -69,6 +69,33 @@ def test_equals_the_numpy_reference(size, variant, layout):
         other = {"published": "grouped", "grouped": "published"}[layout]
         wrong = Net(model, size, variant, other)(x)
         assert np.abs(want - wrong).max() > 0.01 * np.abs(want).max()
+
+
+def dropouts(model):
+    """(layer, rate) of all that drop something in training, in the order of the network."""
+    found = []
+    for layer in model.layers:
+        rate = layer.dense.dropout if isinstance(layer, MetaDense) else getattr(layer, "rate", 0)
+        if rate:
+            found.append((layer.name, rate))
+    return found
+
+
+def test_what_is_dropped():
+    stem = [("drop1", 0.1)]
+    dense, grouped = [("dense_dropout", 0.2)], [("meta_dense", 0.1)]
+    residual = [(f"block{i}_{j}_drop", 0.1) for i in (1, 2) for j in range(16)]
+    maps = {
+        "small": [("drop2", 0.1)],
+        "medium": [("drop2", 0.1), ("drop3", 0.1)],
+        "residual": residual,
+    }
+    for size in COUNTS:
+        assert dropouts(cifar_net(size)) == [*stem, *maps[size], *dense]
+        assert dropouts(cifar_net(size, "metahead")) == [*stem, *maps[size], *grouped]
+        kept = residual if size == "residual" else []
+        for variant in ("conv3d", "meta"):
+            assert dropouts(cifar_net(size, variant)) == [*stem, *kept, *dense]
 
 
 def test_equals_the_numpy_reference_on_other_images():

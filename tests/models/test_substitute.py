@@ -472,6 +472,18 @@ def around(layer):
         (keras.Sequential([keras.layers.Dense(2)], name="s"), ALL, "the Sequential 's' is not"),
         (small_model(), {}, "`rules` must be a dict of patterns and rules"),
         (small_model(), {"conv1": 4}, "`rules` must be a dict of patterns and rules"),
+        (small_model(), {1: rules.conv3d()}, "`rules` must be a dict of patterns and rules"),
+        (
+            small_model(),
+            {"conv1": rules.conv3d},
+            "The rule of 'conv1' fails for 'conv1' (a rule is a function of a layer and its input",
+        ),
+        (small_model(), {"conv1": rules.meta_dense}, "as rules.meta_dense(groups=16) returns)"),
+        (
+            small_model(),
+            {"*": rules.conv3d(2), "conv1": rules.meta_conv2d(2)},
+            "'conv1' of `rules` matches 1 layer of 'small', all of which an earlier rule has",
+        ),
         (
             small_model(),
             {"covn*": rules.conv3d()},
@@ -499,6 +511,25 @@ def test_mistakes_are_told_in_one_sentence(model, wanted, message):
     assert str(error.value).count("\n") == 0
 
 
+def test_an_input_shape_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="must be a tuple of sides, but it is 8"):
+        substitute(small_model(), ALL, input_shape=8, verbose=False)
+
+
+def test_a_softmax_remains_one_over_all_features():
+    inputs = keras.Input((8, 8, 8))
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="softmax", name="conv")(inputs)
+    x = keras.layers.Flatten()(x)
+    classes = keras.layers.Dense(32, activation="softmax", name="predictions")(x)
+    model = keras.Model(inputs, [x, classes])
+    wanted = {"conv": rules.meta_conv2d(4), "predictions": rules.meta_dense(4)}
+    slim, table = substitute(model, wanted, verbose=False)
+    assert [row.substitute for row in table.rows] == ["MetaConv2D", "MetaDense"]
+    maps, classes = (ops.convert_to_numpy(y) for y in slim(images(2, 8, 8, 8)))
+    np.testing.assert_allclose(maps.reshape(2, 64, 16).sum(-1), np.ones((2, 64)), atol=1e-5)
+    np.testing.assert_allclose(classes.sum(-1), np.ones(2), atol=1e-5)
+
+
 def test_a_substitute_of_another_shape_is_refused():
     slim, table = substitute(
         small_model(), {"conv1": lambda layer, shape: keras.layers.Conv2D(7, 3)}, verbose=False
@@ -515,6 +546,10 @@ def test_a_substitute_of_another_shape_is_refused():
         (lambda: rules.conv3d(2, kernel_depth=2, filters=2), "exclude each other"),
         (lambda: rules.meta_conv2d(0), "`groups` must be an integer of at least 1"),
         (lambda: rules.meta_dense(2, 0), "`meta_groups` must be an integer of at least 1"),
+        (lambda: rules.meta_dense(2, dropout=2), "`dropout` must be a number"),
+        (lambda: rules.meta_dense(2, activation="softmax"), "must act on each number alone"),
+        (lambda: rules.meta_conv2d(2, activation="foo"), "foo"),
+        (lambda: rules.meta_conv2d(2, meta_initializer="foo"), "foo"),
     ],
 )
 def test_wrong_arguments_of_the_rules(make, message):

@@ -119,6 +119,19 @@ def test_filed_trainings_of_the_same_settings_are_not_missing(empty_zoo, toy_cif
     assert pending_rows.missing(row, trainings) == []
 
 
+def test_a_shorter_training_does_not_replace_a_filed_one(empty_zoo, toy_cifar, tmp_path):
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    training = pending_rows.trainings(row, tmp_path)[0]
+    whole = measured(training)
+    filed_runs.give(training, whole)
+    filed_runs.file([training])
+    short = {**whole, "settings": {**whole["settings"], "epochs": 1}}
+    filed_runs.give(training, short)
+    with pytest.raises(UserError, match="seed 0 is filed with 20 epochs, and one of 1 is not"):
+        filed_runs.file([training])
+    assert filed_runs.read() == [whole]
+
+
 def test_the_list_tells_what_why_and_how_long(empty_zoo, toy_cifar, tmp_path, capsys):
     arguments = ["--list", f"--data-dir={toy_cifar}", f"--out={tmp_path}", "--rate=1e12", "--names"]
     arguments += ["cifar_small*", "rrn_tanh", "mnist_resnet50_relu_he"]

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import sys
 
 from keras_recres import zoo
@@ -137,7 +138,8 @@ def notes(table):
     if counts := {m["exact_images"] for m in measured if "exact_images" in m}:
         said.append(
             f"“Exact part” is the accuracy on the {max(counts):,} test images whose original "
-            "pixels are there: its standard error is 1.5 points or less for one training."
+            f"pixels are there: its standard error is {50 / math.sqrt(max(counts)):.1f} points or "
+            "less for one training."
         )
     if limits := {m["settings"]["limit"] for m in measured} - {None}:
         said.append(f"A trial: only {min(limits):,} images of each split were used.")

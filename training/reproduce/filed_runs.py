@@ -31,11 +31,20 @@ def file(runs):
 
     Args:
         runs: list of `training.reproduce.cifar_runs.Run`; those without an end are passed over.
+
+    Raises:
+        UserError: a longer training than one of these is filed.
     """
     filed = {_key(metrics): metrics for metrics in read()}
     for metrics in (run.metrics for run in runs):
         # A trial tells how long a training takes, and nothing else that is worth keeping.
         if metrics and metrics["settings"]["limit"] is None:
+            new, old = (m["settings"] for m in (metrics, filed.get(_key(metrics), metrics)))
+            if old["epochs"] > new["epochs"]:
+                raise UserError(
+                    f"{new['name']} with seed {new['seed']} is filed with {old['epochs']} epochs, "
+                    f"and one of {new['epochs']} is not filed instead."
+                )
             filed[_key(metrics)] = metrics
     if not filed:
         return

@@ -136,8 +136,9 @@ def notes(table):
     measured = [m for row in table for m in row.measured.metrics.values()]
     said = [
         "Mean ± sample standard deviation over the seeds; differences are of the last epoch's "
-        "accuracy, paired by seed, mean ± standard error, intervals by Student's t. Each group "
-        "has 10 units, and M = N."
+        "accuracy, paired by seed, mean ± standard error, intervals by Student's t; that the pairs "
+        "of one seed have one order of the images is not counted. Each group has 10 units, and "
+        "M = N."
     ]
     if "cifar10_jpeg" in {m["settings"]["tag"] for m in measured}:
         said.append("CIFAR-10 re-encoded as JPEG (cifar10_jpeg): not the original pixels.")
