@@ -33,8 +33,9 @@ class Epochs(keras.callbacks.Callback):
                 (v, int(keras.ops.convert_to_numpy(v)[0])) for v in others if _is_seed(v)
             ]
         for state, key in self._generators:
-            # A state is (key, counter); more than 2**20 draws an epoch would only overlap.
-            state.assign([key, epoch << 20])
+            # A state is (key, counter), of 32 bits each; more than 2**20 draws an epoch would
+            # only overlap, and after 4,096 epochs they are those of the first again.
+            state.assign([key, (epoch << 20) % 2**32])
 
 
 def _is_seed(variable):
@@ -85,12 +86,22 @@ class StopAtNaN(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first = batch + 1
+
     def on_train_batch_end(self, batch, logs=None):
         if logs and not math.isfinite(loss := float(logs["loss"])):
-            at = self._epoch * self.steps + batch + 1
+            # Of several steps in one execution, the last of which may be beyond the epoch's end.
+            first, last = self._first, max(self._first, min(batch + 1, self.steps))
+            before = self._epoch * self.steps
+            if first == last:
+                at, of = f"step {before + last}", f"step {last}"
+            else:
+                at = f"one of the steps {before + first} to {before + last}"
+                of = f"one of the steps {first} to {last}"
             raise NotFiniteError(
-                f"the loss became {loss} at step {at}, which is step {batch + 1} of "
-                f"{self.steps} in epoch {self._epoch + 1}"
+                f"the loss became {loss} at {at}, which is {of} of {self.steps} in epoch "
+                f"{self._epoch + 1}"
             )
 
     def on_epoch_end(self, epoch, logs=None):

@@ -62,7 +62,7 @@ def main(argv=None):
         print(f"{name} is not whole yet: {', '.join(names)} to come", flush=True)
     code = 0
     if a.minutes > 0:
-        environment = environment_of(a, manifest)
+        environment = environment_of(a, manifest, lacking)
         budget = 60 * a.minutes - (time.monotonic() - begin) - RESERVE
         code = train(a, others, environment, max(budget, 1.0))
     for line in device_results.tell(a.stage / "runs"):
@@ -108,8 +108,13 @@ def unpack(part, manifest, stage):
     return lacking
 
 
-def environment_of(a, manifest):
+def environment_of(a, manifest, lacking=()):
     """Installs the pack's wheels; returns the environment variables of the trainings."""
+    if wheels := [name for name in lacking if name.endswith(".whl")]:
+        raise UserError(
+            f"nothing can be trained yet, since {', '.join(sorted(wheels))} is not whole: bring "
+            "the first part again, what an earlier call left here is gone with its machine."
+        )
     wheels = sorted((a.stage / "wheels").glob("*.whl"))
     site = (a.stage / "site").resolve()
     if wheels and not site.exists():

@@ -68,7 +68,9 @@ def make(rows, a, rates):
         (path / pieces.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         (path / "run.sh").write_text(RUN, encoding="utf-8")
     completes = {path.name: _completes(wholes, parts, path) for path in parts}
-    (folder / "README.md").write_text(_readme(folder, rows, completes), encoding="utf-8")
+    (folder / "README.md").write_text(
+        _readme(folder, rows, completes, a.backend_there), encoding="utf-8"
+    )
     for path in parts:
         size = sum(file.stat().st_size for file in path.iterdir()) / pieces.MIB
         yield f"{path}: {size:.1f} MiB; whole with it: {', '.join(completes[path.name]) or '-'}"
@@ -198,7 +200,7 @@ def _completes(wholes, parts, last):
     return [whole["name"] for whole in wholes if whole["pieces"][-1]["name"] in names]
 
 
-def _readme(folder, rows, completes):
+def _readme(folder, rows, completes, backend):
     try:
         carried = folder.resolve().relative_to(ROOT).as_posix()
     except ValueError:
@@ -240,7 +242,18 @@ def _readme(folder, rows, completes):
         "```",
         "",
         "checks it, unpacks it into runs/pending and files in zoo/ what is finished. A later",
-        "`--device-pack` takes half-done trainings along. Rows:",
+        "`--device-pack` takes half-done trainings along. What comes back has a limit, and a",
+        "half-done T2T-ViT has 20 to 50 MiB: in the last call give `--jobs 2`, or the others' epochs",
+        "are lost with the machine. The code is that of the working tree, which travels too: commit",
+        "before, or the results are filed as of a changed commit.",
+        "",
+        "For anything else there, such as `python3 -m training.benchmark train`, set",
+        "",
+        "```bash",
+        f"export PYTHONPATH={device.STAGE}/site KERAS_BACKEND={backend}",
+        "```",
+        "",
+        "Rows:",
         "",
         *(f"- {row.label}: {row.needs}, recipe {row.recipe.name}" for row in rows),
         "",

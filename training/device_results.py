@@ -112,7 +112,14 @@ def pack(runs, out, brought=None, total=TOTAL):
     """
     before = _json(brought) if brought else {}
     found = folders(runs)
-    found.sort(key=lambda f: (before.get(_named(f.path)) == f.state, not f.metrics))
+    # New things first: the finished, then those that lack the fewest epochs.
+    found.sort(
+        key=lambda f: (
+            before.get(_named(f.path)) == f.state,
+            not f.metrics,
+            (f.asked or 0) - f.epochs,
+        )
+    )
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -173,17 +180,9 @@ def _zip(folder, weights):
                 name.startswith("backup/") or (_is_weights(name) and not weights)
             ):
                 continue
-            if FILE.fullmatch(name) and not _is_copy(path):
+            if FILE.fullmatch(name):
                 file.write(path, name)
     return buffer.getvalue()
-
-
-def _is_copy(path):
-    """Whether it is the backup's own copy of a file that is whole: it need not travel."""
-    original = path.with_suffix("")
-    if path.suffix != ".bkp" or not original.exists():
-        return False
-    return original.stat().st_size == path.stat().st_size
 
 
 def _is_weights(name):

@@ -112,7 +112,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     size = model.input_shape[1:3]
     train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
     test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
-    strategy.check_evaluation(len(test_data), devices)
+    strategy.check_images(len(train_data) if a.keep_last else None, len(test_data), devices)
     layers = None
     if by_layers(a):
         layers = LayerAugment(a.randaugment, a.erasing, a.mixup, a.cutmix)

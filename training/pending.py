@@ -42,7 +42,7 @@ def parser():
         "--jobs",
         type=int,
         default=min(4, cifar_runs.cores()),
-        help="trainings side by side; default one a core, at most 4; 8 on an accelerator",
+        help="trainings side by side; default one a core, at most 4 (an accelerator may take 8)",
     )
     p.add_argument("--out", type=Path, default=OUT, help=f"the trainings' folders, default {OUT}")
     p.add_argument("--rate", type=float, help="multiply-adds a second, for the first estimates")
@@ -102,8 +102,8 @@ def main(argv=None):
         return 0
     if a.accelerator and not rates.on_accelerator:
         raise UserError(
-            f"there is no accelerator here, only {rates.here}: set another KERAS_BACKEND, or leave "
-            "out --accelerator."
+            f"there is no accelerator here, only {rates.here}: set another KERAS_BACKEND (--backend "
+            "of a device pack), or leave out --accelerator (a pack: give --cpu)."
         )
     deadline = None if a.budget_minutes is None else begin + 60 * a.budget_minutes
     problems = train(rows, a, rates, deadline)

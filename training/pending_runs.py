@@ -71,7 +71,7 @@ def train(trainings, jobs, rates, deadline=None):
                 return outcome
             if line is not None:
                 board.tell(str(training), line)
-                _learn(rates, training, line)
+                _learn(rates, training, line, active[training])
                 continue
             process = active.pop(training)
             code = process.wait()
@@ -114,7 +114,7 @@ def _begin(training, threads, events):
         text=True,
         errors="replace",
     )
-    process.last_line = ""
+    process.last_line, process.first_epoch = "", None
 
     def read():
         with open(training.path / STDERR, "a", encoding="utf-8") as log:
@@ -143,9 +143,14 @@ def environment(threads, precision):
     return {**own, "MPLBACKEND": os.environ.get("MPLBACKEND", "Agg")}
 
 
-def _learn(rates, training, line):
+def _learn(rates, training, line, process):
+    """Learns from the line at an epoch's end; a process' first epoch compiles, too."""
     epoch, speed = EPOCH.match(line), SPEED.search(line)
-    if epoch and epoch[3] and speed:  # The line at an epoch's end.
+    if not (epoch and epoch[3] and speed):
+        return
+    if process.first_epoch is None:
+        process.first_epoch = epoch[1]
+    if process.first_epoch != epoch[1] or epoch[1] == epoch[2]:
         rates.learn(training.row, float(speed[1].replace(",", "")))
 
 

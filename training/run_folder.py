@@ -153,8 +153,7 @@ def read_backup(folder):
     """
     try:
         metadata = json.loads((Path(folder) / "training_metadata.json").read_text(encoding="utf-8"))
-        # The name that Keras' BackupAndRestore gives: trainings from before go on, too.
-        file = Path(folder) / metadata.get("weights", "latest.weights.h5")
+        file = Path(folder) / metadata["weights"]
         epoch = int(metadata["epoch"])
     except (OSError, ValueError, KeyError, AttributeError):
         return 0, None

@@ -68,11 +68,21 @@ def prepare(devices, trained):
         raise UserError(str(error)) from None
 
 
-def check_evaluation(count, devices):
-    """Raises a UserError for so many images if the last batch cannot be shared evenly."""
-    if count % devices.replicas:
-        fitting = count - count % devices.replicas
-        raise UserError(
-            f"{count:,} evaluation images cannot be shared evenly by {devices.replicas} devices: "
-            f"--eval-limit {fitting} would do."
-        )
+def check_images(train, evaluation, devices):
+    """Raises a UserError if a last, smaller batch cannot be shared evenly.
+
+    Args:
+        train: images of the training, or None if it drops the last batch.
+        evaluation: images of the evaluation.
+        devices: `keras_recres.distribute.Devices`.
+    """
+    for what, option, count in (
+        ("training", "--no-keep-last, or --limit", train),
+        ("evaluation", "--eval-limit", evaluation),
+    ):
+        if count is not None and count % devices.replicas:
+            fitting = count - count % devices.replicas
+            raise UserError(
+                f"{count:,} {what} images cannot be shared evenly by {devices.replicas} devices: "
+                + (f"{option} {fitting} would do." if fitting else "they are too few.")
+            )

@@ -38,7 +38,10 @@ def enter(
     if (job_addresses or environment) and not jax.distributed.is_initialized():
         # Must be the first thing that is done with JAX.
         distribution.initialize(job_addresses, num_processes, process_id)
-    known = distribution.list_devices("tpu" if kind == "tpu" else None)
+    try:
+        known = distribution.list_devices("tpu" if kind == "tpu" else None)
+    except RuntimeError:
+        known = []  # JAX knows of no such kind of device.
     missing = [d for d in devices or () if d not in known]
     if missing or not known:
         what = f"device {missing[0]!r}" if missing else "TPU"
@@ -67,17 +70,33 @@ def _model_parallel(devices, layout, parts):
             "'model_parallel' needs a `layout`, {regular expression of a weight's whole path: "
             "axes}; `zoo.info(name).layout` has that of a name of the zoo."
         )
-    if len(devices) % parts:
+    if parts < 2 or len(devices) % parts:
         raise ValueError(
-            f"`model_devices` must divide the number of devices, {len(devices)}, but it is {parts}."
+            f"`model_devices`, into how many parts weights are cut, must be more than 1 and divide "
+            f"the number of devices, {len(devices)}, but it is {parts}."
         )
+    if not any(MODEL in axes for axes in layout.values()):
+        raise ValueError(f"`layout` cuts no weight: no axis in it is {MODEL!r}.")
     mesh = distribution.DeviceMesh((len(devices) // parts, parts), (BATCH, MODEL), devices)
     keys = distribution.LayoutMap(mesh)
     for path, axes in layout.items():
         keys[path] = tuple(axes)
-    return distribution.ModelParallel(
-        layout_map=keys, batch_dim_name=BATCH, auto_shard_dataset=False
-    )
+    return _ModelParallel(layout_map=keys, batch_dim_name=BATCH, auto_shard_dataset=False)
+
+
+class _ModelParallel(distribution.ModelParallel):
+    """That refuses in a sentence what cannot be cut evenly."""
+
+    def get_variable_layout(self, variable):
+        layout = super().get_variable_layout(variable)
+        parts = dict(zip(self.device_mesh.axis_names, self.device_mesh.shape, strict=True))[MODEL]
+        for side, axis in zip(variable.shape, layout.axes, strict=False):
+            if axis == MODEL and side % parts:
+                raise ValueError(
+                    f"`layout` cuts {variable.path!r}, {tuple(variable.shape)}, into {parts} "
+                    f"parts, which do not divide {side}."
+                )
+        return layout
 
 
 def _refuse_unsharded(model):

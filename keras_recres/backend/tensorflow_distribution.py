@@ -32,7 +32,7 @@ def enter(kind, devices=None, resolver=None):
     several = kind == "multi_worker"
     process = 0
     if several:
-        process = tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id
+        process = _process()
     with strategy.scope(), _repaired() if several else contextlib.nullcontext():
         yield {
             "replicas": strategy.num_replicas_in_sync,
@@ -43,12 +43,23 @@ def enter(kind, devices=None, resolver=None):
         }
 
 
-def _workers():
+def _config():
     try:
-        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+        return json.loads(os.environ.get("TF_CONFIG") or "{}")
     except ValueError as error:
         raise ValueError(f"the environment's TF_CONFIG is no JSON: {error}.") from None
+
+
+def _workers():
+    cluster = _config().get("cluster", {})
     return cluster.get("chief", []) + cluster.get("worker", [])
+
+
+def _process():
+    """This one's number among `_workers`, of which a chief is the first."""
+    config = _config()
+    task, chiefs = config["task"], config["cluster"].get("chief", [])
+    return int(task["index"]) + (len(chiefs) if task["type"] == "worker" else 0)
 
 
 def _mirrored(devices):

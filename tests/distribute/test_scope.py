@@ -60,11 +60,13 @@ ONE_PROCESS = {
         job("single", "frn"),
         job("model_parallel", "frn", model_devices=2),
         job("model_parallel", "frn"),
+        job("single", "vit"),
+        job("model_parallel", "vit", model_devices=2),
     ],
     # Batch normalization is refused with several processes.
     "torch": [job("auto", "frn")],
 }
-REPLICAS = {"tensorflow": [1, 4, 2], "jax": [1, 4, 2, 1, 2, 1], "torch": [1]}
+REPLICAS = {"tensorflow": [1, 4, 2], "jax": [1, 4, 2, 1, 2, 1, 1, 2], "torch": [1]}
 
 
 @pytest.fixture(scope="module")
@@ -155,15 +157,39 @@ def test_what_cannot_be_spread_is_refused_in_a_sentence():
 
 @pytest.mark.skipif(BACKEND != "jax", reason="layouts are JAX' alone")
 def test_a_layout_that_cuts_nothing_is_an_error():
+    refused = []
     with pytest.raises(ValueError, match="needs a `layout`"):
         distribute.scope("model_parallel").__enter__()
-    with distribute.scope("model_parallel", layout={"kernel": (None, "model")}) as devices:
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
-        with pytest.raises(
-            ValueError, match=r"'kernel', which is the whole path of no .*head/kernel'"
-        ):
-            devices.prepare(model)
-    assert keras.distribution.distribution() is None
+    for options, message in (
+        ({"layout": {"kernel": (None, "model")}}, "'kernel', which is the whole path of no weight"),
+        ({"layout": {".*kernel": (None, None)}}, "cuts no weight: no axis in it is 'model'"),
+        ({"model_devices": 1}, "must be more than 1 and divide the number of devices, 4, but it"),
+        ({"model_devices": 3}, "must be more than 1 and divide the number of devices, 4, but it"),
+        ({"layout": {"output/kernel": (None, "model")}}, "into 4 parts, which do not divide 2."),
+    ):
+        refused.append((job("model_parallel", "frn", **options), message))
+    found = results(start([job for job, _ in refused], devices=4))
+    for (_, message), result in zip(refused, found, strict=True):
+        assert message in result["refused"]
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="not PyTorch's")
+def test_a_tpu_that_is_not_there_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="there is no TPU"):
+        distribute.scope("tpu").__enter__()
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TF_CONFIG is TensorFlow's")
+def test_a_chief_is_the_first_of_the_workers(monkeypatch):
+    from keras_recres.backend import tensorflow_distribution
+
+    cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
+    numbers = []
+    for kind, index in (("chief", 0), ("worker", 0), ("worker", 1)):
+        task = {"type": kind, "index": index}
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+        numbers.append(tensorflow_distribution._process())
+    assert numbers == [0, 1, 2]
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's alone")

@@ -1,6 +1,6 @@
 """Trains a small model in one or more scopes and prints what was logged: `train.py JOBS`.
 
-JOBS is a JSON list of {"kind", "model", "options"}.
+JOBS is a JSON list of {"kind", "model", "options"}. Of a job that is refused it prints the error.
 """
 
 import json
@@ -13,6 +13,7 @@ from keras import layers
 
 from keras_recres import distribute, models
 from keras_recres.layers import RecurrentResidual
+from keras_recres.models.layouts import layout
 
 BATCH = 16
 
@@ -46,19 +47,32 @@ def frn():
     return models.mean_field_net("frn", depth=2, width=8, input_shape=(8,), num_classes=2)
 
 
-def frn_layout():
-    from keras_recres.models.layouts import layout
+def vit():
+    """A T2T-ViT of images that a dense layer makes."""
+    network = models.t2t_vit(
+        1,
+        2,
+        input_shape=(32, 32, 3),
+        num_classes=2,
+        embed_dim=16,
+        num_heads=2,
+        token_dim=8,
+        drop_path=0.0,
+    )
+    image = [keras.Input((8,)), layers.Dense(32 * 32 * 3), layers.Reshape((32, 32, 3))]
+    return keras.Sequential([*image, network], name="vit")
 
-    return layout("mean_field_net", {"kind": "frn"})
+
+LAYOUTS = {"frn": ("mean_field_net", {"kind": "frn"}), "vit": ("t2t_vit", {})}
 
 
 def train(kind, model, options=()):
     options = dict(options)
     if kind == "model_parallel" and "layout" not in options:
-        options["layout"] = frn_layout()
+        options["layout"] = layout(*LAYOUTS[model])
     keras.utils.set_random_seed(0)
     with distribute.scope(kind, **options) as devices:
-        network = devices.prepare({"norm": norm, "frn": frn}[model]())
+        network = devices.prepare({"norm": norm, "frn": frn, "vit": vit}[model]())
         network.compile(
             keras.optimizers.Adam(0.01),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -86,4 +100,10 @@ if __name__ == "__main__":
         cpu = tf.config.list_physical_devices("CPU")[0]
         logical = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["DEVICES"])
         tf.config.set_logical_device_configuration(cpu, logical)
-    print(json.dumps([train(**job) for job in json.loads(sys.argv[1])]))
+    found = []
+    for job in json.loads(sys.argv[1]):
+        try:
+            found.append(train(**job))
+        except ValueError as error:
+            found.append({"refused": str(error)})
+    print(json.dumps(found))

@@ -49,8 +49,9 @@ def half_done(runs, row, seed, epochs, finished=False, weights=b"w" * 3000, **me
     settings = {"name": name, "tag": tag, "seed": seed, "epochs": 9}
     (path / "settings.json").write_text(json.dumps(settings))
     (path / "log.csv").write_text("epoch,val_accuracy,images_per_second\n0,0.25,1000\n")
-    (path / "backup" / "training_metadata.json").write_text(json.dumps({"epoch": epochs}))
-    (path / "backup" / "latest.weights.h5").write_bytes(weights)
+    metadata = {"epoch": epochs, "weights": "epoch.weights.h5"}
+    (path / "backup" / "training_metadata.json").write_text(json.dumps(metadata))
+    (path / "backup" / "epoch.weights.h5").write_bytes(weights)
     if finished:
         (path / "metrics.json").write_text(json.dumps({"settings": settings, **metrics}))
         (path / f"{row}.weights.h5").write_bytes(weights)
@@ -79,7 +80,7 @@ def test_finished_trainings_travel_with_the_best_weights_and_others_to_go_on(tmp
     assert files(home / "vit3.mnist" / "0") == plain
     assert files(home / "vit3.mnist" / "1") == [*plain, "vit3.mnist.weights.h5"]
     assert files(home / "mnist_resnet50_relu_he.mnist" / "0") == plain
-    half = ["backup/latest.weights.h5", "backup/training_metadata.json", "log.csv"]
+    half = ["backup/epoch.weights.h5", "backup/training_metadata.json", "log.csv"]
     assert files(home / "vit7.mnist" / "0") == [*half, "settings.json"]
     lines = list(device_results.tell(runs))
     assert "vit7.mnist seed 0: 4 of 9 epochs, accuracy 0.2500, 1,000 images/s" in lines
@@ -338,16 +339,6 @@ def test_half_done_trainings_go_there_again(empty_zoo, toy_cifar, tmp_path):
     assert device_results.Folder(stage / "runs" / row.label / "0").epochs == 3
     # The counts of multiply-adds go along, so that nothing is built there to estimate.
     assert rates.Rates(stage / "runs", here="GPU").known
-    # Its backup's own copies stay behind, unless what they are copies of was not written whole.
-    for size, copies in ((3000, False), (2999, True)):
-        backup = stage / "runs" / row.label / "0" / "backup"
-        (backup / "latest.weights.h5.bkp").write_bytes(b"w" * 3000)
-        (backup / "latest.weights.h5").write_bytes(b"w" * size)
-        device_results.pack(stage / "runs", tmp_path / "o")
-        collect.collect(tmp_path / "o", tmp_path / f"home {size}")
-        found = tmp_path / f"home {size}" / row.label / "0" / "backup" / "latest.weights.h5.bkp"
-        assert found.exists() == copies
-
     # And it comes back, with nothing carried, as far as it is.
     assert errors.run(device.main, [arguments[1], "--minutes=0", f"--results={tmp_path}/o"]) == 0
     assert collect.collect(tmp_path / "o", tmp_path / "home") == ([f"{row.label}/0"], [])
@@ -373,6 +364,33 @@ def test_wheels_that_cannot_be_fetched_are_one_sentence(
 def test_a_part_without_the_others_is_one_sentence(tmp_path, capsys):
     assert errors.run(device.main, [f"--stage={tmp_path}"]) == 2
     assert "has no manifest.json: give the folder that has it" in capsys.readouterr().err
+
+
+def test_without_the_wheels_nothing_is_begun(tmp_path, capsys):
+    part = tmp_path / "2"
+    part.mkdir()
+    wheel = {
+        "name": "keras-3.whl",
+        "sha256": "0",
+        "bytes": 9,
+        "pieces": [{"name": "keras-3.whl.000"}],
+    }
+    manifest = {"format": device.FORMAT, "files": [wheel]}
+    (part / "manifest.json").write_text(json.dumps(manifest))
+    arguments = [f"--part={part}", f"--stage={tmp_path / 'stage'}"]
+    assert errors.run(device.main, arguments) == 2
+    err = capsys.readouterr().err
+    assert "since keras-3.whl is not whole: bring the first part again" in err
+    assert err.count("\n") == 1
+
+
+def test_those_that_lack_the_fewest_epochs_come_back_first(tmp_path):
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    noise = np.random.default_rng(0).bytes(100_000)
+    for seed, epochs in enumerate((1, 8, 4)):
+        half_done(runs, "vit3.mnist", seed, epochs, weights=noise)
+    device_results.pack(runs, out, total=250_000)
+    assert sorted(collect.collect(out, tmp_path / "home")[0]) == ["vit3.mnist/1", "vit3.mnist/2"]
 
 
 def test_changed_code_is_told_in_the_commit(tmp_path, monkeypatch):

@@ -52,6 +52,19 @@ def rows(tmp_path, out):
     return run_folder.read_log(tmp_path / out / "log.csv")
 
 
+def test_nan_in_one_of_several_steps_at_once_says_which_they_were():
+    watcher = callbacks.StopAtNaN(7)
+    watcher.on_epoch_begin(1)
+    # Keras tells where five steps would have ended.
+    watcher.on_train_batch_begin(5)
+    watcher.on_train_batch_end(9, {"loss": 1.0})
+    found = (
+        "became nan at one of the steps 13 to 14, which is one of the steps 6 to 7 of 7 in epoch 2"
+    )
+    with pytest.raises(callbacks.NotFiniteError, match=found):
+        watcher.on_train_batch_end(9, {"loss": float("nan")})
+
+
 def test_nan_keeps_the_last_good_weights(train, tmp_path, monkeypatch, capsys):
     original = batches.Batches.__getitem__
 

@@ -70,6 +70,14 @@ def three(monkeypatch):
             {"batch-size": 18, "eval-limit": 64},
             r"64 evaluation images .* evenly by 3 devices: --eval-limit 63 would do\.",
         ),
+        (
+            {"batch-size": 18, "eval-limit": 2},
+            r"2 evaluation images .* evenly by 3 devices: they are too few\.",
+        ),
+        (
+            {"batch-size": 18, "eval-limit": 63, "limit": 100, "keep-last": True},
+            r"100 training images .* evenly by 3 devices: --no-keep-last, or --limit 99 would do\.",
+        ),
         ({"strategy": "tree"}, r"--strategy tree: `kind` on \w+ must be one of .*'three'.*"),
     ],
 )
