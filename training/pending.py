@@ -102,8 +102,8 @@ def main(argv=None):
         return 0
     if a.accelerator and not rates.on_accelerator:
         raise UserError(
-            f"there is no accelerator here, only {rates.here}: set another KERAS_BACKEND (--backend "
-            "of a device pack), or leave out --accelerator (a pack: give --cpu)."
+            f"there is no accelerator here, only {rates.here}: set another KERAS_BACKEND (of a "
+            "pack: --backend), or leave out --accelerator (of a pack: give --cpu)."
         )
     deadline = None if a.budget_minutes is None else begin + 60 * a.budget_minutes
     problems = train(rows, a, rates, deadline)

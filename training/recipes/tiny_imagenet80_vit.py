@@ -11,6 +11,7 @@ instead of 310, a warm-up of 5; flip and crop in place of RandAugment; mixup's Î
 official rate per image; weight decay 0.05 on kernels only.
 
     python -m training.pending --names 'vit*.tiny_imagenet80' --data-dir DIR
+    python -m training.reproduce t2t_vit
     python -m training.fit vit3_rec --recipe tiny_imagenet80_vit --data-dir DIR --seed 0
 
 Multiply-adds of one image: 178, 359, 323 and 577 million for vit3, vit3_rec, vit7 and vit7_rec:

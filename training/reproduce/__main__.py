@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "mnist_init": "maps and limits of depth on MNIST: initialisation by mean-field theory",
     "mnist_resnet50": "seven ResNet-50s on MNIST: tanh, ReLU and α-ReLU, He and Xavier",
     "mean_field": "networks at initialisation against the theory of infinite width; phase planes",
+    "t2t_vit": "table 2: T2T-ViTs with and without recurrence, what trainings of them say",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 

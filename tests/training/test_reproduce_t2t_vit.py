@@ -1,0 +1,73 @@
+"""The claim of table 2, from filed trainings."""
+
+import json
+
+import pytest
+
+from training import errors
+from training.reproduce import __main__ as reproduce
+from training.reproduce import t2t_vit
+
+SETTINGS = {"tag": "tiny_imagenet80", "epochs": 50, "limit": None, "backend": "jax"}
+
+
+@pytest.fixture
+def filed(empty_zoo):
+    """Files trainings: {name: accuracy by seed}, with other settings if there are any."""
+
+    def file(accuracies, **changes):
+        path = empty_zoo / "logs" / "trainings.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as lines:
+            for name, values in accuracies.items():
+                for seed, value in enumerate(values):
+                    settings = {**SETTINGS, "name": name, "seed": seed, **changes}
+                    lines.write(json.dumps({"val_accuracy": value, "settings": settings}) + "\n")
+
+    return file
+
+
+def run(tmp_path, *more):
+    return errors.run(reproduce.main, ["t2t_vit", f"--out={tmp_path / 'out'}", *more])
+
+
+def test_differences_are_paired_by_seed(filed, tmp_path, capsys):
+    filed({"vit3": (0.50, 0.52, 0.54), "vit3_rec": (0.531, 0.55, 0.569), "vit7": (0.6,)})
+    # A form of one's own is another network.
+    filed({"vit3": (0.9,)}, model_arguments={"depth": 9})
+    assert run(tmp_path) == 0
+    said = capsys.readouterr().out
+    start = "vit3_rec against vit3, with the same parameters (printed +5.63 on ImageNet): "
+    assert start + "more accurate; +3.00 ± 0.06 points (3 pairs, 95 % interval +2.75 to" in said
+    assert "vit7_rec against vit7, with the same parameters (printed +2.94 on" in said
+    assert "not measured yet" in said
+    text = (tmp_path / "out" / "t2t_vit.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[4:] for line in text.splitlines() if line.startswith("| vit")]
+    assert rows == [
+        ["52.00 ± 2.00", "3 |"],
+        ["55.00 ± 1.90", "3 |"],
+        ["60.00", "1 |"],
+        ["pending", " |"],
+    ]
+    parameters = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| vit")]
+    assert parameters[0] == parameters[1] != parameters[2] == parameters[3]
+    assert (tmp_path / "out" / "t2t_vit.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "message"),
+    [
+        ({"epochs": 9}, (), "vit3 and vit3_rec can't stand in one table: they were trained with"),
+        ({}, ("--tag=cifar",), "mnist, tiny_imagenet80, found 'cifar'"),
+    ],
+)
+def test_what_cannot_be_compared_is_a_sentence(filed, tmp_path, capsys, changes, more, message):
+    filed({"vit3": (0.5,)})
+    filed({"vit3_rec": (0.5,)}, **changes)
+    assert run(tmp_path, *more) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_filed_is_said(empty_zoo):
+    said = t2t_vit.sentences(t2t_vit.rows("tiny_imagenet80"))
+    assert sum("not measured yet" in sentence for sentence in said) == 2

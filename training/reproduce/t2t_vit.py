@@ -1,0 +1,196 @@
+"""Table 2 of the recurrence paper: T2T-ViTs whose blocks run once, and several times.
+
+Jiang, Cui, Wang, "Residual network with recurrent structures": on ImageNet 3 blocks have 61.53 %
+top-1 and 67.16 % when they run several times, 7 blocks 71.63 and 74.57 %, with no parameter added.
+The trainings are those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this
+compares what is filed: the same recipe, backend and budget for all, differences paired by seed.
+"""
+
+import argparse
+import dataclasses
+import statistics
+import sys
+from pathlib import Path
+
+from keras_recres import zoo
+from training.errors import UserError
+from training.reproduce import filed_runs
+from training.reproduce.paired import difference, verdict
+from training.run_folder import write_aside
+
+PAIRS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"))
+NAMES = tuple(name for pair in PAIRS for name in pair)
+# Settings that may differ between trainings of one table.
+OWN = ("name", "seed", "model_arguments")
+COLUMNS = ("network", "parameters", "multiply-adds", "printed, %", "top-1, %", "seeds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A network, and its accuracy after the last epoch: {seed: percent}."""
+
+    name: str
+    parameters: int
+    multiply_adds: int
+    printed: float
+    values: dict
+
+    @property
+    def mean(self):
+        """Percent, None where nothing is filed."""
+        return statistics.mean(self.values.values()) if self.values else None
+
+    @property
+    def text(self):
+        """Mean ± sample standard deviation."""
+        if not self.values:
+            return "pending"
+        spread = statistics.stdev(self.values.values()) if len(self.values) > 1 else None
+        return f"{self.mean:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.reproduce t2t_vit",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m training.pending --names 'vit*.tiny_imagenet80' --data-dir DIR\n"
+        "  python -m training.reproduce t2t_vit",
+    )
+    p.add_argument("--tag", default="tiny_imagenet80", help="data set (default tiny_imagenet80)")
+    p.add_argument("--out", type=Path, default=Path("runs/t2t_vit"), help="default runs/t2t_vit")
+    return p
+
+
+def rows(tag):
+    """A `Row` for each network of the table.
+
+    Raises:
+        UserError: no network has weights of that tag, or what is filed was trained differently.
+    """
+    from keras_recres.models import multiply_adds
+
+    for name in NAMES:
+        if tag not in zoo.info(name).tags:
+            known = sorted(set.intersection(*(set(zoo.info(n).tags) for n in NAMES)))
+            raise UserError(f"--tag must be one of {', '.join(known)}, found {tag!r}.")
+    filed = [m for m in filed_runs.of(tag).values() if m["settings"]["name"] in NAMES]
+    filed = [m for m in filed if not m["settings"].get("model_arguments")]
+    _check_alike(filed)
+    found = []
+    for name in NAMES:
+        own = {
+            m["settings"]["seed"]: 100 * m["val_accuracy"]
+            for m in filed
+            if m["settings"]["name"] == name
+        }
+        model, info = zoo.build(name, tag=tag), zoo.info(name)
+        total = multiply_adds(model).total
+        found.append(Row(name, model.count_params(), total, info.paper.printed, own))
+    return found
+
+
+def _check_alike(filed):
+    """Raises a UserError for trainings that differ in more than network and seed."""
+    if not filed:
+        return
+    first = filed[0]["settings"]
+    for settings in (m["settings"] for m in filed[1:]):
+        for key in sorted((first.keys() | settings.keys()) - set(OWN)):
+            if first.get(key) != settings.get(key):
+                raise UserError(
+                    f"{first['name']} and {settings['name']} can't stand in one table: they were "
+                    f"trained with {key} {first.get(key)!r} and {settings.get(key)!r}."
+                )
+
+
+def claims(table):
+    """What the trainings say of each pair, a list of (plain, recurrent, `Difference`)."""
+    of = {row.name: row for row in table}
+    return [
+        (of[plain], of[recurrent], difference(of[recurrent].values, of[plain].values))
+        for plain, recurrent in PAIRS
+    ]
+
+
+def sentences(table):
+    """The claims in words, a list of str."""
+    said = []
+    for plain, recurrent, found in claims(table):
+        printed = f"printed {recurrent.printed - plain.printed:+.2f} on ImageNet"
+        title = f"{recurrent.name} against {plain.name}, with the same parameters ({printed})"
+        if found.mean is None:
+            said.append(f"{title}: not measured yet.")
+            continue
+        interval = ""
+        if found.interval:
+            low, high = found.interval
+            interval = f", 95 % interval {low:+.2f} to {high:+.2f}"
+        pairs = f"{found.count} pair{'s' if found.count > 1 else ''}"
+        said.append(f"{title}: {verdict(found)}; {found} points ({pairs}{interval}).")
+    said.append(
+        "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
+        "paired by seed, mean ± standard error, intervals by Student's t."
+    )
+    return said
+
+
+def cells(row):
+    """The cells of a row, str."""
+    counts = (f"{row.parameters:,}", f"{row.multiply_adds:,}")
+    return (row.name, *counts, f"{row.printed:.2f}", row.text, str(len(row.values) or ""))
+
+
+def markdown(table, tag):
+    """Table and claims as Markdown."""
+    lines = [f"Data set: {tag}.", "", f"| {' | '.join(COLUMNS)} |"]
+    lines.append("|---|" + "--:|" * (len(COLUMNS) - 1))
+    lines += [f"| {' | '.join(cells(row))} |" for row in table]
+    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in sentences(table)), ""])
+
+
+def draw(table, tag, path):
+    """Accuracy against multiply-adds, an arrow from each network to its recurrent form."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (plain, recurrent, _) in zip(("#0072B2", "#D55E00"), claims(table), strict=True):
+        for row, marker in ((plain, "o"), (recurrent, "^")):
+            if row.values:
+                x = [row.multiply_adds / 1e6] * len(row.values)
+                axes.plot(x, list(row.values.values()), marker, color=colour, alpha=0.4)
+                axes.plot(x[:1], [row.mean], marker, color=colour, markersize=9, label=row.name)
+        if plain.values and recurrent.values:
+            ends = [(row.multiply_adds / 1e6, row.mean) for row in (recurrent, plain)]
+            axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "color": colour})
+    axes.set(xlabel="million multiply-adds", ylabel="top-1, %", title=f"{tag}: each seed and means")
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
+    figure.savefig(path, dpi=130)
+
+
+def main(argv=None):
+    """The command line."""
+    a = parser().parse_args(argv)
+    table = rows(a.tag)
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    shown = Table(title=f"T2T-ViT on {a.tag}")
+    for i, heading in enumerate(COLUMNS):
+        shown.add_column(heading, justify="right" if i else "left")
+    for row in table:
+        shown.add_row(*cells(row))
+    console.print(shown)
+    for sentence in sentences(table):
+        console.print(sentence, soft_wrap=True, highlight=False)
+    a.out.mkdir(parents=True, exist_ok=True)
+    write_aside(a.out / "t2t_vit.md", markdown(table, a.tag))
+    draw(table, a.tag, a.out / "t2t_vit.png")
+    print(f"Written to {a.out}: t2t_vit.md, t2t_vit.png.", file=sys.stderr)
+    return 0
