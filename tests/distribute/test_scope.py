@@ -165,7 +165,7 @@ def test_a_layout_that_cuts_nothing_is_an_error():
         ({"layout": {".*kernel": (None, None)}}, "cuts no weight: no axis in it is 'model'"),
         ({"model_devices": 1}, "must be more than 1 and divide the number of devices, 4, but it"),
         ({"model_devices": 3}, "must be more than 1 and divide the number of devices, 4, but it"),
-        ({"layout": {"output/kernel": (None, "model")}}, "into 4 parts, which do not divide 2."),
+        ({"layout": {"head/kernel": (None, "model")}}, "into 4 parts, which do not divide 2."),
     ):
         refused.append((job("model_parallel", "frn", **options), message))
     found = results(start([job for job, _ in refused], devices=4))

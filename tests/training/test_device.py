@@ -373,7 +373,7 @@ def test_without_the_wheels_nothing_is_begun(tmp_path, capsys):
         "name": "keras-3.whl",
         "sha256": "0",
         "bytes": 9,
-        "pieces": [{"name": "keras-3.whl.000"}],
+        "pieces": [{"name": "keras-3.whl.000", "sha256": "0", "bytes": 9}],
     }
     manifest = {"format": device.FORMAT, "files": [wheel]}
     (part / "manifest.json").write_text(json.dumps(manifest))
