@@ -6,11 +6,13 @@ one case are timed in turns in one process, so that what else the machine does m
 
 On two cores of an AMD EPYC with nothing else running, times as fast as separate layers:
 
-- `GroupedDense` of 16 groups with PReLU and dropout, a training step: TensorFlow 1.6 to 2.0, JAX
-  1.3 to 1.8, PyTorch 2.5 to 4.3; forward 1.2 to 1.3, 1.2 to 3.2, 3.2 to 6.3. On TensorFlow a call
-  that computes nothing takes half of the time already; with 64 units JAX is at the rate of its
-  matrix product, which separate layers need as well.
-- `MetaConv2D`: 1.02 to 1.99 in all 24 cases; the step of the whole `cifar_residual_meta`:
+- `GroupedDense` of 16 groups with PReLU and dropout, a training step: TensorFlow 2.2 to 2.9, JAX
+  1.8 to 2.3, PyTorch 2.4 to 3.6; forward 1.1 to 1.2, 1.8 to 3.3, 4.1 to 5.1. Without them: 1.7 to
+  2.8, 1.4 to 1.7, 1.8 to 2.4; forward 1.2 to 1.5, 1.3 to 1.9, 2.9 to 3.2. A call that computes
+  nothing takes half of the time already on TensorFlow and JAX: beyond it the paper's head of 16
+  groups is 7.7 (TensorFlow), 2.5 and 6.7 times as fast in training. With plain SGD, which spends
+  less on many small weights than the paper's Adam, TensorFlow's steps are 1.6 to 2.0 times as fast.
+- `MetaConv2D`, with plain SGD: 1.02 to 1.99 in all 24 cases; the step of the whole `cifar_residual_meta`:
   TensorFlow 1.60, JAX 1.07, PyTorch 1.26.
 - `Conv3dSubstitute`: "auto" is within 1.15 of the fastest form; Keras' Conv3D takes JAX 3 to 34
   times as long.
