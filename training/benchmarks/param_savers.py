@@ -12,8 +12,8 @@ On two cores of an AMD EPYC with nothing else running, times as fast as separate
   nothing takes half of the time already on TensorFlow and JAX: beyond it the paper's head of 16
   groups is 7.7 (TensorFlow), 2.5 and 6.7 times as fast in training. With plain SGD, which spends
   less on many small weights than the paper's Adam, TensorFlow's steps are 1.6 to 2.0 times as fast.
-- `MetaConv2D`, with plain SGD: 1.02 to 1.99 in all 24 cases; the step of the whole `cifar_residual_meta`:
-  TensorFlow 1.60, JAX 1.07, PyTorch 1.26.
+- `MetaConv2D`, with plain SGD: 1.02 to 1.99 in all 24 cases; the step of the whole
+  `cifar_residual_meta`: TensorFlow 1.60, JAX 1.07, PyTorch 1.26.
 - `Conv3dSubstitute`: "auto" is within 1.15 of the fastest form; Keras' Conv3D takes JAX 3 to 34
   times as long.
 """
