@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from training.benchmarks import by_hand
+from training.benchmarks import by_hand, train
 
 TINY = {
     "t2t_vit": {
@@ -78,3 +78,11 @@ def test_difference_sees_one_wrong_gradient():
     assert by_hand.difference(ours, theirs) == pytest.approx(0.1 / 2**0.5)
     with pytest.raises(ValueError, match="lacks"):
         by_hand.difference(ours, (1.0, {"a": np.ones(3)}))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_rate_of_a_matrix_product(dtype, monkeypatch):
+    monkeypatch.setattr(train, "LARGEST_MATMUL", 256)
+    size, rate = train.matmul_rate(dtype)
+    assert size == 256
+    assert rate > 0
