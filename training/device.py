@@ -110,9 +110,9 @@ def unpack(part, manifest, stage):
 
 def environment_of(a, manifest, lacking=()):
     """Installs the pack's wheels; returns the environment variables of the trainings."""
-    if wheels := [name for name in lacking if name.endswith(".whl")]:
+    if absent := [name for name in lacking if name.endswith(".whl")]:
         raise UserError(
-            f"nothing can be trained yet, since {', '.join(sorted(wheels))} is not whole: bring "
+            f"nothing can be trained yet, since {', '.join(sorted(absent))} is not whole: bring "
             "the first part again, what an earlier call left here is gone with its machine."
         )
     wheels = sorted((a.stage / "wheels").glob("*.whl"))

@@ -9,7 +9,7 @@ import sys
 from keras_recres import zoo
 from training.reproduce.cifar_summary import BEST, FINAL, Summary, summarize
 from training.reproduce.meta_heads import DENSE, FORMS, GROUPS, HEADS, Head
-from training.reproduce.paired import Difference, difference, verdict
+from training.reproduce.paired import Difference, difference, sentence
 from training.run_folder import write_aside
 
 COLUMNS = (
@@ -107,17 +107,7 @@ def claims(table):
 
 def sentences(table):
     """The claims in words, a list of str."""
-    said = []
-    for title, found in claims(table):
-        if found.mean is None:
-            said.append(f"{title}: not measured yet.")
-            continue
-        pairs = f"{found.count} pair{'s' if found.count > 1 else ''}"
-        interval = ""
-        if found.interval:
-            low, high = found.interval
-            interval = f", 95 % interval {low:+.2f} to {high:+.2f}"
-        said.append(f"{title}: {verdict(found)}; {found} points ({pairs}{interval}).")
+    said = [sentence(title, found) for title, found in claims(table)]
     kept = [row for row in table if row.head.groups and row.against_dense.interval]
     if kept:
         worst = [row.head.label for row in kept if row.against_dense.interval[1] < 0]
@@ -175,8 +165,8 @@ def show(runs, a):
     for row in table:
         shown.add_row(*cells(row))
     console.print(shown)
-    for sentence in [*sentences(table), notes(table)]:
-        console.print(sentence, soft_wrap=True, highlight=False)
+    for line in [*sentences(table), notes(table)]:
+        console.print(line, soft_wrap=True, highlight=False)
     a.out.mkdir(parents=True, exist_ok=True)
     write_aside(a.out / "meta_heads.md", markdown(table))
     write_aside(a.out / "meta_heads.csv", as_csv(table))
@@ -188,7 +178,7 @@ def markdown(table):
     """Table, claims and notes as Markdown."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---|" + "--:|" * (len(COLUMNS) - 1)]
     lines += [f"| {' | '.join(cells(row))} |" for row in table]
-    said = [f"- {sentence}" for sentence in sentences(table)]
+    said = [f"- {line}" for line in sentences(table)]
     return "\n".join([*lines, "", *said, "", notes(table), ""])
 
 

@@ -57,6 +57,18 @@ def difference(first, second):
     return Difference(len(pairs), statistics.mean(pairs), error)
 
 
+def sentence(title, found):
+    """A `Difference` in points of accuracy in words, after what it is the difference of."""
+    if found.mean is None:
+        return f"{title}: not measured yet."
+    pairs = f"{found.count} pair{'s' if found.count > 1 else ''}"
+    interval = ""
+    if found.interval:
+        low, high = found.interval
+        interval = f", 95 % interval {low:+.2f} to {high:+.2f}"
+    return f"{title}: {verdict(found)}; {found} points ({pairs}{interval})."
+
+
 def verdict(found, tolerance=1.0):
     """What a difference in points of accuracy says, in words.
 

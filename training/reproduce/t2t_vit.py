@@ -8,14 +8,14 @@ compares what is filed: the same recipe, backend and budget for all, differences
 
 import argparse
 import dataclasses
-import statistics
 import sys
 from pathlib import Path
 
 from keras_recres import zoo
 from training.errors import UserError
 from training.reproduce import filed_runs
-from training.reproduce.paired import difference, verdict
+from training.reproduce.cifar_summary import FINAL, Summary
+from training.reproduce.paired import difference, sentence
 from training.run_folder import write_aside
 
 PAIRS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"))
@@ -27,26 +27,13 @@ COLUMNS = ("network", "parameters", "multiply-adds", "printed, %", "top-1, %", "
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A network, and its accuracy after the last epoch: {seed: percent}."""
+    """A network and what was measured of it."""
 
     name: str
     parameters: int
     multiply_adds: int
     printed: float
-    values: dict
-
-    @property
-    def mean(self):
-        """Percent, None where nothing is filed."""
-        return statistics.mean(self.values.values()) if self.values else None
-
-    @property
-    def text(self):
-        """Mean ± sample standard deviation."""
-        if not self.values:
-            return "pending"
-        spread = statistics.stdev(self.values.values()) if len(self.values) > 1 else None
-        return f"{self.mean:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+    measured: Summary
 
 
 def parser():
@@ -68,7 +55,7 @@ def rows(tag):
     """A `Row` for each network of the table.
 
     Raises:
-        UserError: no network has weights of that tag, or what is filed was trained differently.
+        UserError: the networks have no such tag, or what is filed was trained differently.
     """
     from keras_recres.models import multiply_adds
 
@@ -81,14 +68,10 @@ def rows(tag):
     _check_alike(filed)
     found = []
     for name in NAMES:
-        own = {
-            m["settings"]["seed"]: 100 * m["val_accuracy"]
-            for m in filed
-            if m["settings"]["name"] == name
-        }
+        own = {m["settings"]["seed"]: m for m in filed if m["settings"]["name"] == name}
         model, info = zoo.build(name, tag=tag), zoo.info(name)
-        total = multiply_adds(model).total
-        found.append(Row(name, model.count_params(), total, info.paper.printed, own))
+        counts = (model.count_params(), multiply_adds(model).total)
+        found.append(Row(name, *counts, info.paper.printed, Summary(name, own)))
     return found
 
 
@@ -110,9 +93,13 @@ def claims(table):
     """What the trainings say of each pair, a list of (plain, recurrent, `Difference`)."""
     of = {row.name: row for row in table}
     return [
-        (of[plain], of[recurrent], difference(of[recurrent].values, of[plain].values))
+        (of[plain], of[recurrent], _difference(of[recurrent], of[plain]))
         for plain, recurrent in PAIRS
     ]
+
+
+def _difference(one, other):
+    return difference(one.measured.values(FINAL), other.measured.values(FINAL))
 
 
 def sentences(table):
@@ -121,15 +108,7 @@ def sentences(table):
     for plain, recurrent, found in claims(table):
         printed = f"printed {recurrent.printed - plain.printed:+.2f} on ImageNet"
         title = f"{recurrent.name} against {plain.name}, with the same parameters ({printed})"
-        if found.mean is None:
-            said.append(f"{title}: not measured yet.")
-            continue
-        interval = ""
-        if found.interval:
-            low, high = found.interval
-            interval = f", 95 % interval {low:+.2f} to {high:+.2f}"
-        pairs = f"{found.count} pair{'s' if found.count > 1 else ''}"
-        said.append(f"{title}: {verdict(found)}; {found} points ({pairs}{interval}).")
+        said.append(sentence(title, found))
     said.append(
         "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
         "paired by seed, mean ± standard error, intervals by Student's t."
@@ -140,7 +119,9 @@ def sentences(table):
 def cells(row):
     """The cells of a row, str."""
     counts = (f"{row.parameters:,}", f"{row.multiply_adds:,}")
-    return (row.name, *counts, f"{row.printed:.2f}", row.text, str(len(row.values) or ""))
+    seeds = len(row.measured.metrics)
+    measured = row.measured.text(FINAL) or "pending"
+    return (row.name, *counts, f"{row.printed:.2f}", measured, str(seeds or ""))
 
 
 def markdown(table, tag):
@@ -148,7 +129,7 @@ def markdown(table, tag):
     lines = [f"Data set: {tag}.", "", f"| {' | '.join(COLUMNS)} |"]
     lines.append("|---|" + "--:|" * (len(COLUMNS) - 1))
     lines += [f"| {' | '.join(cells(row))} |" for row in table]
-    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in sentences(table)), ""])
+    return "\n".join([*lines, "", *(f"- {line}" for line in sentences(table)), ""])
 
 
 def draw(table, tag, path):
@@ -158,14 +139,16 @@ def draw(table, tag, path):
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for colour, (plain, recurrent, _) in zip(("#0072B2", "#D55E00"), claims(table), strict=True):
+        points = []
         for row, marker in ((plain, "o"), (recurrent, "^")):
-            if row.values:
-                x = [row.multiply_adds / 1e6] * len(row.values)
-                axes.plot(x, list(row.values.values()), marker, color=colour, alpha=0.4)
-                axes.plot(x[:1], [row.mean], marker, color=colour, markersize=9, label=row.name)
-        if plain.values and recurrent.values:
-            ends = [(row.multiply_adds / 1e6, row.mean) for row in (recurrent, plain)]
-            axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "color": colour})
+            if values := list(row.measured.values(FINAL).values()):
+                points.append((row.multiply_adds / 1e6, row.measured.mean(FINAL)))
+                x = [points[-1][0]] * len(values)
+                axes.plot(x, values, marker, color=colour, alpha=0.4)
+                axes.plot(*points[-1], marker, color=colour, markersize=9, label=row.name)
+        if len(points) == 2:
+            arrow = {"arrowstyle": "->", "color": colour}
+            axes.annotate("", points[1], points[0], arrowprops=arrow)
     axes.set(xlabel="million multiply-adds", ylabel="top-1, %", title=f"{tag}: each seed and means")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
@@ -187,8 +170,8 @@ def main(argv=None):
     for row in table:
         shown.add_row(*cells(row))
     console.print(shown)
-    for sentence in sentences(table):
-        console.print(sentence, soft_wrap=True, highlight=False)
+    for line in sentences(table):
+        console.print(line, soft_wrap=True, highlight=False)
     a.out.mkdir(parents=True, exist_ok=True)
     write_aside(a.out / "t2t_vit.md", markdown(table, a.tag))
     draw(table, a.tag, a.out / "t2t_vit.png")
