@@ -1,7 +1,9 @@
 """A user's mistake ends in one sentence and exit code 2, never in the stack of a library."""
 
 import difflib
+import os
 import sys
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -17,6 +19,20 @@ def nearest(name, names):
     """
     close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def output_folder(path):
+    """Makes a folder for results, where there is none yet.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {path} cannot be written ({error.strerror}).") from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"--out {path} cannot be written.")
 
 
 def run(main, argv=None):

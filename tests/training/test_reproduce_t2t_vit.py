@@ -68,6 +68,12 @@ def test_what_cannot_be_compared_is_a_sentence(filed, tmp_path, capsys, changes,
     assert message in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert run(tmp_path) == 2
+    assert capsys.readouterr().err.endswith("/out cannot be written (File exists).\n")
+
+
 def test_nothing_filed_is_said(empty_zoo):
     said = t2t_vit.sentences(t2t_vit.rows("tiny_imagenet80"))
     assert sum("not measured yet" in sentence for sentence in said) == 2

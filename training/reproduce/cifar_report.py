@@ -8,6 +8,7 @@ import sys
 
 from keras_recres import zoo
 from keras_recres.models.multiply_adds import multiply_adds
+from training.errors import output_folder
 from training.reproduce.cifar_summary import BEST, EXACT, FINAL, Summary, summarize
 from training.run_folder import write_aside
 
@@ -81,7 +82,7 @@ def show(table, a):
             shown.add_row(*line)
         console.print(shown)
     console.print(notes(table), soft_wrap=True, highlight=False)
-    a.out.mkdir(parents=True, exist_ok=True)
+    output_folder(a.out)
     write_aside(a.out / "tables.md", markdown(table))
     write_aside(a.out / "tables.csv", as_csv(table))
     cifar_plots.accuracy(table, a.out / PICTURE)

@@ -7,6 +7,7 @@ import math
 import sys
 
 from keras_recres import zoo
+from training.errors import output_folder
 from training.reproduce.cifar_summary import BEST, FINAL, Summary, summarize
 from training.reproduce.meta_heads import DENSE, FORMS, GROUPS, HEADS, Head
 from training.reproduce.paired import Difference, difference, sentence
@@ -167,7 +168,7 @@ def show(runs, a):
     console.print(shown)
     for line in [*sentences(table), notes(table)]:
         console.print(line, soft_wrap=True, highlight=False)
-    a.out.mkdir(parents=True, exist_ok=True)
+    output_folder(a.out)
     write_aside(a.out / "meta_heads.md", markdown(table))
     write_aside(a.out / "meta_heads.csv", as_csv(table))
     meta_heads_plot.draw(table, a.out / "meta_heads.png")

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_recres import zoo
 from training import data
+from training.errors import output_folder
 from training.run_folder import write_aside
 
 STAGES = {
@@ -55,7 +56,7 @@ def show(runs, a):
         table.add_row(run.label.removeprefix("mnist_resnet50_"), *percent)
         writer.writerow([run.label, *percent])
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    a.out.mkdir(parents=True, exist_ok=True)
+    output_folder(a.out)
     write_aside(a.out / FILE, text.getvalue())
     print(f"Written to {a.out}: {FILE}.", file=sys.stderr)
 

@@ -8,7 +8,7 @@ import sys
 
 from keras_recres import zoo
 from training import evaluate
-from training.errors import UserError
+from training.errors import UserError, output_folder
 from training.filing import SUBSET
 from training.reproduce.cifar_summary import FINAL, Summary, summarize
 from training.reproduce.mnist_run import read_steps
@@ -137,7 +137,7 @@ def show(table, a):
         shown.add_row(name.removeprefix("mnist_resnet50_"), *others)
     console.print(shown)
     console.print(notes(table), soft_wrap=True, highlight=False)
-    a.out.mkdir(parents=True, exist_ok=True)
+    output_folder(a.out)
     write_aside(a.out / "table.md", markdown(table))
     write_aside(a.out / "table.csv", as_csv(table))
     draw(table, [a.out / name for name in PICTURES])

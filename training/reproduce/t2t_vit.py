@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from keras_recres import zoo
-from training.errors import UserError
+from training.errors import UserError, output_folder
 from training.reproduce import filed_runs
 from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.paired import difference, sentence
@@ -172,7 +172,7 @@ def main(argv=None):
     console.print(shown)
     for line in sentences(table):
         console.print(line, soft_wrap=True, highlight=False)
-    a.out.mkdir(parents=True, exist_ok=True)
+    output_folder(a.out)
     write_aside(a.out / "t2t_vit.md", markdown(table, a.tag))
     draw(table, a.tag, a.out / "t2t_vit.png")
     print(f"Written to {a.out}: t2t_vit.md, t2t_vit.png.", file=sys.stderr)
