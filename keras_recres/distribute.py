@@ -68,8 +68,9 @@ class Devices:
         """Of each batch this process' part.
 
         Args:
-            batches: `keras.utils.PyDataset`, the same in every process. TensorFlow's strategies
-                share out batches themselves, and are given copies of them.
+            batches: `keras.utils.PyDataset`, the same in every process. If it has a method
+                `part(index, process, processes)`, that gives the part, so that the rest need not be
+                made. TensorFlow's strategies share out whole batches, and are given copies of them.
         """
         if self.processes == 1 and self.shards:
             return batches
@@ -93,6 +94,10 @@ class Shard(keras.utils.PyDataset):
         return len(self.batches)
 
     def __getitem__(self, index):
+        made = getattr(self.batches, "part", None)
+        if made is not None and self.devices.shards:
+            return made(index, self.devices.process, self.devices.processes)
+
         def part(x):
             if not self.devices.shards:
                 return np.array(x)

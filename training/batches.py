@@ -1,5 +1,7 @@
 """Normalised, shuffled, augmented batches of images for Keras."""
 
+import itertools
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -10,7 +12,10 @@ from training import geometry
 from training.decoding import Decoded
 from training.errors import UserError
 
-AHEAD = 2  # Batches of a stream that are decoded before they are asked for.
+# What decodes or augments by layers works on so many parts of batches side by side, and so many
+# batches before they are asked for. One of 512 images of 224 x 224 takes 300 MB.
+THREADS = min(16, os.cpu_count() or 1)
+AHEAD = max(2, THREADS)
 
 
 class Batches(keras.utils.PyDataset):
@@ -20,7 +25,7 @@ class Batches(keras.utils.PyDataset):
     smaller batch is dropped: a second batch size would be compiled a second time. Which images it
     holds changes with the epoch. Otherwise nothing is shuffled and all images are kept.
 
-    A batch depends on (seed, epoch, its number) and on nothing else, so that an interrupted
+    A batch depends on (seed, epoch, its number, groups) and on nothing else, so that an interrupted
     training sees the same batches when it goes on: set `epoch` before each epoch (the callback
     `training.callbacks.Epochs` does; left alone, the batches count the epochs themselves), and
     give `fit` shuffle=False, or Keras shuffles the shuffled batches from a global state.
@@ -37,7 +42,11 @@ class Batches(keras.utils.PyDataset):
         one_hot: give labels as (B, classes) float32 instead of (B,) int64.
         keep_last: keep the last, smaller batch in training, too.
         layers: a `training.layer_augment.LayerAugment`, which also does the mixup; needs `one_hot`.
-        **kwargs: those of `keras.utils.PyDataset`; a stream has its own thread, so one worker.
+        groups: in how many equal parts, one after the other, a batch is augmented: each draws for
+            itself and mixes within itself, as on so many devices of their own, so that a process
+            that takes some of them (`part`) needs no others.
+        **kwargs: those of `keras.utils.PyDataset`; what works ahead has its own threads, so one
+            worker.
 
     Attributes:
         epoch: int, which epoch's batches it gives.
@@ -60,6 +69,7 @@ class Batches(keras.utils.PyDataset):
         one_hot=False,
         keep_last=False,
         layers=None,
+        groups=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +78,8 @@ class Batches(keras.utils.PyDataset):
                 f"the batch size must be from 1 to the number of images, {len(data):,}, "
                 f"found {batch_size:,}."
             )
+        if not 1 <= groups <= batch_size:
+            raise UserError(f"groups must be from 1 to the batch size, found {groups}.")
         if not 0 <= mixup < float("inf") or (mixup and not one_hot):
             raise UserError(f"mixup must be at least 0, and needs one-hot labels, found {mixup}.")
         self.data, self.batch_size, self.preprocessing = data, batch_size, preprocessing
@@ -76,10 +88,10 @@ class Batches(keras.utils.PyDataset):
             raise UserError("layers that augment mix themselves, and need one-hot labels.")
         self.seed, self.one_hot, self.layers = seed, one_hot, layers
         self.keep_last = keep_last or not training
-        self.epoch, self.failed = 0, None
+        self.epoch, self.groups, self.failed = 0, groups, None
         self._order = (None, None)
-        # Only reading goes ahead: what augments may draw from a state that all threads share.
-        self._reader = ThreadPoolExecutor(1) if isinstance(data.images, Decoded) else None
+        ahead = layers is not None or isinstance(data.images, Decoded)
+        self._pool = ThreadPoolExecutor(THREADS) if ahead else None
         self._coming = {}
 
     def __len__(self):
@@ -96,26 +108,91 @@ class Batches(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getitem__(self, number):
+        return self.part(number)
+
+    def part(self, number, process=0, processes=1):
+        """What one of several processes takes of a batch: rows from size · process/processes on.
+
+        No others are read and augmented if the processes share out the groups evenly, or if it is
+        not for training; else the whole batch is made and cut.
+
+        Args:
+            number: the batch, from 0.
+            process: this process, from 0.
+            processes: how many there are.
+
+        Returns:
+            Images, float32 (rows, H, W, C), and labels.
+
+        Raises:
+            IndexError: there is no such batch.
+            ValueError: the processes cannot share out the batch equally.
+        """
+        if not 0 <= number < len(self):
+            raise IndexError(f"batches are numbered from 0 to {len(self) - 1}, found {number}.")
+        indices = self._indices(number, self.epoch)
+        share, left = divmod(len(indices), processes)
+        if left:
+            raise ValueError(f"a batch of {len(indices):,} cannot be shared out to {processes}.")
+        groups = self.groups if self.training else processes
+        whole, own = slice(None), range(groups)
+        if groups % processes == 0:
+            own = range(groups * process // processes, groups * (process + 1) // processes)
+        else:
+            whole = slice(process * share, (process + 1) * share)
         try:
-            return self._batch(self.epoch, number)
+            made = [self._mixed(*group) for group in self._made(number, groups, own)]
         except UserError as error:
             self.failed = error
             raise
+        if len(made) == 1:
+            return tuple(x[whole] for x in made[0])
+        return tuple(np.concatenate(x)[whole] for x in zip(*made, strict=True))
 
-    def _batch(self, epoch, number):
-        if self._reader is not None:
-            images, labels = self._read_ahead(epoch, number)
-            index = np.arange(len(labels))
+    def close(self):
+        """Gives up what is made ahead."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _made(self, number, groups, own):
+        """The groups of a batch; those of the next batches are made meanwhile."""
+        epoch, last = self.epoch, min(number + AHEAD, len(self) - 1) if self._pool else number
+        asked = {
+            (epoch, n, group, groups): indices
+            for n in range(number, last + 1)
+            for group, indices in enumerate(cut(self._indices(n, epoch), groups))
+            if group in own and len(indices)
+        }
+        if self._pool is None:
+            return [self._group(indices, *key) for key, indices in asked.items()]
+        coming, self._coming = self._coming, {}
+        for key, indices in asked.items():
+            found = coming.pop(key, None) or self._pool.submit(self._group, indices, *key)
+            self._coming[key] = found
+        for given_up in coming.values():
+            given_up.cancel()
+        return [self._coming.pop(key).result() for key in asked if key[1] == number]
+
+    def _group(self, indices, epoch, number, group, _):
+        """Reads and augments what has these numbers; its generator, for the mixing, and both."""
+        draws = (self.seed, epoch, number, *((2, group) if self.groups > 1 else ()))
+        crops = None
+        if self.training and "resized_crop" in self.augment:
+            # Of their own generator, since a stream needs them first.
+            crops = geometry.draw_crops(np.random.default_rng((*draws, 3)), len(indices))
+        # `index` is what is left to gather: out of all images, or out of these.
+        if isinstance(self.data.images, Decoded):
+            images, labels = self.data.images.read(indices, crops)
+            index = np.arange(len(indices))
         else:
-            index = self._indices(number, epoch)
-            images, labels = self.data.images, self.data.labels[index]
-            if (crops := self._crops(number, epoch)) is not None:
-                images, index = geometry.crops(images[index], crops), np.arange(len(labels))
+            images, labels, index = self.data.images, self.data.labels[indices], indices
+            if crops is not None:
+                images, index = geometry.crops(images[indices], crops), np.arange(len(indices))
         if self.one_hot:
             labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
         if not self.training:
-            return self._normalize(images[index]), labels
-        rng = np.random.default_rng((self.seed, epoch, number))
+            return None, self._normalize(images[index]), labels
+        rng = np.random.default_rng(draws)
         shift, flip = augmentation.draw(rng, len(index), *images.shape[1:3], self.augment)
         batch = augmentation.gather(images, index, shift, flip)
         if self.layers is not None:
@@ -124,33 +201,16 @@ class Batches(keras.utils.PyDataset):
         if "erase" in self.augment:
             batch = augmentation.erase(rng, batch)
         if self.layers is not None:
-            batch, labels = self.layers.mix(rng, batch, labels)
-        if self.mixup:
-            batch, labels = augmentation.mixup(rng, batch, labels, self.mixup)
+            batch = self.layers.erase(rng, batch)
+        return rng, batch, labels
+
+    def _mixed(self, rng, batch, labels):
+        """The last of what a group draws, in the thread that asks for it: see `LayerAugment`."""
+        if self.training and self.layers is not None:
+            return self.layers.mix(rng, batch, labels)
+        if self.mixup and self.training:
+            return augmentation.mixup(rng, batch, labels, self.mixup)
         return batch, labels
-
-    def _read_ahead(self, epoch, number):
-        """What the stream has for a batch; the next ones are read meanwhile."""
-        last = min(number + AHEAD, len(self) - 1)
-        wanted = [(epoch, n) for n in range(number, last + 1)]
-        coming, self._coming = self._coming, {}
-        for key in wanted:
-            read = coming.pop(key, None) or self._reader.submit(self._read, *key)
-            self._coming[key] = read
-        for read in coming.values():
-            read.cancel()
-        return self._coming.pop(wanted[0]).result()
-
-    def _read(self, epoch, number):
-        return self.data.images.read(self._indices(number, epoch), self._crops(number, epoch))
-
-    def _crops(self, number, epoch):
-        """The rectangles that are cut out of a batch's images, or None."""
-        if not self.training or "resized_crop" not in self.augment:
-            return None
-        # Of their own generator: a stream needs them before the batch is made.
-        rng = np.random.default_rng((self.seed, epoch, number, 1))
-        return geometry.draw_crops(rng, len(self._indices(number, epoch)))
 
     def _indices(self, number, epoch):
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)
@@ -167,3 +227,9 @@ class Batches(keras.utils.PyDataset):
         if self.preprocessing is not None:
             batch = np.asarray(self.preprocessing.normalize(batch), dtype=np.float32)
         return batch
+
+
+def cut(indices, groups):
+    """An array in so many parts, one after the other: the g-th begins at size · g/groups."""
+    edges = [len(indices) * group // groups for group in range(groups + 1)]
+    return [indices[begin:end] for begin, end in itertools.pairwise(edges)]

@@ -25,6 +25,7 @@ BENCHMARKS = {
     "norms": "training steps with our BatchNormalization and with Keras' own",
     "curvature": "the curvature probe's methods in plain forward passes, dense network and vit7",
     "t2t": "T2T-ViT-7: images per second, forward and training step",
+    "feed": "batches of the ImageNet recipe: images a second, of one thread and of many",
     "train": "training steps of every family, and against networks written in PyTorch and JAX",
     "serve": "exported models: latency, throughput, cold start, size, beside Keras and others",
 }

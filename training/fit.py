@@ -127,6 +127,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         one_hot=True,
         keep_last=a.keep_last,
         layers=layers,
+        groups=a.groups,
     )
     test_batches = data.Batches(test_data, a.batch_size, p, one_hot=True)
     compile_model(
@@ -184,7 +185,10 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
             callbacks=watchers,
         )
     except callbacks.NotFiniteError as error:
-        raise UserError(f"{error}; {backup.keep_last_good(trained, model, folder)}.") from None
+        kept = backup.keep_last_good(trained, model, folder)
+        if not devices.chief:  # Its folder will be gone.
+            kept = "what is kept, the first process says"
+        raise UserError(f"{error}; {kept}.") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{folder.epochs_done} of {a.epochs} epochs are kept in {folder.path}, the same "
@@ -197,6 +201,8 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         raise
     finally:
         progress.close()
+        batches.close()
+        test_batches.close()
         signal.signal(signal.SIGTERM, before)
     if trained is not model:
         model.compile(loss=trained.loss, metrics=["accuracy"])

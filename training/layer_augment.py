@@ -3,10 +3,11 @@
 `training.augment` does the cheap part in NumPy; this is what the official recipe of T2T-ViT asks
 for. What moves pixels is in `training/geometry.py`. The layers run eagerly on the backend in use.
 Before every batch their random states are set from that batch's own generator: a training that
-goes on sees the same pictures.
+goes on sees the same pictures. Each thread has layers of its own, and so random states.
 """
 
 import functools
+import threading
 
 import keras
 import numpy as np
@@ -27,17 +28,25 @@ class LayerAugment:
     """
 
     def __init__(self, magnitude=0.0, erasing=0.0, mixup=0.0, cutmix=0.0):
-        self.operations = operations(magnitude) if magnitude else []
-        # (p, p): a single number would be the end of a range of probabilities. The noise is normal
-        # with the end of the value range as its deviation, and clipped to that range.
-        self.erasing = (
-            layers.RandomErasing((erasing, erasing), value_range=(-1, 1)) if erasing else None
-        )
-        self.mixers = []
-        if mixup:
-            self.mixers.append(layers.MixUp(alpha=mixup))
-        if cutmix:
-            self.mixers.append(layers.CutMix(factor=(cutmix, cutmix)))
+        self._how = magnitude, erasing, mixup, cutmix
+        self._threads = threading.local()
+
+    @property
+    def _layers(self):
+        """RandAugment's operations, erasing or None, and the layers that mix: this thread's."""
+        found = getattr(self._threads, "layers", None)
+        if found is None:
+            magnitude, erasing, mixup, cutmix = self._how
+            mixers = [layers.MixUp(alpha=mixup)] if mixup else []
+            mixers += [layers.CutMix(factor=(cutmix, cutmix))] if cutmix else []
+            # (p, p): a single number would be the end of a range of probabilities. The noise is
+            # normal with the end of the value range as its deviation, and clipped to that range.
+            erase = (
+                layers.RandomErasing((erasing, erasing), value_range=(-1, 1)) if erasing else None
+            )
+            found = operations(magnitude) if magnitude else [], erase, mixers
+            self._threads.layers = found
+        return found
 
     def images(self, rng, batch):
         """RandAugment.
@@ -50,22 +59,29 @@ class LayerAugment:
             A float32 array of that shape and range.
         """
         batch = np.asarray(batch, dtype=np.float32)
-        for _ in range(2 if self.operations else 0):
-            batch = self._one_of_the_operations(rng, batch)
+        choice, _, _ = self._layers
+        for _ in range(2 if choice else 0):
+            batch = _one_of(choice, rng, batch)
         return batch
 
-    def _one_of_the_operations(self, rng, batch):
-        """Half of the images go through one operation each, drawn for each image."""
-        chosen = rng.integers(0, 2 * len(self.operations), size=len(batch))
-        batch = batch.copy()
-        for number, operation in enumerate(self.operations):
-            where = np.flatnonzero(chosen == number)
-            if len(where):
-                batch[where] = operation(rng, batch[where])
-        return batch
+    def erase(self, rng, batch):
+        """Random erasing.
+
+        Args:
+            rng: the batch's generator.
+            batch: float32 array (B, H, W, C), normalised.
+
+        Returns:
+            An array of that shape.
+        """
+        _, erasing, _ = self._layers
+        return _run(rng, erasing, batch) if erasing else batch
 
     def mix(self, rng, batch, labels):
-        """Erasing, and mixup or CutMix.
+        """Mixup or CutMix; only for the thread that trains.
+
+        On PyTorch Keras draws their weights from the global generator, and then sets it back to
+        where it was: dropout draws from it, too.
 
         Args:
             rng: the batch's generator.
@@ -75,13 +91,23 @@ class LayerAugment:
         Returns:
             Both, mixed.
         """
-        if self.erasing:
-            batch = _run(rng, self.erasing, batch)
-        if self.mixers:
-            mixer = self.mixers[rng.integers(len(self.mixers))]
+        _, _, mixers = self._layers
+        if mixers:
+            mixer = mixers[rng.integers(len(mixers))]
             mixed = _run(rng, mixer, {"images": batch, "labels": labels})
             batch, labels = mixed["images"], mixed["labels"]
         return batch, labels
+
+
+def _one_of(choice, rng, batch):
+    """Half of the images go through one operation each, drawn for each image."""
+    chosen = rng.integers(0, 2 * len(choice), size=len(batch))
+    batch = batch.copy()
+    for number, operation in enumerate(choice):
+        where = np.flatnonzero(chosen == number)
+        if len(where):
+            batch[where] = operation(rng, batch[where])
+    return batch
 
 
 def operations(magnitude):

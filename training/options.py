@@ -27,6 +27,7 @@ LATER = {
     "erasing": 0.0,
     "precise_bn": 0,
     "stream": False,
+    "groups": 1,
     "steps": None,
     "backprop_steps": None,
     "deep_supervision": 0.0,
@@ -41,6 +42,10 @@ AUGMENT = (
     "100 %% of the area, brought to the size) and erase (a rectangle set to the mean); default none"
 )
 STREAM = "decode images when needed, not all before; resized_crop then crops the stored ones"
+GROUPS = (
+    "augment each batch, and mix within it, in so many equal parts: processes whose number divides "
+    "it then read their own images only (default 1)"
+)
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -90,6 +95,7 @@ def parser():
     p.add_argument("--cutmix", type=float, default=0.0, help="beta parameter, 0 for none")
     p.add_argument("--randaugment", type=float, default=0.0, help="magnitude, 0 to 10")
     p.add_argument("--erasing", type=float, default=0.0, help="share of images erased by noise")
+    p.add_argument("--groups", type=int, default=1, help=GROUPS)
     p.add_argument("--precise-bn", type=int, default=0, metavar="BATCHES", help=PRECISE)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
@@ -179,6 +185,7 @@ def check(a):
     rules = {
         "epochs": (a.epochs >= 1, "at least 1"),
         "batch-size": (a.batch_size >= 1, "at least 1"),
+        "groups": (1 <= a.groups <= max(1, a.batch_size), "from 1 to the batch size"),
         "learning-rate": (0 < a.learning_rate < float("inf"), "above 0"),
         "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
         "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),

@@ -129,6 +129,20 @@ def test_what_tensorflow_shares_out_is_a_copy():
             assert not np.shares_memory(found, Views.x)
 
 
+def test_batches_that_can_make_a_part_are_asked_for_it_alone():
+    class Parts(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def part(self, index, process, processes):
+            return np.full(3, index), {"label": (process, processes)}
+
+    second = distribute.Devices("data_parallel", replicas=4, processes=2, process=1)
+    found, label = second.shard(Parts(workers=1))[1]
+    np.testing.assert_array_equal(found, [1, 1, 1])
+    assert label == {"label": (1, 2)}
+
+
 def test_every_name_with_a_layout_is_cut():
     found = [record for record in zoo.list() if record.layout]
     assert {record.builder for record in found} == {"t2t_vit", "mean_field_net"}

@@ -1,6 +1,7 @@
 """What `python -m training.benchmark` measures of what it could, and what it keeps."""
 
 import json
+import os
 
 import keras
 import pytest
@@ -53,3 +54,16 @@ def test_what_leaves_no_case_is_one_sentence(measured, capsys):
         capsys.readouterr().err.splitlines()[-1] == "error: --only vit8* leaves no case of train."
     )
     assert measured == []
+
+
+def test_what_feeds_a_training_is_measured(tmp_path, capsys):
+    found = tmp_path / "feed.json"
+    assert run_feed("--only", "False", "--json", str(found)) == 0
+    rows = json.loads(found.read_text())
+    assert [row["threads"] for row in rows] == sorted({1, min(16, os.cpu_count())})
+    assert all(row["images_per_second"] > 1 for row in rows)
+    assert "crop and flip" in capsys.readouterr().out
+
+
+def run_feed(*argv):
+    return errors.run(benchmark.main, ["feed", "--quick", "--backends", BACKEND, *argv])

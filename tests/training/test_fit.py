@@ -79,11 +79,29 @@ def interrupt_in(monkeypatch, epoch):
     monkeypatch.setattr(callbacks.Progress, "on_train_batch_end", stop)
 
 
+# Sixteen steps an epoch: the last gradients of one are collected for the first update of the next.
+COLLECTED = {"accumulate": 3, "ema": 0.9, "name": "cifar_small"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        COLLECTED,
+        pytest.param(
+            {**COLLECTED, "steps_per_execution": 3, "groups": 2},
+            marks=pytest.mark.skipif(
+                keras.backend.backend() == "torch", reason="PyTorch's trainer knows one step"
+            ),
+        ),
+    ],
+    ids=["plain", "collected", "several_at_once"],
+)
 def test_a_continued_training_is_the_uninterrupted_one(
-    fit_arguments, small_model, tmp_path, capsys, monkeypatch
+    fit_arguments, small_model, tmp_path, capsys, monkeypatch, more
 ):
     # Everything random is in it: order, augmentation, mixup and dropout.
-    options = {"augment": "crop,erase", "mixup": 0.2, "limit": 256, "epochs": 4}
+    options = {"augment": "crop,erase", "mixup": 0.2, "limit": 256, "epochs": 4, **more}
     assert run(fit_arguments("whole", **options)) == 0
     with monkeypatch.context() as patch:
         interrupt_in(patch, epoch=3)

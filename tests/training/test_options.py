@@ -1,9 +1,14 @@
 """Options of training.fit by their effects, and what a training says that goes wrong."""
 
+import io
+import re
+import sys
+
 import h5py
 import keras
 import numpy as np
 import pytest
+import rich.console
 
 from tests.training.test_fit import metrics, run
 from training import batches, callbacks, curves, eventlog, options, run_folder
@@ -65,6 +70,32 @@ def test_nan_in_one_of_several_steps_at_once_says_which_they_were():
         watcher.on_train_batch_end(9, {"loss": float("nan")})
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_a_bar_says_how_fast_it_is(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = callbacks.Progress(epochs=2, steps=4, batch_size=16)
+    bar.on_train_begin()
+    bar.on_epoch_begin(1)
+    for step in range(3):
+        bar.on_train_batch_end(step, {"loss": 1.25, "accuracy": 0.5})
+    drawn = bar._bar.get_renderable()
+    shown = io.StringIO()
+    rich.console.Console(file=shown, width=120).print(drawn)
+    assert re.search(
+        r"epoch 2/2 ━+.* 3/4 .* [\d,]+ images/s  loss 1\.2500  accuracy 0\.5000", shown.getvalue()
+    )
+    logs = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+    bar.on_epoch_end(1, {**logs, "seconds": 2.0, "images_per_second": 32.0})
+    bar.on_train_end()
+    bar.close()  # What ends a training does it again.
+    assert "epoch 2/2: loss 1.0000  accuracy 0.5000" in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # The bar is gone.
+
+
 def test_nan_keeps_the_last_good_weights(train, tmp_path, monkeypatch, capsys):
     original = batches.Batches.__getitem__
 
@@ -119,7 +150,8 @@ def test_gradients_of_two_batches_are_those_of_one_of_twice_the_size(fit_argumen
     assert max(abs(small[name] - value).max() for name, value in whole.items()) > 1e-3
 
 
-def test_averaged_weights_are_evaluated_and_kept(train, tmp_path):
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_averaged_weights_are_evaluated_and_kept(train, tmp_path, accumulate):
     seen = []
 
     class Watch(keras.callbacks.Callback):
@@ -135,12 +167,13 @@ def test_averaged_weights_are_evaluated_and_kept(train, tmp_path):
         original(self, batch, logs),
     )
     try:
-        m, kept = train("ema", epochs=2, ema=0.5, learning_rate=1e-2)
+        m, kept = train("ema", epochs=2, ema=0.5, accumulate=accumulate, learning_rate=1e-2)
     finally:
         callbacks.Progress.on_train_batch_end = original
-    average = seen[0]
+    # Batch by batch, so that an update of two of them forgets a half.
+    average, forget = seen[0], 0.5 ** (1 / accumulate)
     for weights in seen[1:]:
-        average = [0.5 * a + 0.5 * w for a, w in zip(average, weights, strict=True)]
+        average = [w + forget * (a - w) for a, w in zip(average, weights, strict=True)]
     kernel, bias = (kept[f"layers/dense/vars/{i}"] for i in (0, 1))
     np.testing.assert_allclose(kernel, average[0], atol=1e-6)
     np.testing.assert_allclose(bias, average[1], atol=1e-6)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,20 +20,26 @@ ROOT = Path(__file__).parents[2]
 # Without dropout: each process draws its own.
 PROGRAM = """
 import sys
-from tests.training import small
-from training import errors, fit
+from tests.training import killed, small
+from training import callbacks, errors, fit
 fit.build = small.build
-sys.exit(errors.run(fit.main, sys.argv[1:]))
+if sys.argv[1] == "killed":
+    killed.before(callbacks.StopAtNaN, "on_train_batch_end",
+                  lambda self, batch, logs=None: self._epoch == 1 and batch >= 2)
+sys.exit(errors.run(fit.main, sys.argv[2:]))
 """
 OPTIONS = {"epochs": 2, "limit": 128, "eval-limit": 64, "batch-size": 16}
+# In two groups each process makes its own images only, where the backend lets it.
+OPTIONS |= {"groups": 2, "augment": "crop", "mixup": 0.2, "erasing": 0.25}
 ARGUMENTS = ["dropout=0"]
 
 
-def test_two_processes_train_as_one_and_the_first_writes(fit_arguments, small_model, tmp_path):
-    argv = fit_arguments("shared", ARGUMENTS, strategy="auto", **OPTIONS)
+@contextlib.contextmanager
+def both(how, argv):
+    """Two processes that train, killed in the second epoch or not."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *argv],
+            [sys.executable, "-c", PROGRAM, how, *argv],
             env={**os.environ, "PYTHONPATH": str(ROOT), **found},
             stderr=subprocess.PIPE,
             text=True,
@@ -40,12 +47,25 @@ def test_two_processes_train_as_one_and_the_first_writes(fit_arguments, small_mo
         for found in environments(keras.backend.backend())
     ]
     try:
-        errors = [process.communicate(timeout=300)[1] for process in started]
+        yield started
     finally:
         for process in started:
             process.kill()
+            process.communicate()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
+    fit_arguments, small_model, tmp_path
+):
+    argv = fit_arguments("shared", ARGUMENTS, strategy="auto", **OPTIONS)
+    with both("killed", argv) as started:
+        assert started[0].wait(timeout=300) == -signal.SIGKILL
+    assert run_folder.read_backup(tmp_path / "shared" / "backup")[0] == 1
+    with both("", argv) as started:
+        errors = [process.communicate(timeout=300)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], errors[0][-4000:]
-    assert f"{KIND[keras.backend.backend()]} on 2 devices" in errors[0]
+    assert f"1 done before, {KIND[keras.backend.backend()]} on 2 devices" in errors[0]
     assert run(fit_arguments("single", ARGUMENTS, **OPTIONS)) == 0
     shared, single = (metrics(tmp_path, out) for out in ("shared", "single"))
     assert single["train_loss"] < 3

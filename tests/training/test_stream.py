@@ -2,13 +2,16 @@
 
 import io
 import shutil
+from concurrent.futures import wait
 
+import keras
 import numpy as np
 import pytest
 
 from keras_recres.zoo import tfds_folder
 from tests.training.pictures import CLASSES, corners
 from tests.training.test_fit import metrics, run
+from training import batches as batches_module
 from training import data, errors, geometry, packed, run_folder
 from training.decoding import Decoded
 from training.errors import UserError
@@ -142,6 +145,83 @@ def test_batches_of_a_stream_are_the_same(corners_file, layered):
         stream[6]
 
 
+@pytest.mark.parametrize("how", ["array", "stream", "layers", "evaluation"])
+def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeypatch, how):
+    part = data.load("corners", "train", corners_file, limit=76, stream=how == "stream")
+    layers = LayerAugment(9, 0.25, 0.8, 1.0) if how == "layers" else None
+    mixup = 0.2 if how in ("array", "stream") else 0.0
+    augment = ("flip", "crop", "resized_crop", "erase")
+    made = []
+    group = batches_module.Batches._group
+
+    def watched(self, indices, *key):
+        made.append(len(indices))
+        return group(self, indices, *key)
+
+    monkeypatch.setattr(batches_module.Batches, "_group", watched)
+    monkeypatch.setattr(batches_module, "AHEAD", 0)
+
+    def batches(groups=4):
+        options = {"layers": layers, "keep_last": True, "groups": groups}
+        training = how != "evaluation"
+        return data.Batches(part, 16, None, training, augment, mixup, 5, True, **options)
+
+    wholes = batches()
+    for number, size in ((0, 16), (2, 16), (4, 12)):
+        whole = wholes[number]
+        for processes in (1, 2, 4):
+            made.clear()
+            parts = [batches().part(number, p, processes) for p in range(processes)]
+            assert sum(made) == size  # Nothing twice.
+            assert {len(images) for images, _ in parts} == {size // processes}
+            for expected, *found in zip(whole, *parts, strict=True):
+                np.testing.assert_array_equal(expected, np.concatenate(found))
+    # Three groups and two processes: each makes all of it and takes its half.
+    made.clear()
+    halves = [batches(3).part(0, p, 2) for p in range(2)]
+    assert sum(made) == (16 if how == "evaluation" else 32)
+    for expected, *found in zip(batches(3)[0], *halves, strict=True):
+        np.testing.assert_array_equal(expected, np.concatenate(found))
+    if how != "evaluation":
+        # A group draws for itself, what no other batch draws.
+        assert abs(batches(1)[0][0] - wholes[0][0]).max() > 0.1
+    with pytest.raises(ValueError, match=r"^a batch of 12 cannot be shared out to 5\.$"):
+        wholes.part(4, 0, 5)
+    with pytest.raises(IndexError, match=r"from 0 to 4, found 5"):
+        wholes.part(5)
+    with pytest.raises(UserError, match="groups must be from 1 to the batch size, found 17"):
+        batches(17)
+
+
+def test_making_batches_leaves_the_global_generator_alone(corners_file):
+    """Dropout draws from PyTorch's meanwhile, so that a training would not repeat itself."""
+    part = data.load("corners", "train", corners_file, limit=128, stream=True)
+    layers = LayerAugment(9, 0.25, 0.8, 1.0)
+    made = data.Batches(part, 16, None, True, ("flip", "resized_crop"), 0.0, 5, True, layers=layers)
+    drawn = []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        made.epoch = 0
+        drawn.append([])
+        for number in range(8):
+            _ = made[number]
+            noise = keras.layers.Dropout(0.5, seed=1)(np.ones((64, 64)), training=True)
+            drawn[-1].append(keras.ops.convert_to_numpy(noise))
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_a_group_mixes_within_itself(corners_file):
+    part = data.load("corners", "train", corners_file, limit=64)
+    part.labels[:] = 0
+    batches = data.Batches(part, 16, None, True, (), 1.0, 0, True, groups=4)
+    part.labels[batches._indices(0, 0)[4:8]] = 1
+    labels = batches[0][1].argmax(1)
+    np.testing.assert_array_equal(labels.reshape(4, 4), [[0] * 4, [1] * 4, [0] * 4, [0] * 4])
+    # All in one, some are mixed with others of another class.
+    together = data.Batches(part, 16, None, True, (), 1.0, 0, True)[0][1]
+    assert (together.max(1) < 0.99).any()
+
+
 def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
     """Not out of one that was brought to the network's size before, which has lost pixels."""
     stored = data.load("corners", "train", corners_file, limit=40).images
@@ -157,7 +237,7 @@ def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
     batches = data.Batches(part, 16, None, True, ("resized_crop",))
     first, _ = batches[0]
     order = np.random.default_rng((0, 0)).permutation(40)[:16]
-    drawn = geometry.draw_crops(np.random.default_rng((0, 0, 0, 1)), 16)
+    drawn = geometry.draw_crops(np.random.default_rng((0, 0, 0, 3)), 16)
     np.testing.assert_array_equal(first, part.images.read(order, drawn)[0])
     evaluated, _ = data.Batches(part, 16, None, False, ("resized_crop",))[0]
     np.testing.assert_array_equal(evaluated, part.images.read(np.arange(16))[0])
@@ -165,6 +245,7 @@ def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
 
 def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
     part = data.load("corners", "train", corners_file, limit=100, stream=True)
+    monkeypatch.setattr(batches_module, "AHEAD", 2)
     batches = data.Batches(part, 16, None, True)
     read, asked = Decoded.read, []
 
@@ -178,7 +259,7 @@ def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
         labels = batches[number][1]
         order = np.random.default_rng((0, 0)).permutation(100)[16 * number :][:16]
         np.testing.assert_array_equal(labels, read(part.images, order)[1])
-        batches._reader.submit(int).result()  # All that it was told to read before is read.
+        wait(batches._coming.values())
         assert len(asked) == min(number + 3, 6)
     assert len(set(asked)) == 6  # Each of them once.
 

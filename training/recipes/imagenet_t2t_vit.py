@@ -6,16 +6,17 @@ recurrent structures", which prints 61.53, 67.16, 71.63 and 74.57 % top-1.
 
     python -m training.fit vit7 --recipe imagenet_t2t_vit --data-dir DIR
     python -m training.fit vit7 --recipe imagenet_t2t_vit --data-dir DIR --batch-size 128 \
-        --accumulate 4
+        --accumulate 4 --groups 2
 
 AdamW 1e-3 at batch 512, weight decay 0.03, 10 epochs of warm-up, a cosine to 1e-5 at epoch 300 and
 10 more at that rate; RandAugment of two operations at magnitude 9, mixup 0.8 or CutMix 1.0 for
-each batch, label smoothing 0.1, random erasing 0.25, averaged weights 0.99996, drop path 0.1 (the
-networks' default). The official colour jitter of 0.4 acts only without RandAugment.
+each 64 images (the official eight devices have 64 each), label smoothing 0.1, random erasing 0.25,
+averaged weights 0.99996, drop path 0.1 (the networks' default). The official colour jitter of 0.4
+acts only without RandAugment.
 
 Where it is not the official one: RandAugment's operations on colours draw their strength evenly
 up to magnitude 9 instead of N(9, 0.5) with a random sign; brightness is added, not multiplied;
-mixup and CutMix draw a weight for each image and not for each batch; an erased rectangle's sides
+mixup and CutMix draw a weight for each image and not for each 64; an erased rectangle's sides
 are drawn each for itself, and its noise is clipped at one standard deviation; the warm-up begins
 at 0 instead of 1e-6, and the cosine after it instead of beneath it; crops are not rounded to whole
 pixels.
@@ -49,4 +50,5 @@ SETTINGS = {
     "ema": 0.99996,
     "precision": "mixed_bfloat16",
     "stream": True,
+    "groups": 8,
 }
