@@ -170,9 +170,9 @@ def test_averaged_weights_are_evaluated_and_kept(train, tmp_path, accumulate):
         m, kept = train("ema", epochs=2, ema=0.5, accumulate=accumulate, learning_rate=1e-2)
     finally:
         callbacks.Progress.on_train_batch_end = original
-    # Batch by batch, so that an update of two of them forgets a half.
-    average, forget = seen[0], 0.5 ** (1 / accumulate)
-    for weights in seen[1:]:
+    # From the first update on, batch by batch, so that an update of two of them forgets a half.
+    average, forget = seen[accumulate - 1], 0.5 ** (1 / accumulate)
+    for weights in seen[accumulate:]:
         average = [w + forget * (a - w) for a, w in zip(average, weights, strict=True)]
     kernel, bias = (kept[f"layers/dense/vars/{i}"] for i in (0, 1))
     np.testing.assert_allclose(kernel, average[0], atol=1e-6)
