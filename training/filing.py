@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from keras_recres import zoo
@@ -26,6 +27,9 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 BEST_OF = "best_of_"
 # Metric of an accuracy after training on part of the data set.
 SUBSET = "subset_"
+# Weights of networks with more parameters are filed in float16: the repository is copied whole to
+# every machine.
+HALF_ABOVE = 3_000_000
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -33,7 +37,8 @@ def file_weights(model, name, tag, inputs=None):
     """Files a model's weights and the golden file that every backend must reproduce.
 
     Args:
-        model: the trained model, as `zoo.build(name, tag)` makes it.
+        model: the trained model, as `zoo.build(name, tag)` makes it. Of one with more than
+            `HALF_ABOVE` parameters the weights are rounded to float16, here and in the file.
         name: its name in the zoo.
         tag: the data set's tag.
         inputs: what the model takes, a float32 batch; None draws 4 standard normal inputs from a
@@ -45,6 +50,9 @@ def file_weights(model, name, tag, inputs=None):
     if inputs is None:
         inputs = np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]))
     inputs = np.asarray(inputs, dtype=np.float32)
+    half = model.count_params() > HALF_ABOVE
+    if half:
+        model.set_weights([_rounded(w) for w in model.get_weights()])
     logits = np.asarray(model.predict_on_batch(inputs), dtype=np.float32)
     if not np.isfinite(logits).all():
         raise UserError(f"{name}.{tag} gives logits that are not finite: it is not filed.")
@@ -54,11 +62,36 @@ def file_weights(model, name, tag, inputs=None):
     for path in (weights, golden):
         path.parent.mkdir(parents=True, exist_ok=True)
     save_weights(model, weights)
+    if half:
+        _halve(weights)
     aside = golden.with_name(f".part.{golden.name}")
     np.savez(aside, inputs=inputs, logits=logits)
     os.replace(aside, golden)
     update_manifest()
     return weights, golden
+
+
+def _rounded(x):
+    """An array's float32 numbers as float16 holds them; others as they are."""
+    return x.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else x
+
+
+def _halve(path):
+    """Writes a file of weights anew, in float16 what is float32."""
+    aside = path.with_name(f".half.{path.name}")
+    with h5py.File(path) as old, h5py.File(aside, "w") as new:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                x = item[()]
+                target = new.create_dataset(name, data=np.float16(x) if x.dtype == "f4" else x)
+            else:
+                target = new.require_group(name)
+            target.attrs.update(item.attrs)
+
+        new.attrs.update(old.attrs)
+        old.visititems(copy)
+    os.replace(aside, path)
 
 
 def file_log(log, name, tag):

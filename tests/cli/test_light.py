@@ -23,7 +23,7 @@ LIGHT = [
     (["info", "vit3_re"], 2, "did you mean 'vit3_rec'"),
     (["predict", "cifar_small", "nowhere.png"], 2, "there is no image file 'nowhere.png'"),
     (["predict", "planar_rec", "nowhere.png"], 2, "not images"),
-    (["predict", "vit7", "nowhere.png"], 2, "no trained weights yet"),
+    (["predict", "cifar_residual", "nowhere.png"], 2, "no trained weights yet"),
     (["evaluate", "cifar_small", "--data-dir", "nowhere"], 2, "there is no folder 'nowhere'"),
     (["probe", "signal", "vit3"], 2, "this works for frn_alpha_relu, frn_relu"),
     (["convert", "nowhere.pth"], 2, "there is no checkpoint file"),

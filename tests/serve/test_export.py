@@ -200,7 +200,7 @@ def test_names_and_labels_of_the_zoo(quick, tmp_path):
     [
         ({"model_or_name": 3}, "`model_or_name` must be a Keras model or a name of the zoo"),
         ({"model_or_name": "cifar_smal"}, "did you mean 'cifar_small'"),
-        ({"model_or_name": "vit7"}, "has no trained weights"),
+        ({"model_or_name": "cifar_residual"}, "has no trained weights"),
         ({"version": 0}, "version"),
         ({"version": "1"}, "version"),
         ({"name": "../up"}, "`name` must consist of letters"),

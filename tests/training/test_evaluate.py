@@ -204,6 +204,25 @@ def test_any_model_can_be_filed(folder):
     }
 
 
+def test_a_large_model_is_filed_in_half_precision(folder, monkeypatch):
+    monkeypatch.setattr(filing, "HALF_ABOVE", 30_000)
+    tag = "cifar10_jpeg"
+    model = zoo.build("cifar_small_metahead", tag=tag)  # 26,858 parameters.
+    whole = filing.file_weights(model, "cifar_small_metahead", tag)[0].stat().st_size
+    monkeypatch.setattr(filing, "HALF_ABOVE", 20_000)
+    before = model.get_weights()
+    weights, golden = filing.file_weights(model, "cifar_small_metahead", tag)
+    assert whole - weights.stat().st_size > 1.9 * 26_858
+    loaded = zoo.load("cifar_small_metahead", weights=tag)  # Checked against the manifest.
+    for old, rounded, found in zip(before, model.get_weights(), loaded.get_weights(), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, rounded)
+        np.testing.assert_array_equal(rounded, old.astype("float16").astype("float32"))
+    assert any((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
+    kept = np.load(golden)
+    np.testing.assert_allclose(loaded.predict(kept["inputs"], verbose=0), kept["logits"], atol=1e-5)
+
+
 def test_a_model_with_nan_is_not_filed(folder):
     model = zoo.build("planar_rec")
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])

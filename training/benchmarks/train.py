@@ -30,6 +30,8 @@ FAMILIES = {
     "mnist_resnet50_relu_he": 32,
     "planar_rec": 256,
 }
+# The size of the T2T-ViTs; of the others the default is taken.
+TAGS = {"vit7": "tiny_imagenet80", "vit7_rec": "tiny_imagenet80"}
 QUICK_FAMILIES, QUICK_BY_HAND = ("planar_rec",), ("tanh FRN, 50 layers",)
 # Steps timed at a time, and seconds of all turns together, --quick or not; two are always taken.
 STEPS, BUDGETS = 5, {True: 4.0, False: 20.0}
@@ -71,7 +73,7 @@ def _family(name, policy, budget):
     devices, accelerators = _devices()
     from keras_recres import distribute, models, zoo
 
-    tag = zoo.info(name).default_tag
+    tag = TAGS.get(name, zoo.info(name).default_tag)
 
     def trained(**options):
         return compiled(zoo.build(name, tag=tag, dtype=policy), zoo.info(name).family, **options)
