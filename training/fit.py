@@ -32,6 +32,7 @@ from training.models import build, compile_model, overrides_of, record_of
 from training.options import arguments, by_layers, check, settings_of
 from training.outcome import finish, summarize
 from training.precise_bn import PreciseBN, norms_of
+from training.provenance import provenance
 
 
 def main(argv=None):
@@ -69,6 +70,7 @@ def run_on(devices, a, augment, measure, more_callbacks):
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
     with strategy.folder(out, settings, a.resume, devices) as folder:
         if not folder.finished:
+            origin = provenance()
             if a.weights:
                 advice = f"--weights takes those of {a.name} as it is asked for"
                 backup.load(model, a.weights, advice)
@@ -76,7 +78,7 @@ def run_on(devices, a, augment, measure, more_callbacks):
             train_data, images = train(model, trained, a, augment, folder, devices, more_callbacks)
             more = measure(model, train_data) if measure else {}
             more |= {"recipe": a.recipe or ""}
-            finish(model, settings, {"overrides": overrides, **images, **more}, folder)
+            finish(model, settings, {"overrides": overrides, **images, **more}, origin, folder)
         if devices.chief:
             summarize(folder)
 

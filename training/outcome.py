@@ -7,12 +7,19 @@ import math
 
 from training import curves
 from training.models import save_weights
-from training.provenance import provenance
 from training.run_folder import write_aside
 
 
-def finish(model, settings, extra, folder):
-    """Saves weights, metrics and picture, then removes the backup."""
+def finish(model, settings, extra, origin, folder):
+    """Saves weights, metrics and picture, then removes the backup.
+
+    Args:
+        model: the trained network.
+        settings: what was asked for.
+        extra: more for metrics.json.
+        origin: `provenance()` of the training's start: the code may have changed since.
+        folder: the training's `RunFolder`.
+    """
     rows = folder.rows()
     save_weights(model, folder.weights)
     best = max(rows, key=lambda row: row["val_accuracy"])
@@ -30,7 +37,7 @@ def finish(model, settings, extra, folder):
         "trainable_parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "preprocessing": dataclasses.asdict(model.preprocess),
         **extra,
-        **provenance(),
+        **origin,
         "date": datetime.date.today().isoformat(),
         "settings": settings,
     }

@@ -10,7 +10,7 @@ import pytest
 
 from keras_recres import zoo
 from tests.training.pictures import VIT
-from training import callbacks, data, errors, fit, models, run_folder
+from training import callbacks, data, errors, fit, models, provenance, run_folder
 from training.errors import UserError
 
 
@@ -118,6 +118,19 @@ def test_a_continued_training_is_the_uninterrupted_one(
         assert parts[key] == whole[key], key
     assert parts["epochs"] == 4
     assert not (tmp_path / "parts" / "backup").exists()
+
+
+def test_the_commit_is_that_of_the_start(fit_arguments, small_model, tmp_path, monkeypatch):
+    """Of the code that was loaded, whatever is committed meanwhile."""
+    now = ["begun"]
+    begin = callbacks.Timing.on_test_begin
+    monkeypatch.setattr(provenance, "commit", lambda: now[-1])
+    monkeypatch.setattr(
+        callbacks.Timing, "on_test_begin", lambda *a, **k: now.append("later") or begin(*a, **k)
+    )
+    assert run(fit_arguments(epochs=1, warmup_epochs=0, limit=64, eval_limit=32)) == 0
+    assert now[-1] == "later"
+    assert metrics(tmp_path)["commit"] == "begun"
 
 
 def test_a_seed_fixes_the_result(fit_arguments, small_model, tmp_path):
