@@ -95,8 +95,10 @@ class Shard(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         made = getattr(self.batches, "part", None)
-        if made is not None and self.devices.shards:
-            return made(index, self.devices.process, self.devices.processes)
+        if callable(made) and self.devices.shards:
+            own = made(index, self.devices.process, self.devices.processes)
+            self.devices.check_batch(len(keras.tree.flatten(own)[0]) * self.devices.processes)
+            return own
 
         def part(x):
             if not self.devices.shards:

@@ -12,10 +12,11 @@ from training import geometry
 from training.decoding import Decoded
 from training.errors import UserError
 
-# What decodes or augments by layers works on so many parts of batches side by side, and so many
-# batches before they are asked for. One of 512 images of 224 x 224 takes 300 MB.
-THREADS = min(16, os.cpu_count() or 1)
-AHEAD = max(2, THREADS)
+# What decodes or augments by layers works on so many groups of images side by side, and at least so
+# many batches before they are asked for. One of 512 images of 224 x 224 takes 300 MB.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+THREADS = min(16, CORES)
+AHEAD = 2
 
 
 class Batches(keras.utils.PyDataset):
@@ -42,7 +43,7 @@ class Batches(keras.utils.PyDataset):
         one_hot: give labels as (B, classes) float32 instead of (B,) int64.
         keep_last: keep the last, smaller batch in training, too.
         layers: a `training.layer_augment.LayerAugment`, which also does the mixup; needs `one_hot`.
-        groups: in how many equal parts, one after the other, a batch is augmented: each draws for
+        groups: in how many parts, one after the other, a batch is augmented: each draws for
             itself and mixes within itself, as on so many devices of their own, so that a process
             that takes some of them (`part`) needs no others.
         **kwargs: those of `keras.utils.PyDataset`; what works ahead has its own threads, so one
@@ -150,13 +151,15 @@ class Batches(keras.utils.PyDataset):
         return tuple(np.concatenate(x)[whole] for x in zip(*made, strict=True))
 
     def close(self):
-        """Gives up what is made ahead."""
+        """Gives up what is made ahead; there are no more batches after it."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self._coming = {}
 
     def _made(self, number, groups, own):
         """The groups of a batch; those of the next batches are made meanwhile."""
-        epoch, last = self.epoch, min(number + AHEAD, len(self) - 1) if self._pool else number
+        epoch, ahead = self.epoch, max(AHEAD, -(-THREADS // len(own))) if self._pool else 0
+        last = min(number + ahead, len(self) - 1)
         asked = {
             (epoch, n, group, groups): indices
             for n in range(number, last + 1)

@@ -52,7 +52,10 @@ def file_weights(model, name, tag, inputs=None):
     inputs = np.asarray(inputs, dtype=np.float32)
     half = model.count_params() > HALF_ABOVE
     if half:
-        model.set_weights([_rounded(w) for w in model.get_weights()])
+        rounded = [_rounded(w) for w in model.get_weights()]
+        if not all(np.isfinite(w).all() for w in rounded):
+            raise UserError(f"{name}.{tag} has weights beyond float16: it is not filed.")
+        model.set_weights(rounded)
     logits = np.asarray(model.predict_on_batch(inputs), dtype=np.float32)
     if not np.isfinite(logits).all():
         raise UserError(f"{name}.{tag} gives logits that are not finite: it is not filed.")
@@ -73,7 +76,8 @@ def file_weights(model, name, tag, inputs=None):
 
 def _rounded(x):
     """An array's float32 numbers as float16 holds them; others as they are."""
-    return x.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else x
+    with np.errstate(over="ignore"):
+        return x.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else x
 
 
 def _halve(path):

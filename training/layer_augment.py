@@ -6,6 +6,7 @@ Before every batch their random states are set from that batch's own generator: 
 goes on sees the same pictures. Each thread has layers of its own, and so random states.
 """
 
+import contextlib
 import functools
 import threading
 
@@ -37,15 +38,8 @@ class LayerAugment:
         found = getattr(self._threads, "layers", None)
         if found is None:
             magnitude, erasing, mixup, cutmix = self._how
-            mixers = [layers.MixUp(alpha=mixup)] if mixup else []
-            mixers += [layers.CutMix(factor=(cutmix, cutmix))] if cutmix else []
-            # (p, p): a single number would be the end of a range of probabilities. The noise is
-            # normal with the end of the value range as its deviation, and clipped to that range.
-            erase = (
-                layers.RandomErasing((erasing, erasing), value_range=(-1, 1)) if erasing else None
-            )
-            found = operations(magnitude) if magnitude else [], erase, mixers
-            self._threads.layers = found
+            with _on_this_process():
+                self._threads.layers = found = _make(magnitude, erasing, mixup, cutmix)
         return found
 
     def images(self, rng, batch):
@@ -78,10 +72,10 @@ class LayerAugment:
         return _run(rng, erasing, batch) if erasing else batch
 
     def mix(self, rng, batch, labels):
-        """Mixup or CutMix; only for the thread that trains.
+        """Mixup or CutMix; on PyTorch only for the thread that trains.
 
-        On PyTorch Keras draws their weights from the global generator, and then sets it back to
-        where it was: dropout draws from it, too.
+        There Keras draws their weights from the global generators, and then sets the processor's
+        back to where it was: dropout draws from them, too.
 
         Args:
             rng: the batch's generator.
@@ -97,6 +91,39 @@ class LayerAugment:
             mixed = _run(rng, mixer, {"images": batch, "labels": labels})
             batch, labels = mixed["images"], mixed["labels"]
         return batch, labels
+
+
+def _make(magnitude, erasing, mixup, cutmix):
+    """RandAugment's operations, erasing or None, and the layers that mix."""
+    mixers = [layers.MixUp(alpha=mixup)] if mixup else []
+    mixers += [layers.CutMix(factor=(cutmix, cutmix))] if cutmix else []
+    # (p, p): a single number would be the end of a range of probabilities. The noise is normal
+    # with the end of the value range as its deviation, and clipped to that range.
+    erase = layers.RandomErasing((erasing, erasing), value_range=(-1, 1)) if erasing else None
+    return operations(magnitude) if magnitude else [], erase, mixers
+
+
+@contextlib.contextmanager
+def _on_this_process():
+    """Where what is augmented is no part of the training's computation.
+
+    On JAX a distribution would make the layers' random states those of all processes, of which
+    each augments other images. PyTorch's current device is the training thread's alone: others
+    would all take the first one.
+    """
+    if keras.backend.backend() == "torch":
+        with keras.device("cpu"):
+            yield
+        return
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        yield
+        return
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def _one_of(choice, rng, batch):
@@ -145,9 +172,10 @@ def _coloured(layer, rng, batch):
 def _run(rng, layer, inputs):
     generator = getattr(layer, "generator", None)
     key = int(rng.integers(2**31))  # Drawn also for layers that draw nothing.
-    if generator is not None:
-        generator.state.assign([key, 0])
-    outputs = layer(inputs, training=True)
-    return keras.tree.map_structure(
-        lambda x: np.asarray(ops.convert_to_numpy(x), np.float32), outputs
-    )
+    with _on_this_process():
+        if generator is not None:
+            generator.state.assign([key, 0])
+        outputs = layer(inputs, training=True)
+        return keras.tree.map_structure(
+            lambda x: np.asarray(ops.convert_to_numpy(x), np.float32), outputs
+        )

@@ -43,7 +43,7 @@ AUGMENT = (
 )
 STREAM = "decode images when needed, not all before; resized_crop then crops the stored ones"
 GROUPS = (
-    "augment each batch, and mix within it, in so many equal parts: processes whose number divides "
+    "augment each batch, and mix within it, in so many parts: processes whose number divides "
     "it then read their own images only (default 1)"
 )
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"

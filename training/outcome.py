@@ -17,7 +17,7 @@ def finish(model, settings, extra, origin, folder):
         model: the trained network.
         settings: what was asked for.
         extra: more for metrics.json.
-        origin: `provenance()` of the training's start: the code may have changed since.
+        origin: `provenance()` of this process' start: the code may have changed since.
         folder: the training's `RunFolder`.
     """
     rows = folder.rows()

@@ -137,10 +137,13 @@ def test_batches_that_can_make_a_part_are_asked_for_it_alone():
         def part(self, index, process, processes):
             return np.full(3, index), {"label": (process, processes)}
 
-    second = distribute.Devices("data_parallel", replicas=4, processes=2, process=1)
+    second = distribute.Devices("data_parallel", replicas=2, processes=2, process=1)
     found, label = second.shard(Parts(workers=1))[1]
     np.testing.assert_array_equal(found, [1, 1, 1])
     assert label == {"label": (1, 2)}
+    eight = distribute.Devices("data_parallel", replicas=8, processes=2, process=1)
+    with pytest.raises(ValueError, match="a batch of 6 cannot be shared out equally to 8"):
+        eight.shard(Parts(workers=1))[1]
 
 
 def test_every_name_with_a_layout_is_cut():

@@ -223,6 +223,15 @@ def test_a_large_model_is_filed_in_half_precision(folder, monkeypatch):
     np.testing.assert_allclose(loaded.predict(kept["inputs"], verbose=0), kept["logits"], atol=1e-5)
 
 
+def test_weights_that_float16_cannot_hold_are_not_filed(folder, monkeypatch):
+    monkeypatch.setattr(filing, "HALF_ABOVE", 0)
+    model = zoo.build("planar_rec")
+    model.set_weights([np.full_like(w, 7e4) for w in model.get_weights()])
+    with pytest.raises(UserError, match="beyond float16"):
+        filing.file_weights(model, "planar_rec", "spiral", inputs=np.zeros((1, 2)))
+    assert not list((folder / "weights").iterdir())
+
+
 def test_a_model_with_nan_is_not_filed(folder):
     model = zoo.build("planar_rec")
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])

@@ -151,15 +151,14 @@ def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeyp
     layers = LayerAugment(9, 0.25, 0.8, 1.0) if how == "layers" else None
     mixup = 0.2 if how in ("array", "stream") else 0.0
     augment = ("flip", "crop", "resized_crop", "erase")
-    made = []
+    made = {}
     group = batches_module.Batches._group
 
-    def watched(self, indices, *key):
-        made.append(len(indices))
-        return group(self, indices, *key)
+    def watched(self, indices, epoch, number, *rest):
+        made.setdefault(number, []).append(len(indices))
+        return group(self, indices, epoch, number, *rest)
 
     monkeypatch.setattr(batches_module.Batches, "_group", watched)
-    monkeypatch.setattr(batches_module, "AHEAD", 0)
 
     def batches(groups=4):
         options = {"layers": layers, "keep_last": True, "groups": groups}
@@ -172,14 +171,14 @@ def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeyp
         for processes in (1, 2, 4):
             made.clear()
             parts = [batches().part(number, p, processes) for p in range(processes)]
-            assert sum(made) == size  # Nothing twice.
+            assert sum(made[number]) == size  # Nothing twice.
             assert {len(images) for images, _ in parts} == {size // processes}
             for expected, *found in zip(whole, *parts, strict=True):
                 np.testing.assert_array_equal(expected, np.concatenate(found))
     # Three groups and two processes: each makes all of it and takes its half.
     made.clear()
     halves = [batches(3).part(0, p, 2) for p in range(2)]
-    assert sum(made) == (16 if how == "evaluation" else 32)
+    assert sum(made[0]) == (16 if how == "evaluation" else 32)
     for expected, *found in zip(batches(3)[0], *halves, strict=True):
         np.testing.assert_array_equal(expected, np.concatenate(found))
     if how != "evaluation":
@@ -245,7 +244,7 @@ def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
 
 def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
     part = data.load("corners", "train", corners_file, limit=100, stream=True)
-    monkeypatch.setattr(batches_module, "AHEAD", 2)
+    monkeypatch.setattr(batches_module, "THREADS", 2)
     batches = data.Batches(part, 16, None, True)
     read, asked = Decoded.read, []
 

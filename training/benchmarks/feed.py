@@ -7,7 +7,6 @@ that what is compared are the threads that make batches.
 """
 
 import io
-import os
 import time
 
 import numpy as np
@@ -26,24 +25,23 @@ RECIPE = "imagenet_t2t_vit"
 def cases(backend, quick):
     """The cases of one backend."""
     del backend
-    many = min(16, os.cpu_count() or 1)
+    many = batches.THREADS
     return [
-        {"augmented": augmented, "threads": threads, "number": 2 if quick else 10}
+        {"augmented": augmented, "threads": threads, "number": (2 if quick else 10) * threads}
         for augmented in (True, False)
         for threads in sorted({1, many})
     ]
 
 
 def measure(augmented, threads, number):
-    """Images a second, after a first batch."""
+    """Images a second of so many batches, with others under way before and after them."""
     batches.THREADS = decoding.THREADS = threads
-    batches.AHEAD = max(2, threads)
+    first = 2 * max(batches.AHEAD, threads)
     _one_thread_an_operation()
     s = recipes.load(RECIPE).settings
     how = (s["randaugment"], s["erasing"], s["mixup"], s["cutmix"])
     layers = layer_augment.LayerAugment(*how) if augmented else None
-    # Batches ahead are under way at the beginning and at the end.
-    images = photographs((number + batches.AHEAD + 1) * BATCH)
+    images = photographs((2 * first + number) * BATCH)
     mean = (0.485, 0.456, 0.406)
     made = batches.Batches(
         images,
@@ -54,9 +52,10 @@ def measure(augmented, threads, number):
         one_hot=True,
         layers=layers,
     )
-    _ = made[0]
+    for i in range(first):
+        _ = made[i]
     begin = time.perf_counter()
-    for i in range(1, number + 1):
+    for i in range(first, first + number):
         _ = made[i]
     found = number * BATCH / (time.perf_counter() - begin)
     made.close()
