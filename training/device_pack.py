@@ -25,6 +25,8 @@ WHEELS = ("keras", "namex", "optree")
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 # A call may carry so much, the working tree included; and a part may have so much.
 CALL, MOST = 64 * pieces.MIB, 60 * pieces.MIB
+# What stays at home meanwhile: nothing there needs it, and it grows with every row.
+HOME = "zoo/weights"
 RUN = """#!/usr/bin/env bash
 # In the root of the working tree: bash PACK/1/run.sh --minutes 9 --jobs 8
 set -euo pipefail
@@ -78,7 +80,7 @@ def make(rows, a, rates):
 
 
 def _tree_bytes(folder):
-    """Bytes of the working tree, which travels with every call."""
+    """Bytes of the working tree without `HOME`, which travel with every call."""
     names = _git("ls-files", "-coz", "--exclude-standard").split("\0")
     inside = folder.resolve().is_relative_to(ROOT)
     if inside and names != [""] and not _git("check-ignore", str(folder.resolve())):
@@ -86,7 +88,8 @@ def _tree_bytes(folder):
             f"{folder} is in the working tree and not ignored, so that it would travel with every "
             "call: take a folder such as runs/device."
         )
-    return sum((ROOT / name).stat().st_size for name in names if (ROOT / name).is_file())
+    paths = [ROOT / name for name in names if not name.startswith(f"{HOME}/")]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _git(*arguments):
@@ -102,8 +105,9 @@ def _part_bytes(asked, tree):
     size = most if asked is None else int(asked * pieces.MIB)
     if size < pieces.MIB:
         raise UserError(
-            f"the working tree has {tree / pieces.MIB:.0f} MiB: nothing fits beside it into the "
-            f"{CALL // pieces.MIB} MiB of a call; give --part-mib for a machine without that limit."
+            f"the working tree has {tree / pieces.MIB:.0f} MiB without {HOME}: nothing fits beside "
+            f"it into the {CALL // pieces.MIB} MiB of a call; give --part-mib for a "
+            "machine without that limit."
         )
     return size
 
@@ -213,6 +217,14 @@ def _readme(folder, rows, completes, backend):
         "TensorFlow. One call a part, in this order and without a pause, since what a call leaves",
         "there is gone with the machine. Each carries its part and runs its line in the root of",
         f"the working tree{' (PACK: the copy of this folder there)' if carried == 'PACK' else ''}.",
+        "",
+        "There is room for that without the zoo's weights: before the first call give the first of",
+        "these, after the last one the second.",
+        "",
+        "```bash",
+        f"mkdir -p runs && mv {HOME} runs/at_home",
+        f"mv runs/at_home {HOME}",
+        "```",
         "",
         "| call | carries | command | data sets that are whole then |",
         "|--:|---|---|---|",

@@ -16,6 +16,7 @@ from training import (
     collect,
     data,
     device,
+    device_pack,
     device_results,
     errors,
     filing,
@@ -242,6 +243,19 @@ def clean_copy(target):
     path.write_text(changed, encoding="utf-8")
 
 
+def test_the_weights_of_the_zoo_do_not_travel(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path)]
+    if shutil.which("git") is None:
+        pytest.skip("there is no git")
+    subprocess.run([*git, "init", "-q"], check=True)
+    for name, size in (("zoo/weights/a.weights.h5", 5000), ("zoo/weights.txt", 30), ("b.py", 7)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    subprocess.run([*git, "add", "zoo"], check=True)
+    monkeypatch.setattr(device_pack, "ROOT", tmp_path)
+    assert device_pack._tree_bytes(tmp_path.parent / "pack") == 37  # What is not ignored, too.
+
+
 @pytest.fixture
 def machine(tmp_path):
     """Another machine: a clean copy of the working tree, no TensorFlow; runs a part of a pack."""
@@ -274,7 +288,9 @@ def test_a_row_is_trained_elsewhere_without_tensorflow_and_filed_here(
     parts = sorted(path for path in pack.iterdir() if path.is_dir())
     assert len(parts) >= 2
     assert all(sum(f.stat().st_size for f in part.iterdir()) <= 1 << 20 for part in parts)
-    assert f"bash PACK/{len(parts)}/run.sh --minutes 9" in (pack / "README.md").read_text()
+    said = (pack / "README.md").read_text()
+    assert f"bash PACK/{len(parts)}/run.sh --minutes 9" in said
+    assert "mv zoo/weights runs/at_home" in said
 
     # The parts are brought one by one; the last one makes the data set whole.
     for part in parts[:-1]:
