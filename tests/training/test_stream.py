@@ -151,11 +151,11 @@ def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeyp
     layers = LayerAugment(9, 0.25, 0.8, 1.0) if how == "layers" else None
     mixup = 0.2 if how in ("array", "stream") else 0.0
     augment = ("flip", "crop", "resized_crop", "erase")
-    made = {}
+    made, kept = {}, []  # The ids of what is kept are of one each.
     group = batches_module.Batches._group
 
     def watched(self, indices, epoch, number, *rest):
-        made.setdefault(number, []).append(len(indices))
+        made.setdefault((id(self), number), []).append(len(indices))
         return group(self, indices, epoch, number, *rest)
 
     monkeypatch.setattr(batches_module.Batches, "_group", watched)
@@ -163,22 +163,23 @@ def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeyp
     def batches(groups=4):
         options = {"layers": layers, "keep_last": True, "groups": groups}
         training = how != "evaluation"
-        return data.Batches(part, 16, None, training, augment, mixup, 5, True, **options)
+        kept.append(data.Batches(part, 16, None, training, augment, mixup, 5, True, **options))
+        return kept[-1]
 
     wholes = batches()
     for number, size in ((0, 16), (2, 16), (4, 12)):
         whole = wholes[number]
         for processes in (1, 2, 4):
-            made.clear()
-            parts = [batches().part(number, p, processes) for p in range(processes)]
-            assert sum(made[number]) == size  # Nothing twice.
+            each = [batches() for _ in range(processes)]
+            parts = [one.part(number, p, processes) for p, one in enumerate(each)]
+            assert sum(sum(made[id(one), number]) for one in each) == size  # Nothing twice.
             assert {len(images) for images, _ in parts} == {size // processes}
             for expected, *found in zip(whole, *parts, strict=True):
                 np.testing.assert_array_equal(expected, np.concatenate(found))
     # Three groups and two processes: each makes all of it and takes its half.
-    made.clear()
-    halves = [batches(3).part(0, p, 2) for p in range(2)]
-    assert sum(made[0]) == (16 if how == "evaluation" else 32)
+    both = [batches(3) for _ in range(2)]
+    halves = [one.part(0, p, 2) for p, one in enumerate(both)]
+    assert sum(sum(made[id(one), 0]) for one in both) == (16 if how == "evaluation" else 32)
     for expected, *found in zip(batches(3)[0], *halves, strict=True):
         np.testing.assert_array_equal(expected, np.concatenate(found))
     if how != "evaluation":
