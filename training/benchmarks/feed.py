@@ -1,7 +1,7 @@
 """Images a second that the batches of the ImageNet recipe come with, of one thread and of many.
 
 A stream of 500 x 375 JPEGs, 224 x 224 wanted: decoded, cut out, RandAugment, erasing, mixup or
-CutMix, all that `imagenet_t2t_vit` asks for; and without what Keras' layers and Pillow draw on top.
+CutMix, all that `imagenet_t2t_vit` asks for; and decoded, cut out and mirrored alone.
 Nothing is trained beside it. PyTorch and TensorFlow have one thread for each operation here, so
 that what is compared are the threads that make batches.
 """
