@@ -1,5 +1,6 @@
 """Images that are read and decoded, by Pillow, whenever some of them are asked for."""
 
+import functools
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -80,9 +81,8 @@ class Decoded:
                 images[place] = image
 
         # Pillow decodes outside Python's lock: threads do help.
-        with ThreadPoolExecutor(THREADS) as pool:
-            for _ in pool.map(work, range(0, len(numbers), SHARE)):
-                pass
+        for _ in _pool().map(work, range(0, len(numbers), SHARE)):
+            pass
         return images, labels
 
     def _decode(self, number, file, drawn=None):
@@ -100,6 +100,12 @@ class Decoded:
             resampling = Image.Resampling[self._interpolation.upper()]
             image = _fit_to(image, self._size, self._crop, resampling)
         return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+@functools.cache
+def _pool():
+    """The threads that decode: the same for all batches that are being made side by side."""
+    return ThreadPoolExecutor(THREADS, "decode")
 
 
 def _fit_to(image, size, crop, resampling):

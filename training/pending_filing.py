@@ -60,7 +60,7 @@ def _group(row, out, filed):
 
 
 def _key(training):
-    return filed_runs.key_of(training.name, training.row.tag, training.arguments, training.seed)
+    return filed_runs.key_of(training.settings())
 
 
 def _as_the_recipe_says(training, found):

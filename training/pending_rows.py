@@ -227,10 +227,10 @@ def adoptable(training, filed):
         training: a `Training`.
         filed: what `training.reproduce.filed_runs.of` gives for its tag.
     """
-    key = filed_runs.key_of(training.name, training.row.tag, training.arguments, training.seed)
-    metrics = filed.get(key)
+    asked = training.settings()
+    metrics = filed.get(filed_runs.key_of(asked))
     begun = (training.path / "settings.json").exists()
-    if metrics is None or begun or metrics["settings"] != training.settings():
+    if metrics is None or begun or metrics["settings"] != asked:
         return None
     return metrics
 

@@ -14,11 +14,12 @@ EXPERIMENTS = {
     "mnist_resnet50": "seven ResNet-50s on MNIST: tanh, ReLU and α-ReLU, He and Xavier",
     "mean_field": "networks at initialisation against the theory of infinite width; phase planes",
     "t2t_vit": "table 2: T2T-ViTs with and without recurrence, what trainings of them say",
+    "recurrent_forms": "T2T-ViT recurrence with norms, vectors and numbers of steps of its own",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
 USAGE = "usage: python -m training.reproduce EXPERIMENT [options]\n\nexperiments:\n" + "\n".join(
-    f"  {name:14} {what}" for name, what in EXPERIMENTS.items()
+    f"  {name:15} {what}" for name, what in EXPERIMENTS.items()
 )
 
 

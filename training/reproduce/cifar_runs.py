@@ -30,6 +30,8 @@ class Run:
         arguments: builder arguments that replace the name's.
         module: what trains it, a module that takes the arguments of `training.fit`.
         dataset: what it is trained on.
+        recipe: name of its recipe, where it is not the module's own.
+        how: options of `training.fit` that are its own, such as {"steps": "poisson(2)"}.
     """
 
     label: str
@@ -39,6 +41,8 @@ class Run:
     arguments: dict = dataclasses.field(default_factory=dict, hash=False)
     module: str = "training.reproduce.cifar_run"
     dataset: str = "cifar10"
+    recipe: str | None = None
+    how: dict = dataclasses.field(default_factory=dict, hash=False)
 
     def __str__(self):
         return f"{self.label} seed {self.seed}"
@@ -55,6 +59,8 @@ class Run:
         """The command line that trains it, or goes on with it."""
         command = [sys.executable, "-m", self.module, self.name]
         command.append("--end-with-parent")
+        if self.recipe:
+            command.append(f"--recipe={self.recipe}")
         command += [f"--seed={self.seed}", f"--epochs={a.epochs}", f"--precision={a.precision}"]
         command += [f"--out={self.path.resolve()}", f"--steps-per-execution={STEPS_PER_EXECUTION}"]
         if a.data_dir:
@@ -66,7 +72,7 @@ class Run:
         if self.arguments:
             values = [f"{key}={json.dumps(value)}" for key, value in self.arguments.items()]
             command += ["--model-arguments", *values]
-        return command
+        return [*command, *(f"--{option}={value}" for option, value in self.how.items())]
 
     def is_finished(self, a):
         """Whether it has reached its end.

@@ -51,13 +51,19 @@ def parser():
     return p
 
 
-def add_arguments(p, out):
-    """The options that every experiment with these networks has."""
+def add_arguments(p, out, epochs=EPOCHS, precision="float32"):
+    """The options that every experiment of many trainings has, with their defaults."""
     p.add_argument("--seeds", type=int, default=3, help="seeds of each network (default 3)")
-    p.add_argument("--epochs", type=int, default=EPOCHS, help=f"default {EPOCHS}")
-    p.add_argument("--data-dir", type=Path, help="folder with cifar10/VERSION, or a packed .npz")
+    told = epochs or "what the recipe says"
+    p.add_argument("--epochs", type=int, default=epochs, help=f"default {told}")
+    p.add_argument("--data-dir", type=Path, help="folder with NAME/VERSION, or a packed .npz")
     p.add_argument("--limit", type=int, help="only so many images of each split, for a trial")
-    p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    p.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16"),
+        default=precision,
+        help=f"default {precision}",
+    )
     p.add_argument(
         "--jobs",
         type=int,

@@ -12,6 +12,8 @@ from training.errors import UserError
 from training.run_folder import write_aside
 
 FILE = "logs/trainings.jsonl"
+# Settings that make another training of the same network.
+HOW = ("steps", "backprop_steps", "deep_supervision", "teacher", "distillation", "temperature")
 
 
 def read():
@@ -72,7 +74,9 @@ def adopt(runs, tag):
         raise UserError(f"--adopt {tag}: no training on {tag!r} is filed in zoo/{FILE}.")
     adopted = []
     for run in runs:
-        metrics = filed.get(key_of(run.name, tag, run.arguments, run.seed))
+        how = {option.replace("-", "_"): value for option, value in run.how.items()}
+        asked = {"name": run.name, "tag": tag, "model_arguments": run.arguments, "seed": run.seed}
+        metrics = filed.get(key_of({**asked, **how}))
         if metrics is None or (run.path / "settings.json").exists() or run.metrics is not None:
             continue
         give(run, metrics)
@@ -92,12 +96,12 @@ def give(run, metrics):
 
 
 def _key(metrics):
-    settings = metrics["settings"]
-    return key_of(
-        settings["name"], settings["tag"], settings.get("model_arguments"), settings["seed"]
-    )
+    return key_of(metrics["settings"])
 
 
-def key_of(name, tag, arguments, seed):
-    """What two trainings have in common that are the same one."""
-    return name, tag, json.dumps(arguments or {}, sort_keys=True), seed
+def key_of(settings):
+    """What two trainings have in common that are the same one, of their settings."""
+    arguments = settings.get("model_arguments") or {}
+    how = {key: settings[key] for key in HOW if key in settings}
+    form = json.dumps([arguments, how], sort_keys=True)
+    return settings["name"], settings["tag"], form, settings["seed"]

@@ -8,6 +8,7 @@ import sys
 
 from keras_recres import zoo
 from training.errors import output_folder
+from training.reproduce import tables
 from training.reproduce.cifar_summary import BEST, FINAL, Summary, summarize
 from training.reproduce.meta_heads import DENSE, FORMS, GROUPS, HEADS, Head
 from training.reproduce.paired import Difference, difference, sentence
@@ -153,21 +154,11 @@ def cells(row):
 
 def show(runs, a):
     """Prints the table and the claims; writes meta_heads.md, .csv and .png into `a.out`."""
-    from rich.console import Console
-    from rich.table import Table
-
     from training.reproduce import meta_heads_plot
 
     table = rows(runs)
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    shown = Table(title="Heads of cifar_small: top-1 accuracy")
-    for i, heading in enumerate(COLUMNS):
-        shown.add_column(heading, justify="right" if i else "left", no_wrap=not i)
-    for row in table:
-        shown.add_row(*cells(row))
-    console.print(shown)
-    for line in [*sentences(table), notes(table)]:
-        console.print(line, soft_wrap=True, highlight=False)
+    lines, said = [cells(row) for row in table], [*sentences(table), notes(table)]
+    tables.show("Heads of cifar_small: top-1 accuracy", COLUMNS, lines, said)
     output_folder(a.out)
     write_aside(a.out / "meta_heads.md", markdown(table))
     write_aside(a.out / "meta_heads.csv", as_csv(table))
@@ -177,10 +168,8 @@ def show(runs, a):
 
 def markdown(table):
     """Table, claims and notes as Markdown."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---|" + "--:|" * (len(COLUMNS) - 1)]
-    lines += [f"| {' | '.join(cells(row))} |" for row in table]
-    said = [f"- {line}" for line in sentences(table)]
-    return "\n".join([*lines, "", *said, "", notes(table), ""])
+    lines = tables.markdown(COLUMNS, [cells(row) for row in table], sentences(table))
+    return "\n".join([*lines, "", notes(table), ""])
 
 
 def as_csv(table):

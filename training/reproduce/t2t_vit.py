@@ -13,7 +13,7 @@ from pathlib import Path
 
 from keras_recres import zoo
 from training.errors import UserError, output_folder
-from training.reproduce import filed_runs
+from training.reproduce import filed_runs, tables
 from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.paired import difference, sentence
 from training.run_folder import write_aside
@@ -63,8 +63,8 @@ def rows(tag):
         if tag not in zoo.info(name).tags:
             known = sorted(set.intersection(*(set(zoo.info(n).tags) for n in NAMES)))
             raise UserError(f"--tag must be one of {', '.join(known)}, found {tag!r}.")
-    filed = [m for m in filed_runs.of(tag).values() if m["settings"]["name"] in NAMES]
-    filed = [m for m in filed if not m["settings"].get("model_arguments")]
+    # Other forms and other ways of training are other networks.
+    filed = [m for m in filed_runs.of(tag).values() if _is_plain(m["settings"])]
     _check_alike(filed)
     found = []
     for name in NAMES:
@@ -73,6 +73,11 @@ def rows(tag):
         counts = (model.count_params(), multiply_adds(model).total)
         found.append(Row(name, *counts, info.paper.printed, Summary(name, own)))
     return found
+
+
+def _is_plain(settings):
+    own = set(filed_runs.HOW) & settings.keys()
+    return settings["name"] in NAMES and not settings.get("model_arguments") and not own
 
 
 def _check_alike(filed):
@@ -126,10 +131,8 @@ def cells(row):
 
 def markdown(table, tag):
     """Table and claims as Markdown."""
-    lines = [f"Data set: {tag}.", "", f"| {' | '.join(COLUMNS)} |"]
-    lines.append("|---|" + "--:|" * (len(COLUMNS) - 1))
-    lines += [f"| {' | '.join(cells(row))} |" for row in table]
-    return "\n".join([*lines, "", *(f"- {line}" for line in sentences(table)), ""])
+    lines = tables.markdown(COLUMNS, [cells(row) for row in table], sentences(table))
+    return "\n".join([f"Data set: {tag}.", "", *lines, ""])
 
 
 def draw(table, tag, path):
@@ -160,18 +163,8 @@ def main(argv=None):
     """The command line."""
     a = parser().parse_args(argv)
     table = rows(a.tag)
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    shown = Table(title=f"T2T-ViT on {a.tag}")
-    for i, heading in enumerate(COLUMNS):
-        shown.add_column(heading, justify="right" if i else "left")
-    for row in table:
-        shown.add_row(*cells(row))
-    console.print(shown)
-    for line in sentences(table):
-        console.print(line, soft_wrap=True, highlight=False)
+    lines = [cells(row) for row in table]
+    tables.show(f"T2T-ViT on {a.tag}", COLUMNS, lines, sentences(table))
     output_folder(a.out)
     write_aside(a.out / "t2t_vit.md", markdown(table, a.tag))
     draw(table, a.tag, a.out / "t2t_vit.png")

@@ -1,0 +1,113 @@
+"""The comparison of forms of recurrence: what is built, what is trained, what is said."""
+
+import json
+
+import pytest
+
+from keras_recres import zoo
+from keras_recres.models import multiply_adds
+from training import errors, fit, options, pending_rows
+from training.reproduce import __main__ as reproduce
+from training.reproduce import filed_runs, recurrent_forms
+from training.reproduce.recurrent_forms import forms
+
+STEPS = (2, 4, 2)  # Of vit3_rec.
+WIDTH = 256
+
+
+def asked(tmp_path, *more):
+    a = recurrent_forms.parser().parse_args([f"--out={tmp_path}", *more])
+    a.epochs = 10
+    return a
+
+
+def settings_of(run, a):
+    """The settings.json of a run, from its command line."""
+    given = fit.arguments(run.command(a)[3:])
+    return options.settings_of(given, run.name, "cifar10_jpeg")
+
+
+def test_a_form_adds_what_it_is_called_by_and_no_computation():
+    found = {}
+    for form in forms(3):
+        model = zoo.build(form.name(3), tag="cifar10_jpeg", **form.arguments)
+        found[form.label] = model.count_params(), multiply_adds(model).total
+    plain, work = found["recurrent"]
+    # Two norms a block, each a scale and a shift, for every step but the first.
+    norms = 2 * 2 * WIDTH * sum(steps - 1 for steps in STEPS)
+    vectors = WIDTH * sum(STEPS)
+    added = {
+        "once": 0,
+        "recurrent": 0,
+        "norms": norms,
+        "embedding": vectors,
+        "both": norms + vectors,
+    }
+    assert {label: count - plain for label, (count, _) in found.items()} == {
+        **added,
+        "sampled": 0,
+        "supervised": 0,
+    }
+    assert {total for label, (_, total) in found.items() if label != "once"} == {work}
+    assert found["once"][1] < work
+
+
+def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
+    a = asked(tmp_path)
+    settings = {form.label: settings_of(form.run(0, a), a) for form in forms(3)}
+    assert len({filed_runs.key_of(found) for found in settings.values()}) == len(forms(3))
+    assert settings["sampled"]["steps"] == "uniform(1,4)"
+    assert settings["supervised"]["deep_supervision"] == 0.5
+    assert settings["both"]["model_arguments"] == {"unshare": ("norm",), "step_embedding": True}
+    for label, name in (("once", "vit3"), ("recurrent", "vit3_rec")):
+        (row,) = pending_rows.rows([f"{name}.cifar10_jpeg"])
+        (training,) = pending_rows.trainings(row, tmp_path / "pending")[:1]
+        assert json.loads(json.dumps(settings[label])) == training.settings()
+
+
+def prepare(path, form, seed, value):
+    """A finished training in a folder."""
+    path.mkdir(parents=True)
+    settings = {"name": form.name(3), "tag": "cifar10_jpeg", "seed": seed, "epochs": 10}
+    settings |= {"limit": None, "precision": "mixed_bfloat16", "model_arguments": form.arguments}
+    settings |= {option.replace("-", "_"): given for option, given in form.how.items()}
+    metrics = {"val_accuracy": value, "settings": settings}
+    (path / "metrics.json").write_text(json.dumps(metrics))
+
+
+def test_differences_are_paired_and_kept(empty_zoo, tmp_path, capsys):
+    out = tmp_path / "out"
+    better = {"once": -0.03, "norms": 0.02, "sampled": -0.001}
+    for form in forms(3):
+        for seed, luck in enumerate((0.0, 0.02, 0.01)):
+            if form.label in ("recurrent", *better):
+                value = 0.6 + luck + better.get(form.label, 0) * (1 + 0.01 * seed)
+                prepare(out / form.label / str(seed), form, seed, value)
+    arguments = ["recurrent_forms", "--report"]
+    assert errors.run(reproduce.main, [*arguments, f"--out={out}", "--record"]) == 0
+    said = capsys.readouterr().out
+    assert "several times against once, all shared: more accurate; +3.03 ± 0.02 points" in said
+    assert "own (+0.27% parameters) against all shared: more accurate; +2.02 ±" in said
+    assert "(+0.00% parameters) against all shared: less accurate; -0.10 ± 0.00" in said
+    assert said.count("not measured yet") == 3
+    assert "not the original pixels" in said
+    text = (out / "recurrent_forms.md").read_text(encoding="utf-8")
+    assert "| norms of every step's own | 1,8" in text
+    assert "| 63.02 ± 1.01 | +2.02 ± 0.01 | 3 |" in text
+    assert (out / "recurrent_forms.png").read_bytes().startswith(b"\x89PNG")
+    # Elsewhere what was filed counts, each form as itself.
+    again = [*arguments, f"--out={tmp_path / 'again'}", "--adopt=cifar10_jpeg"]
+    assert errors.run(reproduce.main, again) == 0
+    assert (tmp_path / "again" / "recurrent_forms.md").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--forms=norm"], "--forms has 'norm', which is none of once, recurrent, norms"),
+        (["--seeds=0"], "--seeds must be at least 1, found 0."),
+    ],
+)
+def test_a_mistake_is_a_sentence(tmp_path, capsys, more, message):
+    assert errors.run(reproduce.main, ["recurrent_forms", f"--out={tmp_path}", *more]) == 2
+    assert message in capsys.readouterr().err
