@@ -33,9 +33,11 @@ class Devices:
     replicas: int = 1
     processes: int = 1
     process: int = 0
-    # Of the backend: what is done to a model, and whether it is this that shares out batches.
+    # Of the backend: what is done to a model, whether it is this that shares out batches, and the
+    # mean of a number over all replicas.
     ready: object = dataclasses.field(default=None, repr=False)
     shards: bool = dataclasses.field(default=True, repr=False)
+    mean: object = dataclasses.field(default=None, repr=False)
 
     @property
     def chief(self):
@@ -50,6 +52,16 @@ class Devices:
                 f"a batch of {size:,} cannot be shared out equally to {self.replicas} replicas: "
                 f"take a multiple, such as {near:,}."
             )
+
+    def agree(self, number):
+        """Whether an integer, below a thousand or so, is the same in all processes, which all ask.
+
+        Where processes go on from different states, every step of theirs waits for the others all
+        the same, and what they learn is no one's.
+        """
+        if self.processes == 1:
+            return True
+        return self.mean(float(number**2)) == self.mean(float(number)) ** 2
 
     def prepare(self, model):
         """The same model, for training in this scope, in which it was made.
@@ -136,8 +148,9 @@ def scope(kind=AUTO, **options):
     | model_parallel | JAX        | keras.distribution.ModelParallel              |
 
     "auto" takes several processes where the environment names them (TF_CONFIG; WORLD_SIZE of
-    torchrun; `initialize` of keras.distribution), else all accelerators of this machine, else
-    "single". The global batch and the seed being the same, the losses are those of one device.
+    torchrun; `initialize` of keras.distribution), else, but on PyTorch, all accelerators of this
+    machine, else "single". The global batch and the seed being the same, the losses are those of
+    one device.
 
     Args:
         kind: One of `kinds()`.

@@ -17,7 +17,7 @@ import keras
 
 from training.errors import UserError
 from training.models import save_weights
-from training.run_folder import read_backup, write_aside
+from training.run_folder import BEGIN_ANEW, read_backup, write_aside
 
 METADATA = "training_metadata.json"
 
@@ -65,7 +65,7 @@ def restore(model, folder):
     if file:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        load(model, file, "give another --out, or --no-resume to begin anew")
+        load(model, file, BEGIN_ANEW)
     return epoch
 
 

@@ -6,6 +6,9 @@ import time
 
 import keras
 
+# Between the seeds of two processes: odd, and far from all that seeds and epochs add.
+OWN = 0x9E3779B1
+
 
 class Epochs(keras.callbacks.Callback):
     """Makes an epoch depend on its number only, so that a continued training is the same one.
@@ -16,16 +19,19 @@ class Epochs(keras.callbacks.Callback):
 
     Args:
         batches: a ``training.data.Batches``; its seed is the training's.
+        process: number of this process, from 0, if it is to draw otherwise than the others.
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches, process=0):
         super().__init__()
         self.batches = batches
+        self.process = process
         self._generators = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.epoch = epoch
-        keras.utils.set_random_seed((self.batches.seed * 1_000_003 + epoch + 1) % 2**32)
+        own = self.process * OWN
+        keras.utils.set_random_seed((self.batches.seed * 1_000_003 + epoch + 1 + own) % 2**32)
         if self._generators is None:
             weights = {id(variable) for variable in self.model.weights}
             others = [v for v in self.model.variables if id(v) not in weights]
@@ -35,7 +41,7 @@ class Epochs(keras.callbacks.Callback):
         for state, key in self._generators:
             # A state is (key, counter), of 32 bits each; more than 2**20 draws an epoch would
             # only overlap, and after 4,096 epochs they are those of the first again.
-            state.assign([key, (epoch << 20) % 2**32])
+            state.assign([(key + own) % 2**32, (epoch << 20) % 2**32])
 
 
 def _is_seed(variable):

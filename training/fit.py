@@ -63,6 +63,9 @@ def run_on(devices, a, augment, measure, more_callbacks):
     """`run` on these `keras_recres.distribute.Devices`."""
     if a.precise_bn and devices.replicas > 1:
         raise UserError("--precise-bn is for one device.")
+    if a.accumulate > 1 and devices.replicas > 1 and keras.backend.backend() == "tensorflow":
+        # Keras updates within a condition, where TensorFlow's replicas cannot sum gradients.
+        raise UserError("--accumulate is for one device on TensorFlow; on JAX it is for several.")
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
     asked = overrides_of(None if steps.parse(a.steps) else a.steps, a.model_arguments)
     model, overrides = build(a.name, peek, asked, a.precision)
@@ -150,6 +153,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         shared=devices.replicas > 1,
     )
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
+    strategy.check_start(folder.epochs_done, devices)
     done = backup.restore(trained, folder.backup)
     shared = f", {devices.kind} on {devices.replicas} devices" if devices.replicas > 1 else ""
     print(
@@ -165,7 +169,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     before = signal.signal(signal.SIGTERM, stop)  # `kill` ends it as Ctrl-C does.
     watchers = [keras.callbacks.SwapEMAWeights()] if a.ema else []
     watchers += [
-        callbacks.Epochs(batches),
+        callbacks.Epochs(batches, strategy.draws(devices)),
         callbacks.StopAtNaN(len(batches)),
         callbacks.Timing(batches.num_images),
         *([PreciseBN(batches, a.precise_bn)] if a.precise_bn else []),

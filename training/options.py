@@ -6,12 +6,12 @@ from pathlib import Path
 
 import keras
 
-from keras_recres import distribute
-from training import data, pieces, recipes, steps
+from training import data, pieces, recipes, steps, strategy
 from training.errors import UserError
 from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
-# What does not change a result is not compared when a run goes on.
+# What does not change a result, dropout with another --strategy aside, is not compared when a run
+# goes on.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
 NOT_SETTINGS += ("tensorboard", "strategy")
 # Options from after the first trainings: their settings do not name them, so at their defaults
@@ -102,7 +102,7 @@ def parser():
     p.add_argument(
         "--strategy",
         default="single",
-        help=f"{', '.join(distribute.kinds())}: what shares every batch (default single)",
+        help=f"{', '.join(strategy.kinds())}: what shares every batch (default single)",
     )
     p.add_argument("--limit", type=int, help="train on the first so many images only")
     p.add_argument("--stream", action=argparse.BooleanOptionalAction, default=False, help=STREAM)

@@ -81,6 +81,7 @@ def main(argv=None):
     check(a)
     trial = a.epochs is not None or a.limit is not None
     rows = pending_rows.rows(a.names, a.data_dir, a.seeds)
+    errors.output_folder(a.out)
     # The process that waits takes no accelerator's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from training.rates import Rates

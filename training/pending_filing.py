@@ -77,7 +77,7 @@ def _file(row, group, filed):
         result = cifar_zoo.file(group)[0]
     else:
         result = evaluate.record([t.path for t in group], weights=row.recipe.weights)
-    filed_runs.file(group)
+    filed_runs.file(group, replace=True)
     spread = f" ± {result['std']}" if result["std"] else ""
     seeds = f"{len(group)} of {row.seeds} seeds"
     return f"filed {row.label}: {result['value']}{spread} % top-1, {seeds}"

@@ -26,9 +26,12 @@ def provenance():
 def hardware():
     """The accelerator if the backend has one, else the processor and its number of cores."""
     try:
-        accelerators = keras.distribution.list_devices("gpu")
+        devices = keras.distribution.list_devices()
     except (ValueError, RuntimeError, AttributeError, NotImplementedError):
-        accelerators = []
+        devices = []
+    accelerators = [device for device in devices if not device.lower().startswith("cpu")]
+    if accelerators and accelerators[0].lower().startswith("tpu"):
+        return f"{len(accelerators)} x {_tpu()}"
     if accelerators or _on_cuda():
         name = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
         name = name.splitlines()[0].strip() if name else "GPU"
@@ -38,6 +41,15 @@ def hardware():
     else:
         cores = os.cpu_count() or 1
     return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
+
+
+def _tpu():
+    """What kind of TPU it is, as far as the backend knows."""
+    if keras.backend.backend() != "jax":
+        return "TPU"
+    import jax
+
+    return jax.devices()[0].device_kind
 
 
 def _on_cuda():

@@ -23,6 +23,9 @@ except ImportError:  # Windows has other locks: there nothing keeps a second pro
     fcntl = None
 
 
+BEGIN_ANEW = "give another --out, or --no-resume to begin anew"
+
+
 class RunFolder:
     """Opens the folder of a training, new or half done, for this process alone until `close`.
 
@@ -150,14 +153,21 @@ def read_backup(folder):
 
     Returns:
         (epochs done, file of the state); (0, None) where there is nothing to go on with.
+
+    Raises:
+        UserError: what is there is damaged.
     """
+    metadata = Path(folder) / "training_metadata.json"
     try:
-        metadata = json.loads((Path(folder) / "training_metadata.json").read_text(encoding="utf-8"))
-        file = Path(folder) / metadata["weights"]
-        epoch = int(metadata["epoch"])
-    except (OSError, ValueError, KeyError, AttributeError):
+        found = json.loads(metadata.read_text(encoding="utf-8"))
+        epoch, file = int(found["epoch"]), Path(folder) / found["weights"]
+    except FileNotFoundError:
         return 0, None
-    return (epoch, file) if file.is_file() else (0, None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{metadata} is damaged ({error!r}): {BEGIN_ANEW}.") from None
+    if not file.is_file():
+        raise UserError(f"{metadata} names {file.name}, which is not there: {BEGIN_ANEW}.")
+    return epoch, file
 
 
 def read_log(path):

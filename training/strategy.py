@@ -5,9 +5,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import keras
+
 from keras_recres import distribute
-from training.errors import UserError
+from training.errors import UserError, nearest
 from training.run_folder import RunFolder
+
+
+def kinds():
+    """What `--strategy` takes on the backend in use."""
+    return tuple(kind for kind in distribute.kinds() if kind != "model_parallel")
 
 
 @contextlib.contextmanager
@@ -22,6 +29,11 @@ def scope(kind, batch_size, resume=True):
     Yields:
         `keras_recres.distribute.Devices`.
     """
+    if kind not in kinds():
+        raise UserError(
+            f"--strategy on {keras.backend.backend()} must be one of {', '.join(kinds())}, found "
+            f"{kind!r}.{nearest(kind, kinds())}"
+        )
     with contextlib.ExitStack() as stack:
         try:
             devices = stack.enter_context(distribute.scope(kind))
@@ -55,7 +67,8 @@ def folder(path, settings, resume, devices):
     with tempfile.TemporaryDirectory() as aside:
         copy = Path(aside) / "run"
         if Path(path).is_dir():
-            shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".*"))
+            # The first one may be cutting its log meanwhile.
+            shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".*", "log.csv"))
         with contextlib.closing(RunFolder(copy, settings)) as folder:
             yield folder
 
@@ -66,6 +79,26 @@ def prepare(devices, trained):
         return devices.prepare(trained)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def check_start(done, devices):
+    """Raises a UserError in all processes if these have not done the same number of epochs.
+
+    To be asked before a state is restored, which on TensorFlow they do together.
+    """
+    if not devices.agree(done):
+        raise UserError(
+            f"the processes would go on from different epochs, this one after {done}: --out must "
+            "be a folder that all of them see."
+        )
+
+
+def draws(devices):
+    """The number of this process among those that draw dropout and drop path by themselves.
+
+    Only PyTorch's do; on JAX a draw is of the whole batch, and all processes must agree on it.
+    """
+    return devices.process if keras.backend.backend() == "torch" else 0
 
 
 def check_images(train, evaluation, devices):

@@ -5,6 +5,8 @@ import os
 
 import jax
 import keras
+import numpy as np
+from jax.experimental import multihost_utils
 from keras import distribution
 
 PROCESSES = ("job_addresses", "num_processes", "process_id")
@@ -34,8 +36,9 @@ def enter(
     process_id=None,
 ):
     """Yields what `keras_recres.distribute.Devices` needs to know, with the distribution set."""
-    environment = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1") != "1"
-    if (job_addresses or environment) and not jax.distributed.is_initialized():
+    several = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1") != "1"
+    several |= bool(job_addresses) or num_processes is not None or process_id is not None
+    if several and not jax.distributed.is_initialized():
         # Must be the first thing that is done with JAX.
         distribution.initialize(job_addresses, num_processes, process_id)
     try:
@@ -59,6 +62,7 @@ def enter(
             "processes": jax.process_count(),
             "process": jax.process_index(),
             "ready": _refuse_unsharded if kind == "model_parallel" else None,
+            "mean": lambda number: float(np.mean(multihost_utils.process_allgather(number))),
         }
     finally:
         distribution.set_distribution(before)

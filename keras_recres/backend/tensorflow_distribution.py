@@ -40,6 +40,7 @@ def enter(kind, devices=None, resolver=None):
             "process": process,
             "ready": _prepare,
             "shards": False,
+            "mean": lambda number: _mean(strategy, number),
         }
 
 
@@ -88,6 +89,12 @@ def _tpu(resolver):
     except (ValueError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         raise ValueError(f"there is no TPU here: {str(error).splitlines()[0]}") from error
     return tf.distribute.TPUStrategy(found)
+
+
+def _mean(strategy, number):
+    """The mean of a number over the replicas of all processes."""
+    everywhere = strategy.run(lambda: tf.constant(number))
+    return float(strategy.reduce("MEAN", everywhere, axis=None))
 
 
 def _prepare(model):

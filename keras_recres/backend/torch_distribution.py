@@ -36,6 +36,7 @@ def enter(kind):
             "processes": dist.get_world_size(),
             "process": dist.get_rank(),
             "ready": _prepare,
+            "mean": _mean_number,
         }
     finally:
         if own:
@@ -59,12 +60,8 @@ def _prepare(model):
             dist.broadcast(weight.value.data, 0)
     metrics = model.get_metrics_result
 
-    def mean(value):
-        # Where the weights are: nccl sums nothing on a processor.
-        return float(_mean(torch.as_tensor(value, dtype=torch.float32, device=get_device())))
-
     def mean_metrics():
-        return keras.tree.map_structure(mean, metrics())
+        return keras.tree.map_structure(_mean_number, metrics())
 
     model.get_metrics_result = mean_metrics
     for weight in model.trainable_weights:
@@ -73,6 +70,11 @@ def _prepare(model):
 
 def _mean_gradient(weight):
     weight.grad = _mean(weight.grad)
+
+
+def _mean_number(value):
+    # Where the weights are: nccl sums nothing on a processor.
+    return float(_mean(torch.as_tensor(value, dtype=torch.float32, device=get_device())))
 
 
 def _mean(x):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_recres import distribute, zoo
+from tests.distribute import virtual
 from tests.distribute.two_processes import KIND, environments
 
 BACKEND = keras.backend.backend()
@@ -22,10 +23,8 @@ CPUS = [f"cpu:{i}" for i in range(4)]
 def start(jobs, devices=1, **env):
     env = {
         **os.environ,
-        "DEVICES": str(devices),
-        "CUDA_VISIBLE_DEVICES": "",
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        **virtual.environment(devices),
         **env,
     }
     return subprocess.Popen(
@@ -91,7 +90,9 @@ def test_devices_of_one_process_change_no_loss(alone):
     for job, run in zip(ONE_PROCESS[BACKEND], alone, strict=True):
         losses = run["history"]["loss"]
         assert losses[-1] < losses[0]
-        close(first.setdefault(job["model"], run), run)
+        if job["model"] in first:
+            close(first[job["model"]], run)
+        first.setdefault(job["model"], run)
 
 
 def test_two_processes_change_no_loss(alone):
@@ -103,6 +104,7 @@ def test_two_processes_change_no_loss(alone):
         for process in started:
             process.kill()
     assert [run["process"] for run in both] == [0, 1]
+    assert [run["agree"] for run in both] == [[True, False]] * 2
     for run in both:
         assert (run["kind"], run["replicas"], run["processes"]) == (kind, 2, 2)
         close(alone[0], run)
@@ -188,6 +190,24 @@ def test_a_layout_that_cuts_nothing_is_an_error():
     found = results(start([job for job, _ in refused], devices=4))
     for (_, message), result in zip(refused, found, strict=True):
         assert message in result["refused"]
+
+
+def test_processes_say_whether_they_agree(alone):
+    assert distribute.Devices("single").agree(7)
+    assert all(run["agree"] == [True, True] for run in alone)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX' alone")
+@pytest.mark.parametrize("options", [{"num_processes": 2, "process_id": 0}, {"process_id": 1}])
+def test_processes_that_find_one_another_by_themselves_are_initialized(monkeypatch, options):
+    from keras_recres.backend import jax_distribution
+
+    asked = []
+    monkeypatch.delenv("KERAS_DISTRIBUTION_NUM_PROCESSES", raising=False)
+    monkeypatch.setattr(jax_distribution.distribution, "initialize", lambda *a: asked.append(a))
+    with distribute.scope("data_parallel", **options):
+        pass
+    assert asked == [(None, options.get("num_processes"), options["process_id"])]
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="not PyTorch's")

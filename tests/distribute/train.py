@@ -4,7 +4,6 @@ JOBS is a JSON list of {"kind", "model", "options"}. Of a job that is refused it
 """
 
 import json
-import os
 import sys
 
 import keras
@@ -14,6 +13,7 @@ from keras import layers
 from keras_recres import distribute, models
 from keras_recres.layers import RecurrentResidual
 from keras_recres.models.layouts import layout
+from tests.distribute import virtual
 
 BATCH = 16
 
@@ -82,24 +82,21 @@ def train(kind, model, options=()):
         batches = devices.shard(data)
         fitted = network.fit(batches, epochs=3, shuffle=False, verbose=0, validation_data=batches)
         np.testing.assert_array_equal(data.x, Batches().x, "training changed the data")
+        agree = [devices.agree(3), devices.agree(devices.process)]
         weights = [float(np.abs(keras.ops.convert_to_numpy(w)).sum()) for w in network.weights]
     return {
         "kind": devices.kind,
         "replicas": devices.replicas,
         "processes": devices.processes,
         "process": devices.process,
+        "agree": agree,
         "history": fitted.history,
         "weights": weights,
     }
 
 
 if __name__ == "__main__":
-    if keras.backend.backend() == "tensorflow" and os.environ["DEVICES"] != "1":
-        import tensorflow as tf
-
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        logical = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["DEVICES"])
-        tf.config.set_logical_device_configuration(cpu, logical)
+    virtual.make()
     found = []
     for job in json.loads(sys.argv[1]):
         try:

@@ -48,6 +48,15 @@ def test_what_was_measured_is_kept_when_a_case_fails(measured, tmp_path, capsys)
     assert rows[0]["backend"] == BACKEND
 
 
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
+    measured, tmp_path, capsys
+):
+    file = tmp_path / "absent" / "train.json"
+    assert run("--json", str(file)) == 2
+    assert capsys.readouterr().err == f"error: --json {file} cannot be written.\n"
+    assert measured == []
+
+
 def test_what_leaves_no_case_is_one_sentence(measured, capsys):
     assert run("--only", "vit8*") == 2
     assert (

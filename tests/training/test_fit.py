@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from keras_recres import zoo
 from tests.training.pictures import VIT
-from training import callbacks, data, errors, fit, models, provenance, run_folder
+from training import callbacks, data, errors, fit, models, provenance, rates, run_folder
 from training.errors import UserError
 
 
@@ -292,6 +293,37 @@ def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
     folder.close()
     with pytest.raises(UserError, match="is not JSON"):
         run_folder.RunFolder(tmp_path, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[]", "training_metadata.json is damaged"),
+        ('{"epoch": 1, "weights": "epoch-1.weights.h5"}', "epoch-1.weights.h5, which is not there"),
+    ],
+)
+def test_a_damaged_backup_is_one_sentence(
+    fit_arguments, small_model, tmp_path, capsys, text, sentence
+):
+    folder = tmp_path / "run" / "backup"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "settings.json").write_text("{}")
+    (folder / "training_metadata.json").write_text(text)
+    assert run(fit_arguments(epochs=1)) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.endswith(": give another --out, or --no-resume to begin anew.\n")
+    assert run(["--no-resume", *fit_arguments(epochs=1)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "name"), [(["tpu:0", "tpu:1"], "2 x "), (["cpu:0"], " core"), ([], " core")]
+)
+def test_hardware_is_the_accelerator_or_the_processor(monkeypatch, devices, name):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda *_: devices)
+    said = provenance.hardware()
+    assert name in said
+    assert rates.Rates(Path("absent"), here=said).on_accelerator == (name == "2 x ")
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):

@@ -119,17 +119,31 @@ def test_filed_trainings_of_the_same_settings_are_not_missing(empty_zoo, toy_cif
     assert pending_rows.missing(row, trainings) == []
 
 
-def test_a_shorter_training_does_not_replace_a_filed_one(empty_zoo, toy_cifar, tmp_path):
+def test_another_training_replaces_a_filed_one_only_if_asked(empty_zoo, toy_cifar, tmp_path):
     (row,) = rows_of("cifar_small", data_dir=toy_cifar)
     training = pending_rows.trainings(row, tmp_path)[0]
     whole = measured(training)
     filed_runs.give(training, whole)
     filed_runs.file([training])
-    short = {**whole, "settings": {**whole["settings"], "epochs": 1}}
-    filed_runs.give(training, short)
-    with pytest.raises(UserError, match="seed 0 is filed with 20 epochs, and one of 1 is not"):
+    again = {**whole, "val_accuracy": 0.6}
+    filed_runs.give(training, again)
+    filed_runs.file([training])
+    assert filed_runs.read() == [again]
+    longer = {**whole, "settings": {**whole["settings"], "epochs": 40}}
+    filed_runs.give(training, longer)
+    with pytest.raises(UserError, match="seed 0 is filed with epochs 20, and one with 40 is not"):
         filed_runs.file([training])
-    assert filed_runs.read() == [whole]
+    assert filed_runs.read() == [again]
+    filed_runs.file([training], replace=True)
+    assert filed_runs.read() == [longer]
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, toy_cifar, capsys):
+    (tmp_path / "out").write_text("a file")
+    for more in ((), ("--list",)):
+        given = [f"--data-dir={toy_cifar}", f"--out={tmp_path / 'out'}", "--names", "rrn_tanh"]
+        assert errors.run(pending.main, [*more, *given]) == 2
+        assert capsys.readouterr().err.endswith("/out cannot be written (File exists).\n")
 
 
 def test_the_list_tells_what_why_and_how_long(empty_zoo, toy_cifar, tmp_path, capsys):

@@ -65,6 +65,16 @@ def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
         assert json.loads(json.dumps(settings[label])) == training.settings()
 
 
+def test_networks_and_data_sets_have_folders_of_their_own(tmp_path):
+    found = {
+        form.run(0, asked(tmp_path, f"--blocks={blocks}", f"--dataset={dataset}")).path
+        for blocks in (3, 7)
+        for dataset in ("cifar10", "tiny_imagenet80")
+        for form in forms(blocks)
+    }
+    assert len(found) == 4 * len(forms(3))
+
+
 def prepare(path, form, seed, value):
     """A finished training in a folder."""
     path.mkdir(parents=True)
@@ -82,7 +92,7 @@ def test_differences_are_paired_and_kept(empty_zoo, tmp_path, capsys):
         for seed, luck in enumerate((0.0, 0.02, 0.01)):
             if form.label in ("recurrent", *better):
                 value = 0.6 + luck + better.get(form.label, 0) * (1 + 0.01 * seed)
-                prepare(out / form.label / str(seed), form, seed, value)
+                prepare(out / "vit3.cifar10" / form.label / str(seed), form, seed, value)
     arguments = ["recurrent_forms", "--report"]
     assert errors.run(reproduce.main, [*arguments, f"--out={out}", "--record"]) == 0
     said = capsys.readouterr().out

@@ -224,9 +224,10 @@ def test_the_tables_have_means_over_seeds_beside_the_printed_numbers(tmp_path, c
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_trial_is_no_part_of_a_table_of_whole_trainings(tmp_path, capsys):
+@pytest.mark.parametrize("other", [{"limit": 100}, {"backend": "another"}])
+def test_what_was_trained_otherwise_is_no_part_of_a_table(tmp_path, capsys, other):
     prepare(tmp_path, "cifar_small", 0, 0.7, 0.7, 0.7)
-    prepare(tmp_path, "cifar_small", 1, 0.7, 0.7, 0.7, limit=100)
+    prepare(tmp_path, "cifar_small", 1, 0.7, 0.7, 0.7, **other)
     arguments = ["cifar_tables", "--report", f"--out={tmp_path}"]
     assert errors.run(reproduce.main, arguments) == 2
     assert "can't stand in one table" in capsys.readouterr().err

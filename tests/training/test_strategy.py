@@ -12,6 +12,7 @@ import keras
 import pytest
 
 from keras_recres import distribute
+from tests.distribute import virtual
 from tests.distribute.two_processes import KIND, environments
 from tests.training.test_fit import metrics, run
 from training import run_folder
@@ -20,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 # Without dropout: each process draws its own.
 PROGRAM = """
 import sys
+from tests.distribute import virtual
+virtual.make()
 from tests.training import killed, small
 from training import callbacks, errors, fit
 fit.build = small.build
@@ -34,18 +37,25 @@ OPTIONS |= {"groups": 2, "augment": "crop", "mixup": 0.2, "erasing": 0.25}
 ARGUMENTS = ["dropout=0"]
 
 
+BACKEND = keras.backend.backend()
+KILL = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+
+
+def start(how, argv, found):
+    """A process that trains, killed in the second epoch or not."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, how, *argv],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **found},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @contextlib.contextmanager
-def both(how, argv):
-    """Two processes that train, killed in the second epoch or not."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, how, *argv],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **found},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for found in environments(keras.backend.backend())
-    ]
+def both(how, first, second=None):
+    """Two processes that train."""
+    given = zip((first, second or first), environments(BACKEND), strict=True)
+    started = [start(how, argv, found) for argv, found in given]
     try:
         yield started
     finally:
@@ -54,7 +64,15 @@ def both(how, argv):
             process.communicate()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def check_same(tmp_path, *outs):
+    shared, single = (metrics(tmp_path, out) for out in outs)
+    assert single["train_loss"] < 3
+    for key in ("train_loss", "val_loss", "val_accuracy", "train_accuracy"):
+        assert shared[key] == pytest.approx(single[key], abs=1e-5), key
+    assert len(run_folder.read_log(tmp_path / outs[0] / "log.csv")) == 2
+
+
+@KILL
 def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
     fit_arguments, small_model, tmp_path
 ):
@@ -65,13 +83,40 @@ def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
     with both("", argv) as started:
         errors = [process.communicate(timeout=300)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], errors[0][-4000:]
-    assert f"1 done before, {KIND[keras.backend.backend()]} on 2 devices" in errors[0]
+    assert f"1 done before, {KIND[BACKEND]} on 2 devices" in errors[0]
     assert run(fit_arguments("single", ARGUMENTS, **OPTIONS)) == 0
-    shared, single = (metrics(tmp_path, out) for out in ("shared", "single"))
-    assert single["train_loss"] < 3
-    for key in ("train_loss", "val_loss", "val_accuracy", "train_accuracy"):
-        assert shared[key] == pytest.approx(single[key], abs=1e-5), key
-    assert len(run_folder.read_log(tmp_path / "shared" / "log.csv")) == 2
+    check_same(tmp_path, "shared", "single")
+
+
+@KILL
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has a process a device")
+def test_two_devices_of_a_process_train_as_one_also_if_killed(fit_arguments, small_model, tmp_path):
+    options, kind = (
+        {**OPTIONS, "ema": 0.9},
+        {"tensorflow": "mirrored"}.get(BACKEND, "data_parallel"),
+    )
+    argv = fit_arguments("shared", ARGUMENTS, strategy=kind, **options)
+    for how, code in (("killed", -signal.SIGKILL), ("", 0)):
+        process = start(how, argv, virtual.environment(2))
+        errors = process.communicate(timeout=300)[1]
+        assert process.returncode == code, errors[-4000:]
+    assert f"1 done before, {kind} on 2 devices" in errors
+    assert run(fit_arguments("single", ARGUMENTS, **options)) == 0
+    check_same(tmp_path, "shared", "single")
+
+
+@KILL
+def test_processes_that_see_other_folders_are_refused(fit_arguments, small_model, tmp_path):
+    options = {**OPTIONS, "strategy": "auto"}
+    here, there = (fit_arguments(out, ARGUMENTS, **options) for out in ("here", "there"))
+    first = start("killed", fit_arguments("here", ARGUMENTS, **OPTIONS), {})
+    first.communicate(timeout=300)
+    assert run_folder.read_backup(tmp_path / "here" / "backup")[0] == 1
+    with both("", here, there) as started:
+        errors = [process.communicate(timeout=300)[1] for process in started]
+    assert [process.returncode for process in started] == [2, 2], errors[0][-4000:]
+    for said, done in zip(errors, (1, 0), strict=True):
+        assert f"from different epochs, this one after {done}: --out must be" in said
 
 
 @pytest.fixture
@@ -80,6 +125,15 @@ def three(monkeypatch):
     enter = contextlib.nullcontext({"replicas": 3})
     monkeypatch.setattr(distribute.distribution, "enter", lambda kind: enter)
     monkeypatch.setattr(distribute.distribution, "KINDS", {"three": ()})
+
+
+def test_accumulation_is_for_one_device_where_it_fails(fit_arguments, small_model, three, capsys):
+    options = {"accumulate": 2, "batch-size": 18, "eval-limit": 63, "limit": 90, "epochs": 1}
+    expected = 2 if BACKEND == "tensorflow" else 0
+    assert run(fit_arguments("run", ARGUMENTS, strategy="three", **options)) == expected
+    assert ("--accumulate is for one device on TensorFlow" in capsys.readouterr().err) == (
+        BACKEND == "tensorflow"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +152,7 @@ def three(monkeypatch):
             {"batch-size": 18, "eval-limit": 63, "limit": 100},
             r"100 training images .* evenly by 3 devices: --no-keep-last, or --limit 99 would do\.",
         ),
-        ({"strategy": "tree"}, r"--strategy tree: `kind` on \w+ must be one of .*'three'.*"),
+        ({"strategy": "tree"}, r"--strategy on \w+ must be one of .*three, found 'tree'\. Did .*"),
     ],
 )
 def test_what_devices_cannot_share_is_one_sentence(

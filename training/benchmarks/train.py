@@ -93,7 +93,7 @@ def _family(name, policy, budget):
         def spread():
             keras.distribution.set_distribution(distribution)
             try:
-                return fit_seconds(several, batch)
+                return fit_seconds(several, batch, found.shard)
             finally:
                 keras.distribution.set_distribution(None)
 
@@ -204,11 +204,12 @@ class Clock(keras.callbacks.Callback):
         self.ends.append(time.perf_counter())
 
 
-def fit_seconds(model, batch):
+def fit_seconds(model, batch, shard=lambda batches: batches):
     """Seconds of a step of `fit()`: the least of some, each between the ends of two steps."""
     clock = Clock()
     # The first step has none before it.
-    model.fit(Repeated(batch, STEPS + 1), shuffle=False, verbose=0, callbacks=[clock])
+    batches = shard(Repeated(batch, STEPS + 1))
+    model.fit(batches, shuffle=False, verbose=0, callbacks=[clock])
     return float(np.diff(clock.ends).min())
 
 

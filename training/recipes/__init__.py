@@ -80,7 +80,7 @@ def load(name):
         )
     try:
         module = importlib.import_module(f"{__name__}.{name}")
-    except (SyntaxError, NameError, ImportError) as error:
+    except Exception as error:
         raise UserError(f"the recipe {name!r} is no Python that runs ({error}).") from None
     kinds = REQUIRED | OPTIONAL
     found = {key: value for key, value in vars(module).items() if key.isupper()}

@@ -53,19 +53,19 @@ def summarize(runs):
         A list of `Summary`, also of labels of which nothing is finished yet.
 
     Raises:
-        UserError: the finished runs had different data, epochs, limit or precision.
+        UserError: the finished runs had different data, epochs, limit, precision or backend.
     """
     found, kinds = {}, {}
     for run in runs:
         of_label = found.setdefault(run.label, {})
         if (metrics := run.metrics) is not None:
             of_label[run.seed] = metrics
-            keys = ("tag", "epochs", "limit", "precision")
-            kinds.setdefault(tuple(metrics["settings"][key] for key in keys), run.path)
+            keys = ("tag", "epochs", "limit", "precision", "backend")
+            kinds.setdefault(tuple(metrics["settings"].get(key) for key in keys), run.path)
     if len(kinds) > 1:
         (first, one), (second, other) = list(kinds.items())[:2]
         raise UserError(
-            f"{one} and {other} can't stand in one table: data set, epochs, limit and precision "
-            f"are {', '.join(map(str, first))} and {', '.join(map(str, second))}."
+            f"{one} and {other} can't stand in one table: data set, epochs, limit, precision "
+            f"and backend are {', '.join(map(str, first))} and {', '.join(map(str, second))}."
         )
     return [Summary(label, metrics) for label, metrics in found.items()]

@@ -28,24 +28,28 @@ def read():
         raise UserError(f"{path} has a line that is not JSON ({error}).") from None
 
 
-def file(runs):
-    """Files what finished trainings measured; a training that was filed before is replaced.
+def file(runs, replace=False):
+    """Files what finished trainings measured; the same training done again takes the first's place.
 
     Args:
         runs: list of `training.reproduce.cifar_runs.Run`; those without an end are passed over.
+        replace: whether they also take the place of the same ones with other settings: their row
+            of results is that of these runs now.
 
     Raises:
-        UserError: a longer training than one of these is filed.
+        UserError: one of them is filed with other settings, and is not to be replaced.
     """
     filed = {_key(metrics): metrics for metrics in read()}
     for metrics in (run.metrics for run in runs):
         # A trial tells how long a training takes, and nothing else that is worth keeping.
         if metrics and metrics["settings"]["limit"] is None:
             new, old = (m["settings"] for m in (metrics, filed.get(_key(metrics), metrics)))
-            if old["epochs"] > new["epochs"]:
+            differ = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+            if differ and not replace:
+                told = " and ".join(f"{key} {old.get(key)!r}" for key in differ)
                 raise UserError(
-                    f"{new['name']} with seed {new['seed']} is filed with {old['epochs']} epochs, "
-                    f"and one of {new['epochs']} is not filed instead."
+                    f"{new['name']} with seed {new['seed']} is filed with {told}, and one with "
+                    f"{' and '.join(repr(new.get(key)) for key in differ)} is not filed instead."
                 )
             filed[_key(metrics)] = metrics
     if not filed:

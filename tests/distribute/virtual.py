@@ -1,0 +1,22 @@
+"""Virtual devices of a processor: what a test's process asks for before anything else."""
+
+import os
+
+import keras
+
+
+def environment(count):
+    """Environment variables of a process that calls `make` and has so many devices."""
+    flags = f"--xla_force_host_platform_device_count={count}"
+    return {"DEVICES": str(count), "CUDA_VISIBLE_DEVICES": "", "XLA_FLAGS": flags}
+
+
+def make():
+    """Gives TensorFlow the devices that the environment asks for; XLA_FLAGS gives JAX its own."""
+    count = int(os.environ.get("DEVICES", "1"))
+    if keras.backend.backend() == "tensorflow" and count > 1:
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.set_logical_device_configuration(cpu, logical)
