@@ -41,7 +41,8 @@ class Epochs(keras.callbacks.Callback):
         for state, key in self._generators:
             # A state is (key, counter), of 32 bits each; more than 2**20 draws an epoch would
             # only overlap, and after 4,096 epochs they are those of the first again.
-            state.assign([(key + own) % 2**32, (epoch << 20) % 2**32])
+            # PyTorch's are signed.
+            state.assign([(key + own) % 2**31 if own else key, (epoch << 20) % 2**32])
 
 
 def _is_seed(variable):

@@ -6,16 +6,18 @@ import re
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from keras_recres import distribute
 from tests.distribute import virtual
 from tests.distribute.two_processes import KIND, environments
 from tests.training.test_fit import metrics, run
-from training import run_folder
+from training import callbacks, run_folder, strategy
 
 ROOT = Path(__file__).parents[2]
 # Without dropout: each process draws its own.
@@ -125,6 +127,22 @@ def three(monkeypatch):
     enter = contextlib.nullcontext({"replicas": 3})
     monkeypatch.setattr(distribute.distribution, "enter", lambda kind: enter)
     monkeypatch.setattr(distribute.distribution, "KINDS", {"three": ()})
+
+
+def test_an_epochs_dropout_is_its_own_and_a_processs_where_each_draws():
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5)])
+
+    def drawn(process, epoch=3):
+        epochs = callbacks.Epochs(types.SimpleNamespace(seed=5), process)
+        epochs.set_model(model)
+        epochs.on_epoch_begin(epoch)
+        return keras.ops.convert_to_numpy(model(np.ones((2, 64), "float32"), training=True))
+
+    np.testing.assert_array_equal(drawn(0), drawn(0))
+    assert (drawn(0) != drawn(0, epoch=4)).any()
+    assert (drawn(0) != drawn(1)).any()
+    second = distribute.Devices("data_parallel", replicas=2, processes=2, process=1)
+    assert strategy.draws(second) == (BACKEND == "torch")
 
 
 def test_accumulation_is_for_one_device_where_it_fails(fit_arguments, small_model, three, capsys):
