@@ -39,10 +39,9 @@ class Epochs(keras.callbacks.Callback):
                 (v, int(keras.ops.convert_to_numpy(v)[0])) for v in others if _is_seed(v)
             ]
         for state, key in self._generators:
-            # A state is (key, counter), of 32 bits each; more than 2**20 draws an epoch would
-            # only overlap, and after 4,096 epochs they are those of the first again.
-            # PyTorch's are signed.
-            state.assign([(key + own) % 2**31 if own else key, (epoch << 20) % 2**32])
+            # A state is (key, counter), of 32 bits each, signed on PyTorch; more than 2**20 draws
+            # an epoch would only overlap, and after 2,048 epochs they are those of the first again.
+            state.assign([(key + own) % 2**31 if own else key, (epoch << 20) % 2**31])
 
 
 def _is_seed(variable):

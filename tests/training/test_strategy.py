@@ -140,6 +140,7 @@ def test_an_epochs_dropout_is_its_own_and_a_processs_where_each_draws():
 
     np.testing.assert_array_equal(drawn(0), drawn(0))
     assert (drawn(0) != drawn(0, epoch=4)).any()
+    assert (drawn(0, epoch=5000) != drawn(0)).any()
     assert (drawn(0) != drawn(1)).any()
     second = distribute.Devices("data_parallel", replicas=2, processes=2, process=1)
     assert strategy.draws(second) == (BACKEND == "torch")
