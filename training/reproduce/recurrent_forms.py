@@ -3,9 +3,9 @@
 Jiang, Cui, Wang, "Residual network with recurrent structures", run each block several times and
 share all of its weights (table 2). Here, beside the network whose blocks run once and theirs: norms
 of their own for every step; a learned vector for every step (Universal Transformers, arXiv
-1807.03819); both; a number of steps that is drawn for each batch; every step supervised; the network
-whose blocks run once as the teacher. What is added in parameters is half a percent at most, and
-evaluated all run as often as theirs.
+1807.03819); both; a number of steps that is drawn for each batch; every step supervised; and the
+network whose blocks run once as the teacher. What is added in parameters is half a percent at most,
+and evaluated all run as often as theirs.
 """
 
 import argparse
