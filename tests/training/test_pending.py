@@ -328,6 +328,7 @@ def test_a_row_of_results_only_gets_no_weights(empty_zoo, tmp_path, monkeypatch,
     recipes.load("cifar10_vit")
     module = sys.modules["training.recipes.cifar10_vit"]
     monkeypatch.setattr(module, "WEIGHTS", False, raising=False)
+    monkeypatch.setattr(module, "SEEDS", 1)
     arguments = [f"--data-dir={tmp_path}", f"--out={tmp_path / 'runs'}", "--names=vit3.cifar10*"]
     (row,) = rows_of("vit3.cifar10_jpeg", data_dir=tmp_path, seeds=3)
     first, second, third = pending_rows.trainings(row, tmp_path / "runs")

@@ -69,3 +69,14 @@ def summarize(runs):
             f"and backend are {', '.join(map(str, first))} and {', '.join(map(str, second))}."
         )
     return [Summary(label, metrics) for label, metrics in found.items()]
+
+
+def remarks(summaries):
+    """What has to be said of the images that were used, a list of sentences."""
+    settings = [m["settings"] for summary in summaries for m in summary.metrics.values()]
+    said = []
+    if "cifar10_jpeg" in {found["tag"] for found in settings}:
+        said.append("CIFAR-10 re-encoded as JPEG (cifar10_jpeg): not the original pixels.")
+    if limits := {found["limit"] for found in settings} - {None}:
+        said.append(f"A trial: only {min(limits):,} images of each split were used.")
+    return said

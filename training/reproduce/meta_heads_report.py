@@ -9,7 +9,7 @@ import sys
 from keras_recres import zoo
 from training.errors import output_folder
 from training.reproduce import tables
-from training.reproduce.cifar_summary import BEST, FINAL, Summary, summarize
+from training.reproduce.cifar_summary import BEST, FINAL, Summary, remarks, summarize
 from training.reproduce.meta_heads import DENSE, FORMS, GROUPS, HEADS, Head
 from training.reproduce.paired import Difference, difference, sentence
 from training.run_folder import write_aside
@@ -125,18 +125,13 @@ def sentences(table):
 
 def notes(table):
     """What the numbers are."""
-    measured = [m for row in table for m in row.measured.metrics.values()]
     said = [
         "Mean ± sample standard deviation over the seeds; differences are of the last epoch's "
         "accuracy, paired by seed, mean ± standard error, intervals by Student's t; that the pairs "
         "of one seed have one order of the images is not counted. Each group has 10 units, and "
         "M = N."
     ]
-    if "cifar10_jpeg" in {m["settings"]["tag"] for m in measured}:
-        said.append("CIFAR-10 re-encoded as JPEG (cifar10_jpeg): not the original pixels.")
-    if limits := {m["settings"]["limit"] for m in measured} - {None}:
-        said.append(f"A trial: only {min(limits):,} images of each split were used.")
-    return " ".join(said)
+    return " ".join([*said, *remarks(row.measured for row in table)])
 
 
 def cells(row):

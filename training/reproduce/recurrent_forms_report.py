@@ -6,7 +6,7 @@ import sys
 from keras_recres import zoo
 from training.errors import output_folder
 from training.reproduce import tables
-from training.reproduce.cifar_summary import FINAL, Summary, summarize
+from training.reproduce.cifar_summary import FINAL, Summary, remarks, summarize
 from training.reproduce.paired import Difference, difference, sentence
 from training.reproduce.recurrent_forms import ONCE, PLAIN, Form
 from training.run_folder import write_aside
@@ -70,16 +70,11 @@ def sentences(table):
 
 def notes(table):
     """What the numbers are."""
-    measured = [m for row in table for m in row.measured.metrics.values()]
     said = [
         "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
         "paired by seed, mean ± standard error, intervals by Student's t."
     ]
-    if "cifar10_jpeg" in {m["settings"]["tag"] for m in measured}:
-        said.append("CIFAR-10 re-encoded as JPEG (cifar10_jpeg): not the original pixels.")
-    if limits := {m["settings"]["limit"] for m in measured} - {None}:
-        said.append(f"A trial: only {min(limits):,} images of each split were used.")
-    return " ".join(said)
+    return " ".join([*said, *remarks(row.measured for row in table)])
 
 
 def cells(row):
