@@ -72,8 +72,10 @@ def main(argv=None):
     installed = [b for b in backends if importlib.util.find_spec(b)]
     if not installed:
         raise UserError(f"none of {', '.join(backends)} is installed: install a backend first.")
-    if a.json and not os.access(a.json if a.json.exists() else a.json.absolute().parent, os.W_OK):
-        raise UserError(f"--json {a.json} cannot be written.")
+    if a.json:
+        target = a.json if a.json.exists() else a.json.absolute().parent
+        if a.json.is_dir() or not os.access(target, os.W_OK):
+            raise UserError(f"--json {a.json} cannot be written.")
     module = importlib.import_module(f"training.benchmarks.{a.name}")
     rows = []
     cases = [

@@ -51,9 +51,9 @@ def test_what_was_measured_is_kept_when_a_case_fails(measured, tmp_path, capsys)
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
     measured, tmp_path, capsys
 ):
-    file = tmp_path / "absent" / "train.json"
-    assert run("--json", str(file)) == 2
-    assert capsys.readouterr().err == f"error: --json {file} cannot be written.\n"
+    for file in (tmp_path / "absent" / "train.json", tmp_path):
+        assert run("--json", str(file)) == 2
+        assert capsys.readouterr().err == f"error: --json {file} cannot be written.\n"
     assert measured == []
 
 

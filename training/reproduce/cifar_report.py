@@ -9,6 +9,7 @@ import sys
 from keras_recres import zoo
 from keras_recres.models.multiply_adds import multiply_adds
 from training.errors import output_folder
+from training.reproduce import tables
 from training.reproduce.cifar_summary import BEST, EXACT, FINAL, Summary, summarize
 from training.run_folder import write_aside
 
@@ -68,20 +69,11 @@ def show(table, a):
         table: list of `Row`.
         a: arguments, of which `out` is used.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from training.reproduce import cifar_plots
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
     for title, head, lines in _tables(table):
-        shown = Table(title=title)
-        for i, heading in enumerate(head):
-            shown.add_column(heading, justify="right" if i else "left", no_wrap=not i)
-        for line in lines:
-            shown.add_row(*line)
-        console.print(shown)
-    console.print(notes(table), soft_wrap=True, highlight=False)
+        tables.show(title, head, lines, width=140)
+    print(notes(table))
     output_folder(a.out)
     write_aside(a.out / "tables.md", markdown(table))
     write_aside(a.out / "tables.csv", as_csv(table))

@@ -3,7 +3,7 @@
 import sys
 
 
-def show(title, columns, rows, said):
+def show(title, columns, rows, said=(), width=120):
     """Prints a table and what is said of it.
 
     Args:
@@ -11,11 +11,12 @@ def show(title, columns, rows, said):
         columns: the headings, the first of a column of words, the others of numbers.
         rows: list of tuples of str.
         said: sentences, a list of str.
+        width: characters of a line where stdout is no terminal.
     """
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else width)
     shown = Table(title=title)
     for i, heading in enumerate(columns):
         shown.add_column(heading, justify="right" if i else "left", no_wrap=not i)
