@@ -31,6 +31,7 @@ def t2t_vit(
     token_dropout=None,
     unshare=(),
     step_embedding=False,
+    residual_scale=None,
     loop="auto",
     remat=False,
     features_only=False,
@@ -75,6 +76,8 @@ def t2t_vit(
         unshare: Which sub-layers of a block get weights of their own for every step, see
             `RecurrentResidual`.
         step_embedding: Whether each step of a block adds a learned vector to its input.
+        residual_scale: None, a number, or "learned" for one trainable number a step, by which what
+            a step adds to the tokens is multiplied, see `RecurrentResidual`.
         loop: "auto", "unroll" or "scan", see `RecurrentResidual`.
         remat: Whether to recompute each step in the backward pass: memory for time.
         features_only: Whether to return the normalised class token, (batch, embed_dim), and leave
@@ -125,6 +128,7 @@ def t2t_vit(
             shortcut="none",
             unshare=unshare,
             step_embedding=step_embedding,
+            residual_scale=residual_scale,
             loop=loop,
             remat=remat,
             name=f"block{i}",

@@ -107,6 +107,7 @@ def test_keras_file_round_trip(tmp_path):
         **{**TINY, "input_shape": [32, 48, 3]},
         unshare=("norm",),
         step_embedding=True,
+        residual_scale="learned",
         dropout=0.1,
         token_type="transformer",
         classifier_activation="softmax",

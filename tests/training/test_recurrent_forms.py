@@ -42,6 +42,7 @@ def test_a_form_adds_what_it_is_called_by_and_no_computation():
         "norms": norms,
         "embedding": vectors,
         "both": norms + vectors,
+        "scaled": sum(STEPS),
     }
     assert {label: count - plain for label, (count, _) in found.items()} == {
         **added,
@@ -100,7 +101,7 @@ def test_differences_are_paired_and_kept(empty_zoo, tmp_path, capsys):
     assert "several times against once, all shared: more accurate; +3.03 ± 0.02 points" in said
     assert "own (+0.27% parameters) against all shared: more accurate; +2.02 ±" in said
     assert "(+0.00% parameters) against all shared: less accurate; -0.10 ± 0.00" in said
-    assert said.count("not measured yet") == 4
+    assert said.count("not measured yet") == 5
     assert "not the original pixels" in said
     text = (out / "recurrent_forms.md").read_text(encoding="utf-8")
     assert "| norms of every step's own | 1,8" in text

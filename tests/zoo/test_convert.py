@@ -86,7 +86,8 @@ def test_each_permutation_matters():
 
 def test_unshared_weights_are_the_checkpoints_in_every_step():
     state, x = t2t_numpy.random_state(**SMALL), images(32)
-    model = convert.t2t_vit(state, **SMALL_MODEL, steps=3, unshare=("norm",), step_embedding=True)
+    own = {"unshare": ("norm",), "step_embedding": True, "residual_scale": "learned"}
+    model = convert.t2t_vit(state, **SMALL_MODEL, steps=3, **own)
     assert_official(model, state, x, steps=[3, 3])
 
 

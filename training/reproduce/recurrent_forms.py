@@ -3,9 +3,9 @@
 Jiang, Cui, Wang, "Residual network with recurrent structures", run each block several times and
 share all of its weights (table 2). Here, beside the network whose blocks run once and theirs: norms
 of their own for every step; a learned vector for every step (Universal Transformers, arXiv
-1807.03819); both; a number of steps that is drawn for each batch; every step supervised; and the
-network whose blocks run once as the teacher. What is added in parameters is half a percent at most,
-and evaluated all run as often as theirs.
+1807.03819); both; a learned factor of what every step adds; a number of steps that is drawn for
+each batch; every step supervised; and the network whose blocks run once as the teacher. What is
+added in parameters is half a percent at most, and evaluated all run as often as theirs.
 """
 
 import argparse
@@ -67,6 +67,7 @@ def forms(blocks):
         Form("norms", "norms of every step's own", {"unshare": ["norm"]}),
         Form("embedding", "a learned vector a step", {"step_embedding": True}),
         Form("both", "norms and a vector", {"unshare": ["norm"], "step_embedding": True}),
+        Form("scaled", "a learned factor a step", {"residual_scale": "learned"}),
         Form("sampled", f"trained with {SAMPLED[blocks]} steps", how={"steps": SAMPLED[blocks]}),
         Form("supervised", "every step supervised", how={"deep-supervision": 0.5}),
         # The zoo's, where it has weights for the data set.
