@@ -29,7 +29,7 @@ SEEDS = 2
 SETTINGS = {
     "epochs": 10,
     "batch-size": 128,
-    "learning-rate": 1e-3,
+    "learning-rate": 2.5e-4,
     "schedule": "cosine",
     "warmup-epochs": 0.5,
     "weight-decay": 0.05,
