@@ -13,7 +13,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from training import data, device, device_results, packed, pending_rows, pieces, places
+from training import data, device, device_results, packed, pending_trainings, pieces, places
 from training.errors import UserError
 from training.provenance import ROOT, commit
 from training.rates import FILE as MULTIPLY_ADDS
@@ -178,7 +178,7 @@ def _half_done(rows, a, target):
     """Half-done trainings that can go on there; None where there are none."""
     found = []
     for row in rows:
-        for training in pending_rows.trainings(row, a.out):
+        for training in pending_trainings.trainings(row, a.out):
             if training.metrics is None and training.epochs[0]:
                 folder = device_results.Folder(training.path)
                 settings = json.loads((folder.path / "settings.json").read_text(encoding="utf-8"))

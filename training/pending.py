@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from training import errors, pending_rows
+from training import errors, pending_rows, pending_trainings
 from training.errors import UserError
 from training.reproduce import cifar_runs
 
@@ -116,7 +116,7 @@ def main(argv=None):
 
 
 def _missing(row, a, strict=True):
-    all_trainings = pending_rows.trainings(row, a.out, a.epochs, a.limit)
+    all_trainings = pending_trainings.trainings(row, a.out, a.epochs, a.limit)
     return pending_rows.missing(row, all_trainings, strict)
 
 

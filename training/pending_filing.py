@@ -4,7 +4,7 @@ import json
 
 from training import evaluate
 from training.errors import UserError
-from training.pending_rows import trainings
+from training.pending_trainings import as_its_recipe_says, trainings
 from training.reproduce import cifar_zoo, filed_runs
 
 
@@ -49,7 +49,7 @@ def _group(row, out, filed):
         metrics = training.metrics or known
         if metrics is None or metrics["settings"].get("limit") is not None:
             continue
-        if not _as_the_recipe_says(training, metrics["settings"]):
+        if not as_its_recipe_says(training, metrics["settings"]):
             continue
         alike = {k: v for k, v in metrics["settings"].items() if k != "seed"}
         group, new = groups.setdefault(json.dumps(alike, sort_keys=True), ([], []))
@@ -61,12 +61,6 @@ def _group(row, out, filed):
 
 def _key(training):
     return filed_runs.key_of(training.settings())
-
-
-def _as_the_recipe_says(training, found):
-    """Whether settings are the recipe's; the backend is not the recipe's to say."""
-    asked = training.settings()
-    return all(found.get(k) == asked.get(k) for k in {**found, **asked} if k != "backend")
 
 
 def _file(row, group, filed):

@@ -44,7 +44,7 @@ def train(trainings, jobs, rates, deadline=None):
     the most valuable is begun all the same: it keeps its whole epochs and goes on next time.
 
     Args:
-        trainings: list of `training.pending_rows.Training`, the most valuable first.
+        trainings: list of `training.pending_trainings.Training`, the most valuable first.
         jobs: how many run side by side.
         rates: a `training.rates.Rates`; it learns from every epoch.
         deadline: of `time.monotonic()`, None for no end.

@@ -2,7 +2,7 @@
 
 import sys
 
-from training import pending_rows
+from training import pending_rows, pending_trainings
 from training.terminal import progress_bar
 
 
@@ -41,7 +41,7 @@ def show(rows, a, rates):
 
 
 def _missing(row, a):
-    all_trainings = pending_rows.trainings(row, a.out, a.epochs, a.limit)
+    all_trainings = pending_trainings.trainings(row, a.out, a.epochs, a.limit)
     return pending_rows.missing(row, all_trainings, strict=False)
 
 

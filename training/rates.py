@@ -71,7 +71,7 @@ class Rates:
         """Estimated seconds until a training's end; its whole epochs are done already.
 
         Args:
-            training: a `training.pending_rows.Training`.
+            training: a `training.pending_trainings.Training`.
         """
         done, epochs = training.epochs
         if done >= epochs:

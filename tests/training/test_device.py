@@ -22,6 +22,7 @@ from training import (
     filing,
     pending,
     pending_rows,
+    pending_trainings,
     pieces,
     rates,
     recipes,
@@ -340,7 +341,9 @@ def test_a_row_is_trained_elsewhere_without_tensorflow_and_filed_here(
 def test_half_done_trainings_go_there_again(empty_zoo, toy_cifar, tmp_path):
     out, pack, stage = tmp_path / "runs", tmp_path / "pack", tmp_path / "stage"
     (row,) = pending_rows.rows(["cifar_small"], toy_cifar)
-    for training, backend in zip(pending_rows.trainings(row, out), ("jax", "torch"), strict=False):
+    for training, backend in zip(
+        pending_trainings.trainings(row, out), ("jax", "torch"), strict=False
+    ):
         path = half_done(out, row.label, training.seed, 3)
         settings = training.settings() | {"backend": backend}
         (path / "settings.json").write_text(json.dumps(settings))

@@ -19,6 +19,7 @@ from training import (
     pending_filing,
     pending_rows,
     pending_runs,
+    pending_trainings,
     places,
     rates,
     recipes,
@@ -83,7 +84,7 @@ def test_a_row_needs_results_weights_and_seeds(empty_zoo, toy_cifar):
 def test_first_results_come_before_second_seeds(empty_zoo, tmp_path):
     result("vit3", "tiny_imagenet80", 1)
     rows = rows_of("vit3*", "cifar_medium", "cifar_small", data_dir=tmp_path, seeds=2)
-    trainings = [t for row in rows for t in pending_rows.trainings(row, tmp_path)]
+    trainings = [t for row in rows for t in pending_trainings.trainings(row, tmp_path)]
     order = [str(training) for training in pending_rows.by_value(trainings)]
     assert order[:6] == [
         "vit3_rec.tiny_imagenet80 seed 0",
@@ -104,11 +105,11 @@ def test_filed_trainings_of_the_same_settings_are_not_missing(empty_zoo, toy_cif
     (row,) = rows_of("cifar_small", data_dir=toy_cifar)
     # Without weights the best of them must be trained here.
     row = dataclasses.replace(row, has_weights=True)
-    trainings = pending_rows.trainings(row, tmp_path)
+    trainings = pending_trainings.trainings(row, tmp_path)
     filed_runs.give(trainings[0], measured(trainings[0]))
     filed_runs.give(trainings[1], measured(trainings[1], "another"))
     filed_runs.file(trainings[:2])
-    elsewhere = pending_rows.trainings(row, tmp_path / "elsewhere")
+    elsewhere = pending_trainings.trainings(row, tmp_path / "elsewhere")
     assert pending_rows.missing(row, elsewhere) == elsewhere[1:]
     assert pending_rows.missing(dataclasses.replace(row, has_weights=False), elsewhere) == elsewhere
     # In this folder the second is finished, with the other backend.
@@ -119,9 +120,31 @@ def test_filed_trainings_of_the_same_settings_are_not_missing(empty_zoo, toy_cif
     assert pending_rows.missing(row, trainings) == []
 
 
+def test_a_row_of_an_earlier_recipe_is_trained_anew(empty_zoo, toy_cifar, tmp_path):
+    result("cifar_small", "cifar10", 3)
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    found = pending_trainings.trainings(row, tmp_path)
+    for training in found[:2]:
+        earlier = measured(training, "another", learning_rate=0.5)
+        filed_runs.give(training, earlier)
+    filed_runs.file(found[:2])
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    assert (row.filed, row.needs) == (0, "its recipe has changed")
+    elsewhere = pending_trainings.trainings(row, tmp_path / "elsewhere")
+    row = dataclasses.replace(row, has_weights=True)
+    assert pending_rows.missing(row, elsewhere) == elsewhere
+    # One that is trained as the recipe says now takes the place of all seeds of before.
+    filed_runs.give(elsewhere[0], measured(elsewhere[0]))
+    filed_runs.file(elsewhere[:1], replace=True)
+    assert filed_runs.read() == [elsewhere[0].metrics]
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    assert not row.outdated
+    assert row.filed == 3
+
+
 def test_another_training_replaces_a_filed_one_only_if_asked(empty_zoo, toy_cifar, tmp_path):
     (row,) = rows_of("cifar_small", data_dir=toy_cifar)
-    training = pending_rows.trainings(row, tmp_path)[0]
+    training = pending_trainings.trainings(row, tmp_path)[0]
     whole = measured(training)
     filed_runs.give(training, whole)
     filed_runs.file([training])
@@ -189,10 +212,10 @@ def stand_in(monkeypatch, toy_cifar, tmp_path):
     def make(*names, seconds=0, code=0):
         script = STAND_IN.format(seconds=seconds, code=code)
         monkeypatch.setattr(
-            pending_rows.Training, "command", lambda *_: [sys.executable, "-c", script]
+            pending_trainings.Training, "command", lambda *_: [sys.executable, "-c", script]
         )
         rows = {row.name: row for row in rows_of(*names, data_dir=toy_cifar)}
-        return [pending_rows.trainings(rows[name], tmp_path)[0] for name in names]
+        return [pending_trainings.trainings(rows[name], tmp_path)[0] for name in names]
 
     return make
 
@@ -249,7 +272,7 @@ def test_rates_get_better(empty_zoo, toy_cifar, tmp_path):
     (row,) = rows_of("cifar_small", data_dir=toy_cifar)
     (other,) = rows_of("cifar_small_meta", data_dir=toy_cifar)
     (training, *_), (second, *_) = (
-        pending_rows.trainings(r, tmp_path, epochs=10) for r in (row, other)
+        pending_trainings.trainings(r, tmp_path, epochs=10) for r in (row, other)
     )
     counted = rates.Rates(tmp_path, here="GPU")
     assert counted.on_accelerator
@@ -331,7 +354,7 @@ def test_a_row_of_results_only_gets_no_weights(empty_zoo, tmp_path, monkeypatch,
     monkeypatch.setattr(module, "SEEDS", 1)
     arguments = [f"--data-dir={tmp_path}", f"--out={tmp_path / 'runs'}", "--names=vit3.cifar10*"]
     (row,) = rows_of("vit3.cifar10_jpeg", data_dir=tmp_path, seeds=3)
-    first, second, third = pending_rows.trainings(row, tmp_path / "runs")
+    first, second, third = pending_trainings.trainings(row, tmp_path / "runs")
     finished(first, 0.6)
     assert errors.run(pending.main, arguments) == 0
     assert "filed vit3.cifar10_jpeg: 60.00 % top-1, 1 of 1 seeds" in capsys.readouterr().out
@@ -356,13 +379,13 @@ def test_a_row_of_results_only_gets_no_weights(empty_zoo, tmp_path, monkeypatch,
 
 def test_what_is_not_filed_is_said(empty_zoo, tmp_path, capsys):
     (row,) = rows_of("vit3.cifar10_jpeg", data_dir=tmp_path, seeds=2)
-    first, second = pending_rows.trainings(row, tmp_path / "runs")
+    first, second = pending_trainings.trainings(row, tmp_path / "runs")
     arguments = [f"--data-dir={tmp_path}", f"--out={tmp_path / 'runs'}", "--names=vit3.cifar10*"]
     finished(first, 0.6)
     assert errors.run(pending.main, arguments) == 2  # There are no weights to file.
     assert "vit3.cifar10_jpeg: the weights of " in capsys.readouterr().err
     assert filing.read_results() == []
-    (trial, *_) = pending_rows.trainings(row, tmp_path / "runs", epochs=1, limit=20)
+    (trial, *_) = pending_trainings.trainings(row, tmp_path / "runs", epochs=1, limit=20)
     assert trial.path == tmp_path / "runs" / "trial" / row.label / "0"
     assert trial.options == ("--epochs=1", "--warmup-epochs=0.5", "--limit=20", "--eval-limit=20")
     # A trial, and a training that is not the recipe's, are none of the row.

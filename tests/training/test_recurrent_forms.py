@@ -6,7 +6,7 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
-from training import errors, fit, options, pending_rows
+from training import errors, fit, options, pending_rows, pending_trainings
 from training.reproduce import __main__ as reproduce
 from training.reproduce import filed_runs, recurrent_forms
 from training.reproduce.recurrent_forms import forms
@@ -63,7 +63,7 @@ def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
     assert settings["both"]["model_arguments"] == {"unshare": ("norm",), "step_embedding": True}
     for label, name in (("once", "vit3"), ("recurrent", "vit3_rec")):
         (row,) = pending_rows.rows([f"{name}.cifar10_jpeg"])
-        (training,) = pending_rows.trainings(row, tmp_path / "pending")[:1]
+        (training,) = pending_trainings.trainings(row, tmp_path / "pending")[:1]
         assert json.loads(json.dumps(settings[label])) == training.settings()
 
 

@@ -33,8 +33,9 @@ def file(runs, replace=False):
 
     Args:
         runs: list of `training.reproduce.cifar_runs.Run`; those without an end are passed over.
-        replace: whether they also take the place of the same ones with other settings: their row
-            of results is that of these runs now.
+        replace: whether they also take the place of the same ones with other settings, and of those
+            with other seeds that differ in more than the seed: their row of results is that of
+            these runs now.
 
     Raises:
         UserError: one of them is filed with other settings, and is not to be replaced.
@@ -51,6 +52,8 @@ def file(runs, replace=False):
                     f"{new['name']} with seed {new['seed']} is filed with {told}, and one with "
                     f"{' and '.join(repr(new.get(key)) for key in differ)} is not filed instead."
                 )
+            if replace:
+                filed = {k: m for k, m in filed.items() if not _outdated(m, metrics)}
             filed[_key(metrics)] = metrics
     if not filed:
         return
@@ -97,6 +100,13 @@ def give(run, metrics):
     """Makes a folder that is not begun the one of a training that measured this elsewhere."""
     run.path.mkdir(parents=True, exist_ok=True)
     write_aside(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def _outdated(old, new):
+    """Whether one is a training of the same form with other settings than the new one's."""
+    if _key(old)[:-1] != _key(new)[:-1]:
+        return False
+    return {**old["settings"], "seed": None} != {**new["settings"], "seed": None}
 
 
 def _key(metrics):
