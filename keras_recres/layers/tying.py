@@ -108,6 +108,20 @@ def tie(cls, blocks, unshare=None, shortcut="none", **kwargs):
     return layer
 
 
+def copy_steps(source, target):
+    """Copies all weights of a recurrent layer to one that differs in its number of steps.
+
+    Steps beyond those of `source` get what its last step has, as in `source(x, steps=n)`.
+    """
+    last = source.steps - 1
+    target.branch.set_weights(source.branch.get_weights())
+    for to, given in zip(target.own_per_step, source.own_per_step, strict=True):
+        for t, variable in enumerate(to):
+            variable.assign(keras.ops.convert_to_numpy(given[min(t, last)]))
+    for t in range(target.steps):
+        _set_step(target, t, source, min(t, last))
+
+
 def _set_step(target, t, source, s):
     """Copies what is learned per step: step s of `source` to step t of `target`."""
     for name in ("scale", "embedding"):

@@ -6,6 +6,8 @@ import warnings
 
 from keras import ops
 
+from keras_recres.layers import RecurrentResidual, tying
+
 
 def read(model, path):
     """Loads a `.weights.h5` file into a model of the same shapes.
@@ -48,7 +50,8 @@ def copy(donor, model, changes):
 
     Both come from the same builder, so their layers have the same names. What may differ follows
     from the changed arguments, and nothing else may: the head (the last layer with weights) with
-    `num_classes`, frozen tables with `input_shape`, a missing head with `features_only`.
+    `num_classes`, frozen tables with `input_shape`, a missing head with `features_only`, what is
+    learned per step with `steps`.
 
     Args:
         donor: Model with the weights.
@@ -66,6 +69,9 @@ def copy(donor, model, changes):
     fresh = []
     for layer in layers:
         source = given.get(layer.name)
+        if "steps" in changes and isinstance(source, RecurrentResidual):
+            tying.copy_steps(source, layer)
+            continue
         if source is None or len(source.weights) != len(layer.weights):
             raise _misfit(donor, layer.name, changes)
         if layer is layers[-1] and "num_classes" in changes and not _same_shapes(source, layer):

@@ -27,7 +27,7 @@ format is read into memory, 150 GB. Time and accuracy: not measured yet. What wa
 runs: a few steps on small data.
 """
 
-NAMES = ("vit7_rec", "vit7", "vit3_rec", "vit3")
+NAMES = ("vit7_rec", "vit7", "vit3_rec", "vit3", "vit7_rec_plus")
 DATASET = "imagenet2012"
 SEEDS = 1
 PENDING = False

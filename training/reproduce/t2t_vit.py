@@ -2,8 +2,9 @@
 
 Jiang, Cui, Wang, "Residual network with recurrent structures": on ImageNet 3 blocks have 61.53 %
 top-1 and 67.16 % when they run several times, 7 blocks 71.63 and 74.57 %, with no parameter added.
-The trainings are those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this
-compares what is filed: the same recipe, backend and budget for all, differences paired by seed.
+`vit7_rec_plus`, ours, has norms and a learned vector for every step besides. The trainings are
+those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this compares what is
+filed: the same recipe, backend and budget for all, differences paired by seed.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.paired import difference, sentence
 from training.run_folder import write_aside
 
-PAIRS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"))
-NAMES = tuple(name for pair in PAIRS for name in pair)
+# Each network, and what is to be better than it.
+PAIRS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"), ("vit7_rec", "vit7_rec_plus"))
+NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
 # Settings that may differ between trainings of one table.
 OWN = ("name", "seed", "model_arguments")
 COLUMNS = ("network", "parameters", "multiply-adds", "printed, %", "top-1, %", "seeds")
@@ -32,7 +34,7 @@ class Row:
     name: str
     parameters: int
     multiply_adds: int
-    printed: float
+    printed: float | None
     measured: Summary
 
 
@@ -111,8 +113,11 @@ def sentences(table):
     """The claims in words, a list of str."""
     said = []
     for plain, recurrent, found in claims(table):
-        printed = f"printed {recurrent.printed - plain.printed:+.2f} on ImageNet"
-        title = f"{recurrent.name} against {plain.name}, with the same parameters ({printed})"
+        added = recurrent.parameters / plain.parameters - 1
+        with_what = f"with {added:.2%} more parameters" if added else "with the same parameters"
+        title = f"{recurrent.name} against {plain.name}, {with_what}"
+        if recurrent.printed is not None:
+            title += f" (printed {recurrent.printed - plain.printed:+.2f} on ImageNet)"
         said.append(sentence(title, found))
     said.append(
         "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
@@ -126,7 +131,8 @@ def cells(row):
     counts = (f"{row.parameters:,}", f"{row.multiply_adds:,}")
     seeds = len(row.measured.metrics)
     measured = row.measured.text(FINAL) or "pending"
-    return (row.name, *counts, f"{row.printed:.2f}", measured, str(seeds or ""))
+    printed = "" if row.printed is None else f"{row.printed:.2f}"
+    return (row.name, *counts, printed, measured, str(seeds or ""))
 
 
 def markdown(table, tag):
@@ -136,25 +142,24 @@ def markdown(table, tag):
 
 
 def draw(table, tag, path):
-    """Accuracy against multiply-adds, an arrow from each network to its recurrent form."""
+    """Accuracy against multiply-adds, an arrow from each network to what is made of it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for colour, (plain, recurrent, _) in zip(("#0072B2", "#D55E00"), claims(table), strict=True):
-        points = []
-        for row, marker in ((plain, "o"), (recurrent, "^")):
-            if values := list(row.measured.values(FINAL).values()):
-                points.append((row.multiply_adds / 1e6, row.measured.mean(FINAL)))
-                x = [points[-1][0]] * len(values)
-                axes.plot(x, values, marker, color=colour, alpha=0.4)
-                axes.plot(*points[-1], marker, color=colour, markersize=9, label=row.name)
-        if len(points) == 2:
-            arrow = {"arrowstyle": "->", "color": colour}
-            axes.annotate("", points[1], points[0], arrowprops=arrow)
+    points = {}
+    for row in table:
+        if values := list(row.measured.values(FINAL).values()):
+            points[row.name] = x, mean = row.multiply_adds / 1e6, row.measured.mean(FINAL)
+            (mark,) = axes.plot(x, mean, "o", markersize=9, label=row.name)
+            axes.plot([x] * len(values), values, "o", color=mark.get_color(), alpha=0.4)
+    for plain, recurrent in PAIRS:
+        if plain in points and recurrent in points:
+            arrow = {"arrowstyle": "->", "color": "grey"}
+            axes.annotate("", points[recurrent], points[plain], arrowprops=arrow)
     axes.set(xlabel="million multiply-adds", ylabel="top-1, %", title=f"{tag}: each seed and means")
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
+    if points:
         axes.legend()
     figure.savefig(path, dpi=130)
 
