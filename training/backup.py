@@ -15,6 +15,7 @@ from pathlib import Path
 
 import keras
 
+from keras_recres.zoo import transfer
 from training.errors import UserError
 from training.models import save_weights
 from training.run_folder import BEGIN_ANEW, read_backup, write_aside
@@ -65,7 +66,7 @@ def restore(model, folder):
     if file:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        load(model, file, BEGIN_ANEW)
+        _load(model, file, BEGIN_ANEW)
     return epoch
 
 
@@ -80,6 +81,12 @@ def load(model, file, advice):
     Raises:
         UserError: there is no such file, or it is no weights file, or another model's.
     """
+    _load(model, file, advice)
+    if reason := transfer.surplus(model, file):
+        raise UserError(f"{file} holds the weights of another model ({reason}): {advice}.")
+
+
+def _load(model, file, advice):
     try:
         model.load_weights(file)
     except FileNotFoundError:

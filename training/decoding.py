@@ -51,6 +51,19 @@ class Decoded:
     def __len__(self):
         return self.shape[0]
 
+    def __getitem__(self, part):
+        """A slice of the images, each of its own size: a list of uint8 arrays (H, W, C)."""
+        numbers = np.arange(len(self))[part]
+        files, _ = self._encoded.read(numbers)
+        return list(_pool().map(self._decode, numbers, files))
+
+    def labels(self):
+        """The labels of all images, an int64 array (N,)."""
+        if self._encoded.labels is not None:
+            return self._encoded.labels
+        parts = np.split(np.arange(len(self)), range(1024, len(self), 1024))
+        return np.concatenate([self._encoded.read(numbers)[1] for numbers in parts])
+
     def read(self, numbers, crops=None):
         """Reads and decodes the images of these numbers.
 

@@ -7,6 +7,7 @@ the commands.
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,22 +54,28 @@ def make(rows, a, rates):
     rows = [row for row in rows if row.needs and row.exists and row.place]
     if not rows:
         raise UserError("nothing is pending that the data sets here can train: no pack is written.")
-    _clear(folder)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        files = list(_files(rows, a, rates, Path(scratch)))
-        space = _space(folder, part)
-        wholes = [pieces.cut(path, space) for path in files]
-    parts = sorted(folder.glob("[0-9]*"), key=lambda path: int(path.name))
+    _check_replaceable(folder)
     manifest = {
         "format": device.FORMAT,
         "commit": commit(),
         "code": device.code_digest(),
         "backend": a.backend_there,
-        "files": wholes,
     }
-    for path in parts:
-        (path / pieces.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        (path / "run.sh").write_text(RUN, encoding="utf-8")
+    # Whole or not at all: an earlier pack stays until all parts of this one are there.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        new = Path(scratch) / "parts"
+        new.mkdir()
+        try:
+            files = list(_files(rows, a, rates, Path(scratch)))
+            space = _space(new, part)
+            manifest["files"] = wholes = [pieces.cut(path, space) for path in files]
+            text = json.dumps(manifest, indent=1) + "\n"
+            for path in new.iterdir():
+                (path / pieces.MANIFEST).write_text(text, encoding="utf-8")
+                (path / "run.sh").write_text(RUN, encoding="utf-8")
+            parts = _replace(folder, new)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written ({error.strerror}).") from None
     completes = {path.name: _completes(wholes, parts, path) for path in parts}
     (folder / "README.md").write_text(
         _readme(folder, rows, completes, a.backend_there), encoding="utf-8"
@@ -112,17 +119,25 @@ def _part_bytes(asked, tree):
     return size
 
 
-def _clear(folder):
-    """Makes the folder, without the parts of an earlier pack."""
+def _check_replaceable(folder):
+    """Makes the folder; raises a UserError if it has anything numbered that is no pack's part."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for part in folder.glob("[0-9]*"):
-            pieces.read_manifest(part, device.FORMAT)  # Nothing else is removed.
-            for file in part.iterdir():
-                file.unlink()
-            part.rmdir()
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}).") from None
+    for part in folder.glob("[0-9]*"):
+        pieces.read_manifest(part, device.FORMAT)
+
+
+def _replace(folder, new):
+    """Moves the parts in `new` into the folder, in place of those there; returns them in order."""
+    for part in folder.glob("[0-9]*"):
+        shutil.rmtree(part)
+    return [path.rename(folder / path.name) for path in sorted(new.iterdir(), key=_number)]
+
+
+def _number(path):
+    return int(path.name)
 
 
 def _space(folder, size):
@@ -179,11 +194,13 @@ def _half_done(rows, a, target):
     found = []
     for row in rows:
         for training in pending_trainings.trainings(row, a.out):
-            if training.metrics is None and training.epochs[0]:
-                folder = device_results.Folder(training.path)
-                settings = json.loads((folder.path / "settings.json").read_text(encoding="utf-8"))
-                if settings["backend"] == a.backend_there:
-                    found.append(folder)
+            settings = training.begun_with
+            if training.metrics is not None or settings is None:
+                continue
+            # Another backend, or what the recipe was once, cannot go on there.
+            alike = pending_trainings.as_its_recipe_says(training, settings)
+            if alike and settings["backend"] == a.backend_there:
+                found.append(device_results.Folder(training.path))
     return device_results.bundle(target, found) if found else None
 
 

@@ -192,14 +192,16 @@ def _is_weights(name):
 def unpack_runs(archive, runs):
     """Unpacks the zip of zips.
 
-    A training that is finished in `runs`, or as far there as in the archive, is left as it is.
+    A training that is finished in `runs`, or as far there as in the archive, is left as it is. One
+    with other settings is put aside, as ROW/SEED.earlier-N: a recipe may have changed since.
 
     Args:
         archive: the zip.
         runs: the folder for ROW/SEED.
 
     Returns:
-        (taken, kept): names ROW/SEED of what was unpacked, and of what was there already.
+        (taken, kept): names ROW/SEED of what was unpacked, with a word on what was put aside, and
+            of what was there already.
 
     Raises:
         UserError: the archive is broken, or something in it is no file of a training.
@@ -215,7 +217,10 @@ def unpack_runs(archive, runs):
                     new = Path(scratch) / name
                     new.mkdir(parents=True)
                     _unpack_one(io.BytesIO(outer.read(member)), name, new)
-                    (taken if _take(Folder(new), Path(runs) / name) else kept).append(name)
+                    target, told = Path(runs) / name, name
+                    if aside := _put_aside(target, Folder(new)):
+                        told += f" (the one before, with other settings, is {aside.name} now)"
+                    (taken if _take(Folder(new), target) else kept).append(told)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
         raise UserError(f"{archive} is no archive of trainings ({error}).") from None
     except OSError as error:
@@ -244,6 +249,21 @@ def _unpack_one(content, name, target):
     told = f"{settings.get('name')}.{settings.get('tag')}/{settings.get('seed')}"
     if told != name or (folder.metrics and folder.metrics.get("settings") != settings):
         raise UserError(f"the training {name} says in its settings that it is {told}.")
+
+
+def _put_aside(target, new):
+    """Renames a training that is not the new one's, only further or less far; where to, or None."""
+    old = _settings_but_backend(target / "settings.json")
+    if not old or old == _settings_but_backend(new.path / "settings.json"):
+        return None
+    numbers = itertools.count(1)
+    aside = next(p for n in numbers if not (p := Path(f"{target}.earlier-{n}")).exists())
+    target.rename(aside)
+    return aside
+
+
+def _settings_but_backend(path):
+    return {key: value for key, value in _json(path).items() if key != "backend"}
 
 
 def _take(new, target):

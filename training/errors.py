@@ -1,9 +1,13 @@
 """A user's mistake ends in one sentence and exit code 2, never in the stack of a library."""
 
 import difflib
+import errno
 import os
 import sys
 from pathlib import Path
+
+# What a disk, and no mistake in the code, may say at any time.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class UserError(Exception):
@@ -43,7 +47,8 @@ def run(main, argv=None):
         argv: those arguments.
 
     Returns:
-        What ``main`` returned (None counts as 0), 2 after a ``UserError``, 130 after Ctrl-C.
+        What ``main`` returned (None counts as 0), 2 after a ``UserError`` or where a disk is full
+        or not to be written, 130 after Ctrl-C.
     """
     try:
         return main(argv) or 0
@@ -56,3 +61,9 @@ def run(main, argv=None):
     except BrokenPipeError:  # `... | head` closed our output: nothing left to say.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {os.strerror(error.errno)}{where}", file=sys.stderr)
+        return 2

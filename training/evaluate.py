@@ -90,14 +90,16 @@ def measure(
         if tag is None:
             raise UserError(f"{weights} does not say what it was trained on: give --tag.")
         dataset = known.tags[tag].dataset
-    images = data.load(READ_AS.get(dataset, dataset), split, data_dir, limit=limit, progress=True)
+    # As they are stored: of any sizes, and more than memory can hold.
+    images = data.load(READ_AS.get(dataset, dataset), split, data_dir, limit=limit, stream=True)
     if len(images.class_names) != model.output_shape[-1]:
         raise UserError(
             f"{full} knows {model.output_shape[-1]} classes, but {dataset} has "
             f"{len(images.class_names)}."
         )
     with progress_bar(f"measuring {full}", len(images)) as advance:
-        measured = evaluation.evaluate(model, images.images, images.labels, batch_size, advance)
+        labels = images.images.labels()
+        measured = evaluation.evaluate(model, images.images, labels, batch_size, advance)
     return {
         "name": known.name,
         "tag": tag,
@@ -137,6 +139,10 @@ def record(run_dirs, note="", weights=True, metric="top1_percent"):
     seeds = {run["settings"]["seed"] for run in runs}
     if len(seeds) != len(runs):
         raise UserError(f"{len(runs)} runs were given, but only {len(seeds)} different seeds.")
+    trial = [key for key in ("limit", "eval_limit") if first.get(key) is not None]
+    if trial and metric == "top1_percent":
+        told = " and ".join(f"--{key.replace('_', '-')} {first[key]}" for key in trial)
+        raise UserError(f"{run_dirs[0]} is a trial with {told}, which the zoo does not file.")
     name, tag = first["name"], first["tag"]
     best = min(range(len(runs)), key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))
     here = (Path(run_dirs[best]) / "settings.json").exists()

@@ -71,6 +71,8 @@ def run_on(devices, a, augment, measure, more_callbacks):
     model, overrides = build(a.name, peek, asked, a.precision)
     settings = settings_of(a, model.zoo_record.name, peek.tag)
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
+    if a.weights and not a.resume and a.weights.resolve().parent == out.resolve():
+        raise UserError(f"--no-resume could remove {a.weights}: move it, or give another --out.")
     with strategy.folder(out, settings, a.resume, devices) as folder:
         if not folder.finished:
             origin = provenance()
@@ -81,7 +83,8 @@ def run_on(devices, a, augment, measure, more_callbacks):
             train_data, images = train(model, trained, a, augment, folder, devices, more_callbacks)
             more = measure(model, train_data) if measure else {}
             more |= {"recipe": a.recipe or ""}
-            finish(model, settings, {"overrides": overrides, **images, **more}, origin, folder)
+            extra = {"overrides": overrides, **images, **more}
+            finish(model, settings, extra, origin, folder, devices.chief)
         if devices.chief:
             summarize(folder)
 
@@ -152,6 +155,12 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         accumulate=a.accumulate,
         shared=devices.replicas > 1,
     )
+    if a.accumulate > a.epochs * len(batches):
+        raise UserError(
+            f"--accumulate {a.accumulate} is more than the {a.epochs * len(batches)} batches of "
+            "the training, which would update no weight."
+        )
+    folder.begin()
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
     strategy.check_start(folder.epochs_done, devices)
     done = backup.restore(trained, folder.backup)

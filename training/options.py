@@ -46,6 +46,7 @@ GROUPS = (
     "augment each batch, and mix within it, in so many parts: processes whose number divides "
     "it then read their own images only (default 1)"
 )
+ACCUMULATE = "batches an update of the weights; what is left over at the end makes none"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -81,7 +82,7 @@ def parser():
     p.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="of the learning rate")
     p.add_argument("--epsilon", type=float, default=1e-7, help="of Adam and AdamW (default 1e-7)")
     p.add_argument("--ema", type=float, default=0.0, metavar="MOMENTUM", help=EMA)
-    p.add_argument("--accumulate", type=int, default=1, help="batches an update of the weights")
+    p.add_argument("--accumulate", type=int, default=1, help=ACCUMULATE)
     p.add_argument("--label-smoothing", type=float, default=0.1, help="0 to below 1")
     p.add_argument(
         "--keep-last",

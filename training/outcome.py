@@ -6,11 +6,12 @@ import json
 import math
 
 from training import curves
+from training.errors import UserError
 from training.models import save_weights
-from training.run_folder import write_aside
+from training.run_folder import BEGIN_ANEW, write_aside
 
 
-def finish(model, settings, extra, origin, folder):
+def finish(model, settings, extra, origin, folder, chief=True):
     """Saves weights, metrics and picture, then removes the backup.
 
     Args:
@@ -19,9 +20,21 @@ def finish(model, settings, extra, origin, folder):
         extra: more for metrics.json.
         origin: `provenance()` of this process' start: the code may have changed since.
         folder: the training's `RunFolder`.
+        chief: whether this is the first process; of the others, whose folders are thrown away, the
+            weights are all that is asked.
+
+    Raises:
+        UserError: the log has not all epochs.
     """
-    rows = folder.rows()
     save_weights(model, folder.weights)
+    if not chief:
+        return
+    rows = folder.rows()
+    if len(rows) != settings["epochs"]:
+        raise UserError(
+            f"{folder.log} has {len(rows)} of {settings['epochs']} epochs, so that nothing can be "
+            f"said of the training: {BEGIN_ANEW}."
+        )
     best = max(rows, key=lambda row: row["val_accuracy"])
     metrics = {
         "val_accuracy": rows[-1]["val_accuracy"],
@@ -49,9 +62,10 @@ def finish(model, settings, extra, origin, folder):
 def summarize(folder):
     """Prints the result in one line."""
     m = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    epochs = "1 epoch" if m["epochs"] == 1 else f"{m['epochs']} epochs"
     print(
         f"{m['settings']['name']}.{m['settings']['tag']}: {m['val_accuracy']:.2%} after "
-        f"{m['epochs']} epochs (best {m['best_val_accuracy']:.2%} after {m['best_epoch']}), "
+        f"{epochs} (best {m['best_val_accuracy']:.2%} after {m['best_epoch']}), "
         f"{m['seconds']:,.0f} s, {m['images_per_second']:,.0f} images/s on {m['backend']}; "
         f"in {folder.path}"
     )

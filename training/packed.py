@@ -45,11 +45,11 @@ class Encoded:
         """The data set's name; "cifar10_jpeg" for a CIFAR-10 that was re-encoded as JPEG.
 
         The real CIFAR-10 is stored as PNG: a JPEG copy has other pixels, and a result on it must
-        not pass for one on CIFAR-10.
+        not pass for one on CIFAR-10. A config's name follows after "_": files are called after it.
         """
         if self.dataset == "cifar10" and len(self.data) and self.data[0][:2] == JPEG:
             return "cifar10_jpeg"
-        return self.dataset
+        return self.dataset.replace("/", "_")
 
     def read(self, numbers):
         """The files and the labels of these numbers: a list of bytes and an int64 array.

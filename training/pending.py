@@ -66,8 +66,8 @@ def check(a):
         value = getattr(a, option)
         if value is not None and not value >= 1:
             raise UserError(f"--{option} must be at least 1, found {value}.")
-    if a.budget_minutes is not None and not a.budget_minutes >= 0:
-        raise UserError(f"--budget-minutes must be at least 0, found {a.budget_minutes}.")
+    if a.budget_minutes is not None and not 0 <= a.budget_minutes < 1e6:
+        raise UserError(f"--budget-minutes must be from 0 to a million, found {a.budget_minutes}.")
     if a.data_dir and not a.data_dir.expanduser().exists():
         raise UserError(f"--data-dir {a.data_dir} is not there.")
     if bool(a.list) + bool(a.device_pack) + bool(a.collect) > 1:

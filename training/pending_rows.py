@@ -123,34 +123,40 @@ def _means(pattern, row):
 def missing(row, all_trainings, strict=True):
     """The trainings that a pending row still needs, in the order of their seeds.
 
-    Not needed is one that is finished in its folder, or filed with the settings that it would
-    have here; where the zoo has no weights yet, what is only filed does not count.
+    Not needed is one that is finished in its folder as the recipe says, or filed with the settings
+    that it would have here; where the zoo has no weights yet, what is only filed does not count.
 
     Args:
         row: a `Row`.
         all_trainings: what `trainings` gives for it.
-        strict: whether those that are needed must be like those that are finished.
+        strict: whether those that are needed must be like those that are there.
 
     Raises:
-        UserError: they are not, and could not count together.
+        UserError: they are not, and could not count together or go on.
     """
     if not row.needs or not row.exists:
         return []
     filed = filed_runs.of(row.tag) if row.has_weights or not row.recipe.weights else {}
-    finished = [training for training in all_trainings if training.metrics is not None]
+    finished = [training for training in all_trainings if _is_finished(training)]
     found = [
         training
         for training in all_trainings
         if training not in finished and adoptable(training, filed) is None
     ]
     if strict and found:
-        for training in finished:
+        for training in all_trainings:
             _compare(training)
     return found
 
 
+def _is_finished(training):
+    return training.metrics is not None and as_its_recipe_says(training, training.begun_with)
+
+
 def _compare(training):
-    found, asked = training.metrics["settings"], training.settings()
+    found, asked = training.begun_with, training.settings()
+    if found is None:
+        return
     differ = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]
     if differ:
         told = ", ".join(f"{key} {found.get(key)!r}, not {asked.get(key)!r}" for key in differ)

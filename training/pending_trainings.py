@@ -43,6 +43,18 @@ class Training(cifar_runs.Run):
         ]
 
     @property
+    def begun_with(self):
+        """The settings of what is done in its folder, finished or at least one epoch; or None."""
+        if self.metrics is not None:
+            return self.metrics["settings"]
+        if not self.epochs[0]:
+            return None
+        try:
+            return json.loads((self.path / "settings.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    @property
     def epochs(self):
         """(done, all): whole epochs that are kept in its folder, and those asked for."""
         asked = self.arguments_of_fit().epochs

@@ -79,7 +79,15 @@ def commit():
     if not found:
         return os.environ.get("KERAS_RECRES_COMMIT", "")
     changed = _output(
-        "git", "-C", str(ROOT), "status", "--porcelain", "--", "keras_recres", "training"
+        "git",
+        "-C",
+        str(ROOT),
+        "status",
+        "--porcelain",
+        "--",
+        "keras_recres",
+        "training",
+        "zoo/configs",
     )
     return f"{found}-dirty" if changed.strip() else found
 

@@ -32,7 +32,7 @@ class RunFolder:
     Args:
         path: the folder; made when it is not there.
         settings: dict of what the training was asked for, as JSON can hold it.
-        resume: go on with a training that is there; False removes it and begins anew.
+        resume: go on with a training that is there; with False `begin` removes it.
 
     Raises:
         UserError: the folder cannot be written, holds a training with other settings, or another
@@ -47,11 +47,11 @@ class RunFolder:
         self.curve = self.path / "curve.png"
         self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
         self.last_good = self.path / f"{settings['name']}.{settings['tag']}.last_good.weights.h5"
-        self._lock = None
+        self._lock, self._anew = None, not resume
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
-            self._open(json.loads(json.dumps(settings)), resume)
+            self._open(json.loads(json.dumps(settings)))
         except OSError as error:
             self.close()
             raise UserError(
@@ -61,10 +61,9 @@ class RunFolder:
             self.close()
             raise
 
-    def _open(self, settings, resume):
+    def _open(self, settings):
         file = self.path / "settings.json"
-        if not resume:
-            self._clear()
+        self._settings = settings
         # Settings alone are no training: one that failed at once may be asked for differently.
         if file.exists() and (self.epochs_done or self.finished):
             try:
@@ -74,10 +73,21 @@ class RunFolder:
                     f"{file} is not JSON ({error}); give another --out, or --no-resume to begin "
                     "anew."
                 ) from None
-            self._compare(found, settings)
+            self._compare(found if isinstance(found, dict) else {}, settings)
+        if not self._anew:
+            self.begin()
+
+    def begin(self):
+        """Makes the folder one of this training, once all that it was asked for has been checked.
+
+        What `resume=False` is to remove is there until now.
+        """
+        if self._anew:
+            self._clear()
+            self._anew = False
         if not self.finished:
             cut_log(self.log, self.epochs_done)
-        write_aside(file, json.dumps(settings, indent=2) + "\n")
+        write_aside(self.path / "settings.json", json.dumps(self._settings, indent=2) + "\n")
 
     def close(self):
         """Lets other processes train in the folder, as every end of this process does, too."""
@@ -88,12 +98,12 @@ class RunFolder:
     @property
     def finished(self):
         """Whether the training reached its end."""
-        return self.metrics.exists() and self.weights.exists()
+        return not self._anew and self.metrics.exists() and self.weights.exists()
 
     @property
     def epochs_done(self):
         """Epochs that a continued training need not do again."""
-        return read_backup(self.backup)[0]
+        return 0 if self._anew else read_backup(self.backup)[0]
 
     def rows(self):
         """The log: a list of dicts of floats, one an epoch, in order."""
@@ -107,10 +117,9 @@ class RunFolder:
         # Only the files of a training: the folder may be one with other things in it.
         self.remove_backup()
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-        for path in (self.log, self.metrics, self.curve, self.path / "settings.json"):
+        files = (self.log, self.metrics, self.curve, self.path / "settings.json")
+        for path in (*files, self.weights, self.last_good):
             path.unlink(missing_ok=True)
-        for path in self.path.glob("*.weights.h5"):
-            path.unlink()
 
     def _compare(self, found, asked):
         keys = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]

@@ -197,5 +197,7 @@ def _checked_path(weights):
 
 
 def _tag_of_file(record, path):
-    name, _, tag = path.name.removesuffix(".weights.h5").partition(".")
+    # What a training keeps of one that went wrong is called NAME.TAG.last_good.
+    stem = path.name.removesuffix(".weights.h5").removesuffix(".last_good")
+    name, _, tag = stem.partition(".")
     return tag if name == record.name and tag in record.tags else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import h5py
 from keras import ops
 
 from keras_recres.layers import RecurrentResidual, tying
@@ -30,10 +31,26 @@ def read(model, path):
         elif not reason:
             # Where a group is missing, Keras only warns and leaves fresh weights.
             reason = str(warning.message)
+    reason = reason or surplus(model, path)
     if reason:
         reason = " ".join(reason.split())
         reason = reason if len(reason) < 300 else reason[:300] + "…"
         raise ValueError(f"The weights in {path} do not fit {model.name!r}: {reason}")
+
+
+def surplus(model, path):
+    """Why a file is a larger model's, which Keras loads without a word; "" if it is not."""
+    held = 0
+
+    def count(name, entry):
+        nonlocal held
+        if isinstance(entry, h5py.Dataset) and not name.startswith("optimizer/"):
+            held += entry.size
+
+    with h5py.File(path) as file:
+        file.visititems(count)
+    wanted = model.count_params()
+    return "" if held == wanted else f"they are {held:,} numbers, and the model has {wanted:,}"
 
 
 def fits(model, path):

@@ -275,6 +275,14 @@ class TestOwnFile:
         trained.save_weights(toy_zoo / FILE)
         assert_same(zoo.load("toy_rec", weights=toy_zoo / FILE), trained)
 
+    def test_of_a_deeper_network_is_refused(self, tmp_path):
+        # Keras takes the blocks that it has names for, and leaves the rest without a word.
+        path = tmp_path / "deeper.weights.h5"
+        deeper = zoo.build("vit3", tag="cifar10", depth=4)
+        deeper.save_weights(path)
+        with pytest.raises(ValueError, match="do not fit 'vit3': they are 2,407,424 numbers, and "):
+            zoo.load("vit3.cifar10", weights=path)
+
     def test_that_is_no_hdf5(self, toy_zoo, tmp_path):
         path = tmp_path / "toy_rec.small.weights.h5"
         path.write_bytes(b"nothing of the sort")

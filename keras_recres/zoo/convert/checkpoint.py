@@ -1,6 +1,7 @@
 """Reads PyTorch checkpoints into plain NumPy arrays."""
 
 import os
+import pickle
 
 import numpy as np
 
@@ -70,7 +71,11 @@ def _load(path):
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from KeyError to UnpicklingError.
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        # PyTorch's own words advise to load what it refuses, which could run code of the file.
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "it is damaged, or holds more than tensors"
+        else:
+            reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
         raise ValueError(
             f"{path!r} is not a PyTorch checkpoint of plain weights ({reason}): download it again, "
             f"or save its state_dict alone."
