@@ -20,6 +20,26 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CPUS = [f"cpu:{i}" for i in range(4)]
 
 
+def test_processes_agree_on_one_number_alone():
+    def agree(numbers):
+        """What each process finds, whose means are of float32."""
+        mean = np.float32(numbers).mean(dtype=np.float32)
+        apart = np.abs(np.float32(numbers) - mean).mean(dtype=np.float32)
+
+        def found(number):
+            answers = iter((mean, apart))
+            devices = distribute.Devices("x", processes=len(numbers), mean=lambda _: next(answers))
+            return devices.agree(number)
+
+        (same,) = {found(number) for number in numbers}
+        return same
+
+    assert agree([300] * 512)
+    assert agree([12345] * 7)
+    assert not agree([300] * 511 + [301])
+    assert not agree([299, 300, 301])
+
+
 def start(jobs, devices=1, **env):
     env = {
         **os.environ,

@@ -101,6 +101,21 @@ def test_finished_trainings_travel_with_the_best_weights_and_others_to_go_on(tmp
     assert (home / "vit7.mnist" / "0" / "metrics.json").exists()
 
 
+def test_a_training_with_other_settings_gives_way_and_is_kept(tmp_path):
+    runs, out, home = tmp_path / "runs", tmp_path / "out", tmp_path / "home"
+    half_done(runs, "vit3.mnist", 0, 9, True, train_loss=0.3)
+    old = half_done(home, "vit3.mnist", 0, 9, True, train_loss=0.5)
+    settings = json.loads((old / "settings.json").read_text()) | {"learning_rate": 0.1}
+    (old / "settings.json").write_text(json.dumps(settings))
+    device_results.pack(runs, out)
+    told = "vit3.mnist/0 (the one before, with other settings, is 0.earlier-1 now)"
+    assert collect.collect(out, home) == ([told], [])
+    assert json.loads((home / "vit3.mnist/0/metrics.json").read_text())["train_loss"] == 0.3
+    aside = home / "vit3.mnist" / "0.earlier-1"
+    assert json.loads((aside / "metrics.json").read_text())["train_loss"] == 0.5
+    assert collect.collect(out, home) == ([], ["vit3.mnist/0"])
+
+
 def test_archives_keep_to_their_limits_and_bring_new_things_first(tmp_path, monkeypatch):
     runs, out, brought = tmp_path / "runs", tmp_path / "out", tmp_path / "brought.json"
     noise = np.random.default_rng(0).bytes(100_000)
@@ -341,11 +356,11 @@ def test_a_row_is_trained_elsewhere_without_tensorflow_and_filed_here(
 def test_half_done_trainings_go_there_again(empty_zoo, toy_cifar, tmp_path):
     out, pack, stage = tmp_path / "runs", tmp_path / "pack", tmp_path / "stage"
     (row,) = pending_rows.rows(["cifar_small"], toy_cifar)
-    for training, backend in zip(
-        pending_trainings.trainings(row, out), ("jax", "torch"), strict=False
-    ):
+    # Of the other backend, or of the recipe as it was once, cannot go on there.
+    changes = ({"backend": "jax"}, {"backend": "torch"}, {"backend": "jax", "learning_rate": 0.5})
+    for training, change in zip(pending_trainings.trainings(row, out), changes, strict=True):
         path = half_done(out, row.label, training.seed, 3)
-        settings = training.settings() | {"backend": backend}
+        settings = training.settings() | change
         (path / "settings.json").write_text(json.dumps(settings))
     arguments = [f"--data-dir={toy_cifar}", f"--out={out}", f"--device-pack={pack}", "--no-wheels"]
     arguments += ["--names=cifar_small", "--part-mib=40", "--backend-there=jax"]

@@ -1,5 +1,7 @@
 """Measuring, and filing runs into a zoo: always into a copy of the checkout's."""
 
+import collections
+import dataclasses
 import json
 import shutil
 
@@ -78,7 +80,8 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     assert float(row["std"]) == pytest.approx(np.std(values, ddof=1), abs=0.005)
     assert row["seeds"] == 2
     assert (row["dataset"], row["split"]) == ("corners", "test[:64]")
-    assert row["metric"] == "top1_percent"
+    # Of a part of the images: no row of a whole training gives way to it, or counts it.
+    assert row["metric"] == "subset_top1_percent"
     assert row["budget"].startswith("1 epoch of 64 images, ")
     assert row["backend"] == keras.backend.backend()
     assert "a test" in row["note"]
@@ -180,6 +183,37 @@ def test_measuring_resizes_as_a_user_would(folder, tmp_path):
     found = evaluate.measure("vit3.mnist", data_dir=tmp_path / "mnist.npz", batch_size=20)
     assert found["top1_percent"] == pytest.approx(75)
     assert found["standard_error_percent"] == pytest.approx(100 * (0.75 * 0.25 / 20) ** 0.5)
+
+
+class OnTheDisk(collections.UserList):
+    """Files that know their labels."""
+
+    def __init__(self, files, labels):
+        super().__init__(files)
+        self.labels = labels
+
+    def read(self, numbers):
+        return [self[i] for i in numbers], self.labels[numbers]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_measuring_takes_images_of_different_sizes(folder, tmp_path, monkeypatch, in_memory):
+    model = zoo.build("vit3.mnist")
+    save(model, folder)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (28 + i, 40), dtype=np.uint8) for i in range(6)]
+    x = np.concatenate([model.preprocess(image[..., None]) for image in images])
+    labels = model.predict_on_batch(x).argmax(1)
+    labels[0] = (labels[0] + 1) % 10
+    files = [png(image) for image in images]
+    part = packed.Encoded(files, labels, (*"0123456789",), "mnist", "test", 1)
+    if in_memory:
+        packed.write(tmp_path / "mnist.npz", [part])
+    else:  # As an array_record, which has files and labels on the disk.
+        part = dataclasses.replace(part, data=OnTheDisk(files, labels), labels=None)
+        monkeypatch.setattr(evaluate.data, "read_encoded", lambda *_: part)
+    found = evaluate.measure("vit3.mnist", data_dir=tmp_path / "mnist.npz", batch_size=4)
+    assert found["top1_percent"] == pytest.approx(100 * 5 / 6)
 
 
 def test_any_model_can_be_filed(folder):

@@ -1,5 +1,6 @@
 """Training from the command line: what is learnt, resuming, repeating, mistakes."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
-from tests.training.pictures import VIT
-from training import callbacks, data, errors, fit, models, provenance, rates, run_folder
+from tests.training.pictures import VIT, corners
+from training import callbacks, data, errors, fit, models, packed, provenance, rates, run_folder
 from training.errors import UserError
 
 
@@ -293,6 +294,46 @@ def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
     folder.close()
     with pytest.raises(UserError, match="is not JSON"):
         run_folder.RunFolder(tmp_path, settings)
+    (tmp_path / "settings.json").write_text("[]")
+    with pytest.raises(UserError, match="holds a training with name None, not 'vit3'"):
+        run_folder.RunFolder(tmp_path, settings)
+
+
+def test_to_begin_anew_removes_what_is_of_the_training_once_all_is_checked(
+    fit_arguments, small_model, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    assert run(fit_arguments(epochs=1)) == 0
+    (folder / "mine.weights.h5").write_text("of another program")
+    (weights,) = folder.glob("vit3*.weights.h5")
+    before = weights.read_bytes()
+    for wrong, sentence in (
+        ({"batch_size": 1000}, "the batch size must be from 1 to"),
+        ({"accumulate": 1000}, "--accumulate 1000 is more than the 32 batches of the training"),
+        ({"weights": weights}, "vit3.corners.weights.h5: move it, or give another --out"),
+    ):
+        assert run(["--no-resume", *fit_arguments(epochs=1, **wrong)]) == 2
+        assert sentence in capsys.readouterr().err
+        assert weights.read_bytes() == before
+    assert run(["--no-resume", *fit_arguments(epochs=1, seed=1)]) == 0
+    assert weights.read_bytes() != before
+    assert (folder / "mine.weights.h5").exists()
+
+
+def test_a_log_that_is_lost_is_said(fit_arguments, small_model, tmp_path, monkeypatch, capsys):
+    silent = keras.callbacks.Callback()
+    monkeypatch.setattr(keras.callbacks, "CSVLogger", lambda *_, **__: silent)
+    assert run(fit_arguments(epochs=2)) == 2
+    assert "log.csv has 0 of 2 epochs" in capsys.readouterr().err
+
+
+def test_a_config_of_a_data_set_is_trained_on(fit_arguments, small_model, tmp_path):
+    parts = [corners(64, 0, "train"), corners(32, 1, "test")]
+    parts = [dataclasses.replace(part, dataset="corners/grey") for part in parts]
+    packed.write(tmp_path / "grey.npz", parts)
+    options = {"dataset": "corners/grey", "data-dir": tmp_path / "grey.npz", "epochs": 1}
+    assert run(fit_arguments(**options)) == 0
+    assert (tmp_path / "run" / "vit3.corners_grey.weights.h5").is_file()
 
 
 @pytest.mark.parametrize(

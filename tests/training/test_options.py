@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import sys
 
 import h5py
@@ -234,10 +235,16 @@ def test_the_checksum_is_that_of_its_standard():
 def test_weights_that_do_not_fit_are_one_sentence(train, tmp_path, capsys):
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     other.save_weights(tmp_path / "other.weights.h5")
+    train("deeper", epochs=1)
+    (weights,) = (tmp_path / "deeper").glob("*.weights.h5")
+    with h5py.File(shutil.copy(weights, tmp_path / "deeper.weights.h5"), "a") as file:
+        # Keras passes over what it has no layer for.
+        file["layers"].create_dataset("one_more/vars/0", data=np.zeros((5, 7)))
     (tmp_path / "cut.weights.h5").write_bytes((tmp_path / "other.weights.h5").read_bytes()[:1000])
     for name, said in (
         ("other", "holds the weights of another model"),
         ("cut", "is no whole weights file"),
+        ("deeper", "and the model has "),
         ("none", "cannot be read (No such file"),
     ):
         capsys.readouterr()

@@ -133,6 +133,10 @@ def test_a_row_of_an_earlier_recipe_is_trained_anew(empty_zoo, toy_cifar, tmp_pa
     elsewhere = pending_trainings.trainings(row, tmp_path / "elsewhere")
     row = dataclasses.replace(row, has_weights=True)
     assert pending_rows.missing(row, elsewhere) == elsewhere
+    # Where the earlier ones lie nothing else may be trained, and nobody takes them for finished.
+    assert pending_rows.missing(row, found, strict=False) == found
+    with pytest.raises(UserError, match=r"/0 holds a training with .*learning_rate 0\.5, not 0"):
+        pending_rows.missing(row, found)
     # One that is trained as the recipe says now takes the place of all seeds of before.
     filed_runs.give(elsewhere[0], measured(elsewhere[0]))
     filed_runs.file(elsewhere[:1], replace=True)
@@ -304,7 +308,7 @@ def test_rates_get_better(empty_zoo, toy_cifar, tmp_path):
         (["--seeds=0"], "--seeds must be at least 1, found 0."),
         (["--jobs=0"], "--jobs must be at least 1, found 0."),
         (["--rate=nan"], "--rate must be at least 1, found nan."),
-        (["--budget-minutes=-1"], "--budget-minutes must be at least 0, found -1.0."),
+        (["--budget-minutes=-1"], "--budget-minutes must be from 0 to a million, found -1.0."),
         (["--list", "--collect=x"], "give only one of --list"),
         (["--collect=/nowhere"], "there is no folder /nowhere with results."),
         (["--device-pack=/proc/pack", "--names=cifar_small"], "/proc/pack cannot be written"),
