@@ -59,7 +59,11 @@ def test_differences_are_paired_by_seed(filed, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "more", "message"),
     [
-        ({"epochs": 9}, (), "vit3 and vit3_rec can't stand in one table: they were trained with"),
+        (
+            {"epochs": 9},
+            (),
+            "vit3_rec can't be compared: they were trained with epochs 50 and 9",
+        ),
         ({}, ("--tag=cifar",), "mnist, tiny_imagenet80, found 'cifar'"),
     ],
 )
@@ -68,6 +72,16 @@ def test_what_cannot_be_compared_is_a_sentence(filed, tmp_path, capsys, changes,
     filed({"vit3_rec": (0.5,)}, **changes)
     assert run(tmp_path, *more) == 2
     assert message in capsys.readouterr().err
+
+
+def test_pairs_of_other_recipes_stand_in_one_table_with_a_word(filed, tmp_path, capsys):
+    filed({"vit3": (0.5,), "vit3_rec": (0.6,)})
+    filed({"vit7": (0.7,), "vit7_rec": (0.75,)}, epochs=9)
+    assert run(tmp_path) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "vit3 and vit7 say nothing of each other: they were trained with epochs 50 and 9" in said
+    assert "+10.00 points (1 pair" in said
+    assert "+5.00 points (1 pair" in said
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, capsys):

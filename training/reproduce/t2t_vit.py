@@ -4,7 +4,7 @@ Jiang, Cui, Wang, "Residual network with recurrent structures": on ImageNet 3 bl
 top-1 and 67.16 % when they run several times, 7 blocks 71.63 and 74.57 %, with no parameter added.
 `vit7_rec_plus`, ours, has norms and a learned vector for every step besides. The trainings are
 those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this compares what is
-filed: the same recipe, backend and budget for all, differences paired by seed.
+filed: the same recipe, backend and budget for what is compared, differences paired by seed.
 """
 
 import argparse
@@ -67,7 +67,8 @@ def rows(tag):
             raise UserError(f"--tag must be one of {', '.join(known)}, found {tag!r}.")
     # Other forms and other ways of training are other networks.
     filed = [m for m in filed_runs.of(tag).values() if _is_plain(m["settings"])]
-    _check_alike(filed)
+    for pair in PAIRS:
+        _check_alike([m["settings"] for m in filed if m["settings"]["name"] in pair])
     found = []
     for name in NAMES:
         own = {m["settings"]["seed"]: m for m in filed if m["settings"]["name"] == name}
@@ -82,18 +83,21 @@ def _is_plain(settings):
     return settings["name"] in NAMES and not settings.get("model_arguments") and not own
 
 
-def _check_alike(filed):
-    """Raises a UserError for trainings that differ in more than network and seed."""
-    if not filed:
-        return
-    first = filed[0]["settings"]
-    for settings in (m["settings"] for m in filed[1:]):
-        for key in sorted((first.keys() | settings.keys()) - set(OWN)):
-            if first.get(key) != settings.get(key):
-                raise UserError(
-                    f"{first['name']} and {settings['name']} can't stand in one table: they were "
-                    f"trained with {key} {first.get(key)!r} and {settings.get(key)!r}."
-                )
+def _check_alike(found):
+    """Raises a UserError for settings that differ in more than network and seed."""
+    for one, other, key in _differences(found):
+        raise UserError(
+            f"{one['name']} and {other['name']} can't be compared: they were trained with {key} "
+            f"{one.get(key)!r} and {other.get(key)!r}."
+        )
+
+
+def _differences(found):
+    """Of a list of settings those that differ from the first: (the first, the other, key)."""
+    for other in found[1:]:
+        for key in sorted((found[0].keys() | other.keys()) - set(OWN)):
+            if found[0].get(key) != other.get(key):
+                yield found[0], other, key
 
 
 def claims(table):
@@ -119,6 +123,12 @@ def sentences(table):
         if recurrent.printed is not None:
             title += f" (printed {recurrent.printed - plain.printed:+.2f} on ImageNet)"
         said.append(sentence(title, found))
+    trained = [next(iter(row.measured.metrics.values())) for row in table if row.measured.metrics]
+    for one, other, key in _differences([metrics["settings"] for metrics in trained]):
+        said.append(
+            f"{one['name']} and {other['name']} say nothing of each other: they were trained with "
+            f"{key} {one.get(key)!r} and {other.get(key)!r}."
+        )
     said.append(
         "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
         "paired by seed, mean ± standard error, intervals by Student's t."
