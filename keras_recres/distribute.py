@@ -54,7 +54,7 @@ class Devices:
             )
 
     def agree(self, number):
-        """Whether an integer, below a million, is the same in all processes, which all ask.
+        """Whether an integer is the same in all processes, which all ask; their sum below 2^24.
 
         Where processes go on from different states, every step of theirs waits for the others all
         the same, and what they learn is no one's.

@@ -81,6 +81,8 @@ def load(model, file, advice):
     Raises:
         UserError: there is no such file, or it is no weights file, or another model's.
     """
+    if not str(file).endswith(".weights.h5"):
+        raise UserError(f"{file} is no .weights.h5 file: {advice}.")
     _load(model, file, advice)
     if reason := transfer.surplus(model, file):
         raise UserError(f"{file} holds the weights of another model ({reason}): {advice}.")

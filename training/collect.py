@@ -7,7 +7,7 @@ from training import device_results, pieces
 from training.errors import UserError
 
 
-def collect(folder, out):
+def collect(folder, out, asked=None):
     """Unpacks what `training.device_results.pack` wrote.
 
     Every piece is checked against the manifest's size and SHA-256, and every file against what the
@@ -16,6 +16,7 @@ def collect(folder, out):
     Args:
         folder: the folder that came back.
         out: the folder with the trainings' folders.
+        asked: see `training.device_results.unpack_runs`.
 
     Returns:
         (taken, kept): names ROW/SEED of what was unpacked, and of what `out` had already.
@@ -32,6 +33,6 @@ def collect(folder, out):
         with tempfile.TemporaryDirectory() as scratch:
             archive = Path(scratch) / whole["name"]
             pieces.join(whole, folder, archive)
-            new, old = device_results.unpack_runs(archive, out)
+            new, old = device_results.unpack_runs(archive, out, asked)
             taken, kept = taken + new, kept + old
     return taken, kept

@@ -65,8 +65,8 @@ def make(rows, a, rates):
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         new = Path(scratch) / "parts"
         new.mkdir()
+        files = list(_files(rows, a, rates, Path(scratch)))
         try:
-            files = list(_files(rows, a, rates, Path(scratch)))
             space = _space(new, part)
             manifest["files"] = wholes = [pieces.cut(path, space) for path in files]
             text = json.dumps(manifest, indent=1) + "\n"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from training import pieces, recipes
 from training.errors import UserError
-from training.run_folder import write_aside
+from training.run_folder import lock, write_aside
 
 FORMAT = "keras_recres.results.1"
 ARCHIVE = "results.zip"
@@ -189,22 +189,26 @@ def _is_weights(name):
     return name.endswith(".weights.h5")
 
 
-def unpack_runs(archive, runs):
+def unpack_runs(archive, runs, asked=None):
     """Unpacks the zip of zips.
 
-    A training that is finished in `runs`, or as far there as in the archive, is left as it is. One
-    with other settings is put aside, as ROW/SEED.earlier-N: a recipe may have changed since.
+    A training that is finished in `runs`, or as far there as in the archive, is left as it is. But
+    one of an earlier recipe gives way to one of the recipe as it is now, and is put aside as
+    ROW/SEED.earlier-N.
 
     Args:
         archive: the zip.
         runs: the folder for ROW/SEED.
+        asked: function that gives the settings that a training ROW/SEED is to have now, or None;
+            without it nothing is put aside.
 
     Returns:
         (taken, kept): names ROW/SEED of what was unpacked, with a word on what was put aside, and
             of what was there already.
 
     Raises:
-        UserError: the archive is broken, or something in it is no file of a training.
+        UserError: the archive is broken, something in it is no file of a training, or what would
+            be put aside is being trained.
     """
     taken, kept = [], []
     try:
@@ -218,7 +222,7 @@ def unpack_runs(archive, runs):
                     new.mkdir(parents=True)
                     _unpack_one(io.BytesIO(outer.read(member)), name, new)
                     target, told = Path(runs) / name, name
-                    if aside := _put_aside(target, Folder(new)):
+                    if aside := _put_aside(target, new, asked(name) if asked else None):
                         told += f" (the one before, with other settings, is {aside.name} now)"
                     (taken if _take(Folder(new), target) else kept).append(told)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
@@ -251,19 +255,32 @@ def _unpack_one(content, name, target):
         raise UserError(f"the training {name} says in its settings that it is {told}.")
 
 
-def _put_aside(target, new):
-    """Renames a training that is not the new one's, only further or less far; where to, or None."""
-    old = _settings_but_backend(target / "settings.json")
-    if not old or old == _settings_but_backend(new.path / "settings.json"):
+def _put_aside(target, new, asked):
+    """Renames a training of an earlier recipe if the new one is of today's; where to, or None."""
+    old = _settings(target)
+    if asked is None or not old or _but_backend(_settings(new)) != _but_backend(asked):
         return None
-    numbers = itertools.count(1)
-    aside = next(p for n in numbers if not (p := Path(f"{target}.earlier-{n}")).exists())
-    target.rename(aside)
+    if _but_backend(old) == _but_backend(asked):
+        return None
+    held = lock(target)  # Nobody is to be training there.
+    try:
+        numbers = itertools.count(1)
+        aside = next(p for n in numbers if not (p := Path(f"{target}.earlier-{n}")).exists())
+        target.rename(aside)
+    finally:
+        if held is not None:
+            os.close(held)
     return aside
 
 
-def _settings_but_backend(path):
-    return {key: value for key, value in _json(path).items() if key != "backend"}
+def _settings(folder):
+    """Those of a training, which one that was adopted tells in its metrics alone; or {}."""
+    found = _json(folder / "settings.json") or _json(folder / "metrics.json").get("settings")
+    return found or {}
+
+
+def _but_backend(settings):
+    return {key: value for key, value in settings.items() if key != "backend"}
 
 
 def _take(new, target):

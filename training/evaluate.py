@@ -20,6 +20,7 @@ from keras_recres.zoo import evaluation
 from training import data, errors
 from training.errors import UserError
 from training.filing import (
+    SUBSET,
     facts,
     file_log,
     file_tag,
@@ -45,8 +46,6 @@ __all__ = [
 ]
 
 # Tags whose data set is read under another name, and what a row of results says of it.
-# What is measured of a part of the images is another quantity.
-SUBSET = {"top1_percent": "subset_top1_percent"}
 READ_AS = {"cifar10_jpeg": "cifar10"}
 NOTES = {"cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: not the original pixels"}
 
@@ -123,8 +122,7 @@ def record(run_dirs, note="", weights=True, metric="top1_percent"):
         run_dirs: folders that `training.fit` wrote.
         note: a remark for the row of results.
         weights: whether weights and golden file are filed; False for results and log only.
-        metric: what the accuracy is called; of trainings with a limit "subset_top1_percent", a row
-            of its own, which no whole training waits for or gives way to.
+        metric: what the accuracy is called; of trainings with a limit "subset_top1_percent".
 
     Returns:
         The row of results, a dict.
@@ -142,8 +140,10 @@ def record(run_dirs, note="", weights=True, metric="top1_percent"):
     seeds = {run["settings"]["seed"] for run in runs}
     if len(seeds) != len(runs):
         raise UserError(f"{len(runs)} runs were given, but only {len(seeds)} different seeds.")
-    if first.get("limit") is not None or first.get("eval_limit") is not None:
-        metric = SUBSET.get(metric, metric)
+    trial = [key for key in ("limit", "eval_limit") if first.get(key) is not None]
+    if trial and not metric.startswith(SUBSET):
+        told = " and ".join(f"--{key.replace('_', '-')} {first[key]}" for key in trial)
+        raise UserError(f"{run_dirs[0]} is a trial, with {told}, whose weights are not filed.")
     name, tag = first["name"], first["tag"]
     best = min(range(len(runs)), key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))
     here = (Path(run_dirs[best]) / "settings.json").exists()

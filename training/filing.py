@@ -202,6 +202,8 @@ def readme_table():
     for row in read_results():
         entries.setdefault((row["name"], row["tag"]), []).append(row)
     for rows in entries.values():
+        # Where there is a whole training, nobody asks for one of a part.
+        rows = [row for row in rows if not row["metric"].startswith(SUBSET)] or rows
         # The first accuracy is that after the last epoch; what else was measured follows it.
         rows = sorted(rows, key=lambda row: (row["printed"] == "", BEST_OF in row["metric"]))
         row = rows[0]

@@ -71,8 +71,9 @@ def run_on(devices, a, augment, measure, more_callbacks):
     model, overrides = build(a.name, peek, asked, a.precision)
     settings = settings_of(a, model.zoo_record.name, peek.tag)
     out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
-    if a.weights and not a.resume and a.weights.resolve().parent == out.resolve():
-        raise UserError(f"--no-resume could remove {a.weights}: move it, or give another --out.")
+    for needed in filter(None, (a.weights, a.teacher)):
+        if not a.resume and Path(needed).resolve().is_relative_to(out.resolve()):
+            raise UserError(f"--no-resume could remove {needed}: move it, or give another --out.")
     with strategy.folder(out, settings, a.resume, devices) as folder:
         if not folder.finished:
             origin = provenance()

@@ -6,11 +6,12 @@
     python -m training.pending --collect FOLDER
 
 A row is NAME.TAG of a recipe (training/recipes/). It is pending until zoo/results.csv has as many
-trainings of it as the recipe asks for, and the zoo its weights. In order of value: a first result
-of a row before a second one of any row; then as `training.recipes.ORDER` has it.
+trainings of it as the recipe, as it is now, asks for, and the zoo its weights. In order of value: a
+first result of a row before a second one of any row; then as `training.recipes.ORDER` has it.
 """
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
@@ -177,7 +178,16 @@ def collect(a):
     """Takes the results of another machine back, and files what is finished."""
     from training import collect as collecting
 
-    taken, kept = collecting.collect(a.collect, a.out)
+    rows = {row.label: row for row in pending_rows.rows(["*"], a.data_dir, a.seeds)}
+
+    def asked(name):
+        label, _, seed = name.partition("/")
+        if label not in rows:
+            return None
+        row = dataclasses.replace(rows[label], seeds=int(seed) + 1)
+        return pending_trainings.trainings(row, a.out)[-1].settings()
+
+    taken, kept = collecting.collect(a.collect, a.out, asked)
     print(f"{len(taken)} trainings taken into {a.out}: {', '.join(taken) or 'none'}")
     if kept:
         print(f"{len(kept)} were there already: {', '.join(kept)}")

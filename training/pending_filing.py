@@ -46,10 +46,8 @@ def _group(row, out, filed):
     groups = {}
     for training in trainings(row, out):
         known = filed.get(_key(training))
-        metrics = training.metrics or known
-        if metrics is None or metrics["settings"].get("limit") is not None:
-            continue
-        if not as_its_recipe_says(training, metrics["settings"]):
+        metrics = next((m for m in (training.metrics, known) if _counts(training, m)), None)
+        if metrics is None:
             continue
         alike = {k: v for k, v in metrics["settings"].items() if k != "seed"}
         group, new = groups.setdefault(json.dumps(alike, sort_keys=True), ([], []))
@@ -61,6 +59,13 @@ def _group(row, out, filed):
 
 def _key(training):
     return filed_runs.key_of(training.settings())
+
+
+def _counts(training, metrics):
+    """Whether it is the result of a whole training, as the recipe says."""
+    if metrics is None or metrics["settings"].get("limit") is not None:
+        return False
+    return as_its_recipe_says(training, metrics["settings"])
 
 
 def _file(row, group, filed):

@@ -47,7 +47,7 @@ class Training(cifar_runs.Run):
         """The settings of what is done in its folder, finished or at least one epoch; or None."""
         if self.metrics is not None:
             return self.metrics["settings"]
-        if not self.epochs[0]:
+        if not self._epochs_kept():
             return None
         try:
             return json.loads((self.path / "settings.json").read_text(encoding="utf-8"))
@@ -56,15 +56,21 @@ class Training(cifar_runs.Run):
 
     @property
     def epochs(self):
-        """(done, all): whole epochs that are kept in its folder, and those asked for."""
-        asked = self.arguments_of_fit().epochs
-        if self.metrics is not None:
-            return asked, asked
+        """(done, all): whole epochs that are kept in its folder, and those asked for.
+
+        What the recipe said once is not done.
+        """
+        asked, found = self.arguments_of_fit().epochs, self.begun_with
+        if found is not None and not as_its_recipe_says(self, found):
+            return 0, asked
+        return (self._epochs_kept() if self.metrics is None else asked), asked
+
+    def _epochs_kept(self):
         try:
             file = self.path / "backup" / "training_metadata.json"
-            return int(json.loads(file.read_text(encoding="utf-8"))["epoch"]), asked
+            return int(json.loads(file.read_text(encoding="utf-8"))["epoch"])
         except (OSError, ValueError, KeyError):
-            return 0, asked
+            return 0
 
 
 def trainings(row, out, epochs=None, limit=None):

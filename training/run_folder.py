@@ -8,6 +8,7 @@ NAME.TAG.last_good.weights.h5   written when the loss became NaN: those after th
 tensorboard/    a second log, where it was asked for
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -50,7 +51,7 @@ class RunFolder:
         self._lock, self._anew = None, not resume
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.path)
+            self._lock = lock(self.path)
             self._open(json.loads(json.dumps(settings)))
         except OSError as error:
             self.close()
@@ -117,8 +118,16 @@ class RunFolder:
         # Only the files of a training: the folder may be one with other things in it.
         self.remove_backup()
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-        files = (self.log, self.metrics, self.curve, self.path / "settings.json")
-        for path in (*files, self.weights, self.last_good):
+        file = self.path / "settings.json"
+        found = [self._settings]
+        # There may be nothing, or nothing that says what its weights are called.
+        with contextlib.suppress(OSError, ValueError):
+            found.append(json.loads(file.read_text(encoding="utf-8")))
+        for settings in (s for s in found if isinstance(s, dict)):
+            stem = f"{settings.get('name')}.{settings.get('tag')}"
+            for suffix in (".weights.h5", ".last_good.weights.h5"):
+                (self.path / f"{stem}{suffix}").unlink(missing_ok=True)
+        for path in (self.log, self.metrics, self.curve, file):
             path.unlink(missing_ok=True)
 
     def _compare(self, found, asked):
@@ -131,7 +140,7 @@ class RunFolder:
             )
 
 
-def _lock(folder):
+def lock(folder):
     """Locks a folder against other processes: a file descriptor that holds the lock, or None.
 
     Raises:

@@ -1,5 +1,6 @@
 """The trip to another machine: archives of trainings, packs, and a row trained there."""
 
+import errno
 import json
 import os
 import shutil
@@ -101,19 +102,28 @@ def test_finished_trainings_travel_with_the_best_weights_and_others_to_go_on(tmp
     assert (home / "vit7.mnist" / "0" / "metrics.json").exists()
 
 
-def test_a_training_with_other_settings_gives_way_and_is_kept(tmp_path):
+@pytest.mark.parametrize("adopted", [True, False])
+def test_a_training_of_an_earlier_recipe_gives_way_and_is_kept(tmp_path, adopted):
     runs, out, home = tmp_path / "runs", tmp_path / "out", tmp_path / "home"
-    half_done(runs, "vit3.mnist", 0, 9, True, train_loss=0.3)
+    new = half_done(runs, "vit3.mnist", 0, 9, True, train_loss=0.3)
+    now = json.loads((new / "settings.json").read_text())
     old = half_done(home, "vit3.mnist", 0, 9, True, train_loss=0.5)
-    settings = json.loads((old / "settings.json").read_text()) | {"learning_rate": 0.1}
-    (old / "settings.json").write_text(json.dumps(settings))
+    earlier = now | {"learning_rate": 0.1, "backend": "another"}
+    (old / "settings.json").write_text(json.dumps(earlier))
+    if adopted:  # Its metrics are all that it has.
+        (old / "settings.json").unlink()
+        (old / "metrics.json").write_text(json.dumps({"settings": earlier, "train_loss": 0.5}))
     device_results.pack(runs, out)
+    # Which of the two the recipe asks for decides; where nobody knows, nothing gives way.
+    for asked in (None, lambda name: None, lambda name: earlier | {"backend": "a third"}):
+        assert collect.collect(out, home, asked) == ([], ["vit3.mnist/0"])
     told = "vit3.mnist/0 (the one before, with other settings, is 0.earlier-1 now)"
-    assert collect.collect(out, home) == ([told], [])
+    assert collect.collect(out, home, lambda name: now) == ([told], [])
     assert json.loads((home / "vit3.mnist/0/metrics.json").read_text())["train_loss"] == 0.3
     aside = home / "vit3.mnist" / "0.earlier-1"
     assert json.loads((aside / "metrics.json").read_text())["train_loss"] == 0.5
-    assert collect.collect(out, home) == ([], ["vit3.mnist/0"])
+    assert collect.collect(out, home, lambda name: now) == ([], ["vit3.mnist/0"])
+    assert [path.name for path in (home / "vit3.mnist").iterdir() if path != aside] == ["0"]
 
 
 def test_archives_keep_to_their_limits_and_bring_new_things_first(tmp_path, monkeypatch):
@@ -353,7 +363,7 @@ def test_a_row_is_trained_elsewhere_without_tensorflow_and_filed_here(
     assert (empty_zoo / "results.csv").read_text() == before
 
 
-def test_half_done_trainings_go_there_again(empty_zoo, toy_cifar, tmp_path):
+def test_half_done_trainings_go_there_again(empty_zoo, toy_cifar, tmp_path, capsys):
     out, pack, stage = tmp_path / "runs", tmp_path / "pack", tmp_path / "stage"
     (row,) = pending_rows.rows(["cifar_small"], toy_cifar)
     # Of the other backend, or of the recipe as it was once, cannot go on there.
@@ -367,6 +377,18 @@ def test_half_done_trainings_go_there_again(empty_zoo, toy_cifar, tmp_path):
     for _ in range(2):  # A pack takes the place of an earlier one.
         assert errors.run(pending.main, arguments) == 0
     assert [path.name for path in pack.iterdir() if path.is_dir()] == ["1"]
+    # One that fails half way leaves the earlier one.
+    before = sorted((path.name, path.read_bytes()) for path in (pack / "1").iterdir())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "cut", full)
+        assert errors.run(pending.main, arguments) == 2
+    assert capsys.readouterr().err.endswith("cannot be written (No space left on device).\n")
+    assert sorted((path.name, path.read_bytes()) for path in (pack / "1").iterdir()) == before
+    assert sorted(path.name for path in pack.iterdir()) == ["1", "README.md"]
     arguments = [f"--part={pack / '1'}", f"--stage={stage}", "--minutes=0"]
     assert errors.run(device.main, [*arguments, f"--results={tmp_path / 'out'}"]) == 0
     assert [p.name for p in (stage / "runs" / row.label).iterdir()] == ["0"]

@@ -11,7 +11,7 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.zoo import manifest, sources
-from tests.training.pictures import VIT, png
+from tests.training.pictures import VIT, corners, png
 from training import errors, evaluate, filing, fit, models, packed
 from training.errors import UserError
 
@@ -36,14 +36,15 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def two_runs(tmp_path_factory, corners_file):
+def two_runs(tmp_path_factory):
     """Two finished runs that differ in the seed: one trained, one a worse copy of it."""
+    data = [corners(64, 0, "train"), corners(64, 1, "test")]
     base = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         copy_of_the_zoo(base / "zoo", patch)
-        arguments = ["vit3", "--dataset=corners", f"--data-dir={corners_file}"]
-        arguments += [f"--out={base / 'run0'}", "--epochs=1"]
-        arguments += ["--limit=64", "--eval-limit=64", "--batch-size=16"]
+        packed.write(base / "corners.npz", data)
+        arguments = ["vit3", "--dataset=corners", f"--data-dir={base / 'corners.npz'}"]
+        arguments += [f"--out={base / 'run0'}", "--epochs=1", "--batch-size=16"]
         assert errors.run(fit.main, arguments) == 0
         shutil.copytree(base / "run0", base / "run1")
         metrics = read_run(base / "run1")
@@ -79,9 +80,8 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     assert float(row["value"]) == pytest.approx(np.mean(values), abs=0.005)
     assert float(row["std"]) == pytest.approx(np.std(values, ddof=1), abs=0.005)
     assert row["seeds"] == 2
-    assert (row["dataset"], row["split"]) == ("corners", "test[:64]")
-    # Of a part of the images: no row of a whole training gives way to it, or counts it.
-    assert row["metric"] == "subset_top1_percent"
+    assert (row["dataset"], row["split"]) == ("corners", "test")
+    assert row["metric"] == "top1_percent"
     assert row["budget"].startswith("1 epoch of 64 images, ")
     assert row["backend"] == keras.backend.backend()
     assert "a test" in row["note"]
@@ -137,6 +137,11 @@ def test_runs_that_do_not_belong_together_are_refused(folder, trained, tmp_path)
         evaluate.record(trained)
     with pytest.raises(UserError, match="no finished run"):
         evaluate.record([tmp_path / "nothing"])
+    # A trial would take the place of whole trainings.
+    metrics["settings"] |= {"limit": 32, "eval_limit": 16}
+    (trained[1] / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(UserError, match="run1 is a trial, with --limit 32 and --eval-limit 16, "):
+        evaluate.record(trained[1:])
     assert filing.read_results() == []
     assert not list((folder / "weights").iterdir())
 

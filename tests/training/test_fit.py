@@ -317,7 +317,10 @@ def test_to_begin_anew_removes_what_is_of_the_training_once_all_is_checked(
         assert weights.read_bytes() == before
     assert run(["--no-resume", *fit_arguments(epochs=1, seed=1)]) == 0
     assert weights.read_bytes() != before
-    assert (folder / "mine.weights.h5").exists()
+    # Also what the earlier one was called, if this one is called otherwise.
+    assert run(["--no-resume", *fit_arguments(epochs=1, name="vit7")]) == 0
+    names = sorted(path.name for path in folder.glob("*.weights.h5"))
+    assert names == ["mine.weights.h5", "vit7.corners.weights.h5"]
 
 
 def test_a_log_that_is_lost_is_said(fit_arguments, small_model, tmp_path, monkeypatch, capsys):

@@ -253,6 +253,9 @@ def test_weights_that_do_not_fit_are_one_sentence(train, tmp_path, capsys):
         assert said in err
         assert err.startswith("error: ")
         assert err.count("\n") == 1
+    other.save(tmp_path / "other.keras")
+    train("run", weights=tmp_path / "other.keras", code=2)
+    assert "other.keras is no .weights.h5 file" in capsys.readouterr().err
 
 
 def test_a_backup_of_another_model_is_one_sentence(train, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The comparison of forms of recurrence: what is built, what is trained, what is said."""
 
 import json
+import sys
 
 import pytest
 
@@ -77,24 +78,21 @@ def test_networks_and_data_sets_have_folders_of_their_own(tmp_path):
     assert len(found) == 4 * len(forms(3))
 
 
-def prepare(path, form, seed, value):
-    """A finished training in a folder."""
-    path.mkdir(parents=True)
-    settings = {"name": form.name(3), "tag": "cifar10_jpeg", "seed": seed, "epochs": 10}
-    settings |= {"limit": None, "precision": "mixed_bfloat16", "model_arguments": form.arguments}
-    settings |= {option.replace("-", "_"): given for option, given in form.how.items()}
-    metrics = {"val_accuracy": value, "settings": settings}
-    (path / "metrics.json").write_text(json.dumps(metrics))
+def prepare(run, a, value):
+    """A finished training in its folder."""
+    run.path.mkdir(parents=True)
+    metrics = {"val_accuracy": value, "settings": settings_of(run, a)}
+    (run.path / "metrics.json").write_text(json.dumps(metrics))
 
 
-def test_differences_are_paired_and_kept(empty_zoo, tmp_path, capsys):
-    out = tmp_path / "out"
+def test_differences_are_paired_and_kept(empty_zoo, tmp_path, monkeypatch, capsys):
+    out, a = tmp_path / "out", asked(tmp_path / "out")
     better = {"once": -0.03, "norms": 0.02, "sampled": -0.001}
     for form in forms(3):
         for seed, luck in enumerate((0.0, 0.02, 0.01)):
             if form.label in ("recurrent", *better):
                 value = 0.6 + luck + better.get(form.label, 0) * (1 + 0.01 * seed)
-                prepare(out / "vit3.cifar10" / form.label / str(seed), form, seed, value)
+                prepare(form.run(seed, a), a, value)
     arguments = ["recurrent_forms", "--report"]
     assert errors.run(reproduce.main, [*arguments, f"--out={out}", "--record"]) == 0
     said = capsys.readouterr().out
@@ -111,6 +109,13 @@ def test_differences_are_paired_and_kept(empty_zoo, tmp_path, capsys):
     again = [*arguments, f"--out={tmp_path / 'again'}", "--adopt=cifar10_jpeg"]
     assert errors.run(reproduce.main, again) == 0
     assert (tmp_path / "again" / "recurrent_forms.md").read_text(encoding="utf-8") == text
+    # But not what the recipe said once, beside which nothing could stand.
+    module = sys.modules["training.recipes.cifar10_vit"]
+    monkeypatch.setitem(module.SETTINGS, "learning-rate", 0.5)
+    later = [*arguments, f"--out={tmp_path / 'later'}", "--adopt=cifar10_jpeg"]
+    capsys.readouterr()
+    assert errors.run(reproduce.main, later) == 0
+    assert capsys.readouterr().err.startswith("0 trainings adopted")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,24 @@ class Run:
             command += ["--model-arguments", *values]
         return [*command, *(f"--{option}={value}" for option, value in self.how.items())]
 
+    def differs(self, settings, a):
+        """In which settings it is not what `a` asks for: {key: (found, asked)}.
+
+        Of a training with a recipe of its own all are compared, but for the backend: a recipe may
+        have changed since.
+        """
+        if self.recipe:
+            from training import fit  # Keras, which takes seconds.
+
+            asked = fit.settings_of(fit.arguments(self.command(a)[3:]), self.name, settings["tag"])
+            asked = {**json.loads(json.dumps(asked)), "backend": settings.get("backend")}
+            keys = {**settings, **asked}
+        else:
+            keys = ("epochs", "limit", "precision", "precise_bn")  # The last of some alone.
+            asked = {key: getattr(a, key, None) for key in keys}
+        pairs = {key: (settings.get(key) or None, asked.get(key) or None) for key in keys}
+        return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
     def is_finished(self, a):
         """Whether it has reached its end.
 
@@ -83,14 +101,11 @@ class Run:
         metrics = self.metrics
         if metrics is None:
             return False
-        for key in ("epochs", "limit", "precision", "precise_bn"):
-            # The last is of some experiments only.
-            found, asked = metrics["settings"].get(key) or None, getattr(a, key, None) or None
-            if found != asked:
-                raise UserError(
-                    f"{self.path} holds a training with {key} {found!r}, not {asked!r}: "
-                    "give another --out."
-                )
+        for key, (found, asked) in self.differs(metrics["settings"], a).items():
+            raise UserError(
+                f"{self.path} holds a training with {key} {found!r}, not {asked!r}: "
+                "give another --out."
+            )
         return True
 
 

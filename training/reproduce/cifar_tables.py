@@ -108,7 +108,7 @@ def train(runs, a):
         A sentence on those that failed, or None.
     """
     if a.adopt:
-        adopted = filed_runs.adopt(runs, a.adopt)
+        adopted = filed_runs.adopt(runs, a.adopt, a)
         print(f"{len(adopted)} trainings adopted from zoo/{filed_runs.FILE}", file=sys.stderr)
     failed = [] if a.report else cifar_runs.train(runs, a)
     if a.record:

@@ -63,12 +63,13 @@ def file(runs, replace=False):
     write_aside(path, "".join(f"{line}\n" for line in lines))
 
 
-def adopt(runs, tag):
+def adopt(runs, tag, a):
     """Gives the folder of every training that is not begun here what a filed one measured.
 
     Args:
         runs: list of `training.reproduce.cifar_runs.Run`.
         tag: the data set's tag that the filed training must have.
+        a: arguments of the study; what was trained otherwise is not adopted, see `Run.differs`.
 
     Returns:
         Those that were adopted, a list of `Run`.
@@ -85,6 +86,8 @@ def adopt(runs, tag):
         asked = {"name": run.name, "tag": tag, "model_arguments": run.arguments, "seed": run.seed}
         metrics = filed.get(key_of({**asked, **how}))
         if metrics is None or (run.path / "settings.json").exists() or run.metrics is not None:
+            continue
+        if run.recipe and run.differs(metrics["settings"], a):
             continue
         give(run, metrics)
         adopted.append(run)
