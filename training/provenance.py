@@ -78,17 +78,8 @@ def commit():
     found = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD").strip()
     if not found:
         return os.environ.get("KERAS_RECRES_COMMIT", "")
-    changed = _output(
-        "git",
-        "-C",
-        str(ROOT),
-        "status",
-        "--porcelain",
-        "--",
-        "keras_recres",
-        "training",
-        "zoo/configs",
-    )
+    code = ("keras_recres", "training", "zoo/configs")
+    changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--", *code)
     return f"{found}-dirty" if changed.strip() else found
 
 

@@ -23,13 +23,12 @@ OPTIONS = {
     "ema": 0.9,
 }
 MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_accuracy")
-
-
+# Those of the zoo: arguments of the builder, options, flags.
 NETWORKS = {
     # Dropout in the tokens, several steps, bfloat16.
-    "vit3_rec": ([*VIT, "steps=3"], {"precision": "mixed_bfloat16"}),
+    "vit3_rec": ([*VIT, "steps=3"], {"precision": "mixed_bfloat16"}, []),
     # Moving statistics, spatial dropout, a last batch that is smaller.
-    "cifar_small": ([], {"batch_size": 24, "keep_last": True}),
+    "cifar_small": ([], {"batch_size": 24}, ["--keep-last"]),
 }
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
 
@@ -48,12 +47,10 @@ def test_killed_at_any_moment_it_ends_as_it_would_have(fit_arguments, tmp_path):
 def test_networks_of_the_zoo_go_on_as_if_nothing_had_happened(name, fit_arguments, tmp_path):
     if name == "vit3_rec" and keras.backend.backend() != "torch":
         pytest.skip("XLA compiles three trainings of it for minutes")
-    model_arguments, changes = NETWORKS[name]
-    keep_last = changes.get("keep_last", False)
+    model_arguments, changes, flags = NETWORKS[name]
     options = {**OPTIONS, **changes, "name": name, "limit": 64}
-    options.pop("keep_last", None)
     arguments = {
-        out: fit_arguments(out, model_arguments, **options) + ["--keep-last"] * keep_last
+        out: [*fit_arguments(out, model_arguments, **options), *flags]
         for out in ("whole", "in_the_second_epoch")
     }
     train_and_kill(arguments, tmp_path)
