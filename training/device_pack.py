@@ -5,8 +5,10 @@ carry, with the packed data sets, the wheels that it lacks, half-done trainings,
 the commands.
 """
 
+import contextlib
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from training.errors import UserError
 from training.provenance import ROOT, commit
 from training.rates import FILE as MULTIPLY_ADDS
 from training.reproduce.cifar_run import EXACT
+from training.run_folder import lock
 from training.terminal import progress_bar
 
 # What Keras needs that a machine with PyTorch and JAX has not.
@@ -52,6 +55,14 @@ def make(rows, a, rates):
     tree = _tree_bytes(folder)
     part = _part_bytes(a.part_mib, tree)
     rows = [row for row in rows if row.needs and row.exists and row.place]
+    apart = {row: done for row in rows if (done := _finished_otherwise(row, a))}
+    for row, done in apart.items():
+        yield (
+            f"{row.label} stays here: {done.path} was trained on {done.begun_with['backend']}, and "
+            f"others on {a.backend_there} would not count with it; give another --backend-there, "
+            "or another --out"
+        )
+    rows = [row for row in rows if row not in apart]
     if not rows:
         raise UserError("nothing is pending that the data sets here can train: no pack is written.")
     _check_replaceable(folder)
@@ -189,19 +200,38 @@ def _wheels(folder, python):
     return sorted(folder.glob("*.whl"))
 
 
+def _finished_otherwise(row, a):
+    """A training of a row that is finished here as its recipe says, on another backend; or None."""
+    for training in pending_trainings.trainings(row, a.out):
+        settings = training.begun_with
+        if training.metrics is None or settings["backend"] == a.backend_there:
+            continue
+        if pending_trainings.as_its_recipe_says(training, settings):
+            return training
+    return None
+
+
 def _half_done(rows, a, target):
     """Half-done trainings that can go on there; None where there are none."""
     found = []
-    for row in rows:
-        for training in pending_trainings.trainings(row, a.out):
-            settings = training.begun_with
-            if training.metrics is not None or settings is None:
-                continue
-            # Another backend, or what the recipe was once, cannot go on there.
-            alike = pending_trainings.as_its_recipe_says(training, settings)
-            if alike and settings["backend"] == a.backend_there:
+    with contextlib.ExitStack() as locks:
+        for row in rows:
+            for training in pending_trainings.trainings(row, a.out):
+                settings = training.begun_with
+                if training.metrics is not None or settings is None:
+                    continue
+                # Another backend, or what the recipe was once, cannot go on there.
+                alike = pending_trainings.as_its_recipe_says(training, settings)
+                if not alike or settings["backend"] != a.backend_there:
+                    continue
+                try:
+                    held = lock(training.path)
+                except UserError:
+                    continue  # It is going on here.
+                if held is not None:
+                    locks.callback(os.close, held)
                 found.append(device_results.Folder(training.path))
-    return device_results.bundle(target, found) if found else None
+        return device_results.bundle(target, found) if found else None
 
 
 def _data(dataset, data_dir, scratch):

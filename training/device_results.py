@@ -53,7 +53,7 @@ class Folder:
 
     @property
     def loss(self):
-        """What the best seed has least of, as `training.evaluate.record` chooses it."""
+        """What the best seed has least of, as `training.recording.record` chooses it."""
         return self.metrics.get("train_set_loss", self.metrics.get("train_loss", float("inf")))
 
     @property
@@ -192,9 +192,9 @@ def _is_weights(name):
 def unpack_runs(archive, runs, asked=None):
     """Unpacks the zip of zips.
 
-    A training that is finished in `runs`, or as far there as in the archive, is left as it is. But
-    one of an earlier recipe gives way to one of the recipe as it is now, and is put aside as
-    ROW/SEED.earlier-N.
+    A training that is finished in `runs`, as far there as in the archive, or being trained there,
+    is left as it is. But one of an earlier recipe gives way to one of the recipe as it is now, and
+    is put aside as ROW/SEED.earlier-N.
 
     Args:
         archive: the zip.
@@ -204,7 +204,7 @@ def unpack_runs(archive, runs, asked=None):
 
     Returns:
         (taken, kept): names ROW/SEED of what was unpacked, with a word on what was put aside, and
-            of what was there already.
+            of what was left as it is.
 
     Raises:
         UserError: the archive is broken, something in it is no file of a training, or what would
@@ -284,13 +284,21 @@ def _but_backend(settings):
 
 
 def _take(new, target):
-    """Moves a training where it belongs; returns False if what is there is as far."""
-    if target.exists():
+    """Moves a training where it belongs; returns False if what is there is as far, or under way."""
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        held = lock(target)
+    except UserError:
+        return False
+    try:
         old = Folder(target)
-        if old.metrics or (not new.metrics and old.epochs >= new.epochs):
+        if old.metrics or (old.epochs and not new.metrics and old.epochs >= new.epochs):
             return False
         shutil.rmtree(target / "backup", ignore_errors=True)
-    target.mkdir(parents=True, exist_ok=True)
-    for path in new.path.iterdir():
-        os.replace(path, target / path.name)
+        # The metrics last: with them a training is whole, and nothing is taken after them.
+        for path in sorted(new.path.iterdir(), key=lambda path: path.name == "metrics.json"):
+            os.replace(path, target / path.name)
+    finally:
+        if held is not None:
+            os.close(held)
     return True

@@ -8,8 +8,6 @@ Nothing is typed: a row of zoo/results.csv comes from the metrics.json of runs.
 """
 
 import argparse
-import json
-import statistics
 import sys
 from pathlib import Path
 
@@ -19,35 +17,12 @@ from keras_recres import zoo
 from keras_recres.zoo import evaluation
 from training import data, errors
 from training.errors import UserError
-from training.filing import (
-    SUBSET,
-    facts,
-    file_log,
-    file_tag,
-    file_weights,
-    readme_table,
-    update_manifest,
-    write_readme,
-    write_result,
-)
+from training.filing import write_readme
+from training.recording import record
 from training.terminal import progress_bar
 
-__all__ = [
-    "facts",
-    "file_log",
-    "file_tag",
-    "file_weights",
-    "measure",
-    "readme_table",
-    "record",
-    "update_manifest",
-    "write_readme",
-    "write_result",
-]
-
-# Tags whose data set is read under another name, and what a row of results says of it.
+# Tags whose data set is read under another name.
 READ_AS = {"cifar10_jpeg": "cifar10"}
-NOTES = {"cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: not the original pixels"}
 
 
 def measure(
@@ -110,133 +85,6 @@ def measure(
     }
 
 
-def record(run_dirs, note="", weights=True, metric="top1_percent"):
-    """Files finished runs of `training.fit`, equal but for the seed, as one entry of the zoo.
-
-    The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
-    with the lowest last training loss, which looks at no evaluation image: the loss on the training
-    set in inference mode where the runs measured it, else that of the log. If that run was adopted,
-    see `training.reproduce.filed_runs`, its weights are those that the zoo has already.
-
-    Args:
-        run_dirs: folders that `training.fit` wrote.
-        note: a remark for the row of results.
-        weights: whether weights and golden file are filed; False for results and log only.
-        metric: what the accuracy is called; of trainings with a limit "subset_top1_percent".
-
-    Returns:
-        The row of results, a dict.
-    """
-    runs = [_read_run(Path(path)) for path in run_dirs]
-    first = runs[0]["settings"]
-    for path, run in zip(run_dirs, runs, strict=True):
-        other = run["settings"]
-        keys = [k for k in {**first, **other} if k != "seed" and first.get(k) != other.get(k)]
-        if keys:
-            raise UserError(
-                f"{run_dirs[0]} and {path} differ in {', '.join(keys)}: only runs that differ in "
-                "nothing but the seed make one entry."
-            )
-    seeds = {run["settings"]["seed"] for run in runs}
-    if len(seeds) != len(runs):
-        raise UserError(f"{len(runs)} runs were given, but only {len(seeds)} different seeds.")
-    trial = [key for key in ("limit", "eval_limit") if first.get(key) is not None]
-    if trial and not metric.startswith(SUBSET):
-        told = " and ".join(f"--{key.replace('_', '-')} {first[key]}" for key in trial)
-        raise UserError(f"{run_dirs[0]} is a trial, with {told}, whose weights are not filed.")
-    name, tag = first["name"], first["tag"]
-    best = min(range(len(runs)), key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))
-    here = (Path(run_dirs[best]) / "settings.json").exists()
-    if weights and not here and tag not in zoo.info(name).trained_tags:
-        raise UserError(
-            f"{run_dirs[best]} has the lowest training loss, but it was adopted and the zoo has no "
-            f"weights of {name}.{tag}: train it here, or file it where it was trained."
-        )
-    model = _model_of(run_dirs[best], runs[best], weights) if here else None
-    values = [100 * run["val_accuracy"] for run in runs]
-    row = {
-        "name": name,
-        "tag": tag,
-        "dataset": tag,
-        "split": runs[0]["split"],
-        "metric": metric,
-        "value": f"{statistics.mean(values):.2f}",
-        "std": f"{statistics.stdev(values):.2f}" if len(values) > 1 else "",
-        "seeds": len(runs),
-        **facts(name, tag),
-        "epochs": runs[0]["epochs"],
-        "budget": _budget(runs),
-        "note": "; ".join(part for part in (NOTES.get(tag), _recipe(first), note) if part),
-        **{key: runs[best][key] for key in ("backend", "hardware", "commit", "date")},
-    }
-    if here and weights:
-        file_weights(model, name, tag)
-    else:
-        update_manifest()  # The tag may be new in the config.
-    if here:
-        file_log(Path(run_dirs[best]) / "log.csv", name, tag)
-    write_result(row)
-    return row
-
-
-def _read_run(path):
-    try:
-        return json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} holds no finished run: it has no metrics.json.") from None
-    except ValueError as error:
-        raise UserError(f"{path / 'metrics.json'} is not JSON ({error}).") from None
-
-
-def _model_of(path, run, weights=True):
-    """The network of a run, if it is what the zoo calls so; with its weights, or without."""
-    settings = run["settings"]
-    name, tag = settings["name"], settings["tag"]
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in run["overrides"].items()}
-    try:
-        known = zoo.info(name)
-        if tag not in known.tags:
-            file_tag(name, tag, tag, run["overrides"], run["preprocessing"])
-            known = zoo.info(name)
-        arguments = known.arguments_of(tag)
-        changed = [f"{k}={v}" for k, v in given.items() if arguments.get(k, v) != v]
-        if changed:
-            raise UserError(
-                f"{path} trained {name} with {', '.join(changed)}, which is not what the zoo's "
-                f"{name}.{tag} is: it can only be filed under a config of its own."
-            )
-        model = zoo.build(name, tag=tag)
-        if weights:
-            model.load_weights(Path(path) / f"{name}.{tag}.weights.h5")
-    except (ValueError, OSError) as error:
-        raise UserError(f"the weights of {path} cannot be filed ({error}).") from None
-    return model
-
-
-def _budget(runs):
-    minutes = statistics.mean(run["seconds"] for run in runs) / 60
-    spent = f"{minutes:.0f} min" if minutes >= 1.5 else f"{60 * minutes:.0f} s"
-    run = runs[0]
-    epochs = "1 epoch" if run["epochs"] == 1 else f"{run['epochs']} epochs"
-    return f"{epochs} of {run['train_images']:,} images, {spent}"
-
-
-def _recipe(settings):
-    decay = settings["weight_decay"]
-    optimizer = "SGD" if settings.get("optimizer") == "sgd" else "AdamW" if decay else "Adam"
-    parts = [
-        f"{optimizer} {settings['learning_rate']:g}",
-        f"{settings['schedule']} rate" if settings.get("schedule", "cosine") != "cosine" else "",
-        f"weight decay {decay:g}" if decay else "",
-        f"batch {settings['batch_size']}",
-        settings["augment"].replace(",", "+"),
-        f"mixup {settings['mixup']:g}" if settings["mixup"] else "",
-        f"smoothing {settings['label_smoothing']:g}" if settings["label_smoothing"] else "",
-        settings["precision"] if settings["precision"] != "float32" else "",
-    ]
-    return " ".join(["last epoch;", ", ".join(part for part in parts if part)])
-
-
 def main(argv=None):
     """The command line."""
     p = argparse.ArgumentParser(
@@ -263,6 +111,10 @@ def main(argv=None):
     a = p.parse_args(argv)
     if bool(a.name) == bool(a.record or a.readme):
         p.error("give a name to measure, or --record, or --readme")
+    if a.batch_size < 1:
+        raise UserError(f"--batch-size must be at least 1, found {a.batch_size}.")
+    if a.limit is not None and a.limit < 1:
+        raise UserError(f"--limit must be at least 1, found {a.limit}.")
     if a.record:
         row = record(a.record, a.note)
         spread = f" ± {row['std']}" if row["std"] else ""

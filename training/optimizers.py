@@ -51,10 +51,15 @@ def make(model, name, rate, weight_decay, epsilon, ema=0.0, accumulate=1):
         kind = keras.optimizers.AdamW if weight_decay else keras.optimizers.Adam
         optimizer = kind(rate, epsilon=epsilon, **options)
     if weight_decay:
-        # Biases, norms, slopes and scales are vectors; the rest are tokens and embeddings of
-        # positions and steps.
+        # Biases, norms, slopes and scales are vectors, unless a block has them for every step; the
+        # rest are tokens and embeddings of positions and steps. As a list: of names TensorFlow
+        # would compare the whole path, in which a layer can be called `tokens_to_token`.
+        spared = ("bias", "gamma", "beta", "token", "embedding")
         optimizer.exclude_from_weight_decay(
-            var_list=[v for v in model.trainable_variables if len(v.shape) <= 1],
-            var_names=["bias", "gamma", "beta", "token", "embedding"],
+            var_list=[
+                v
+                for v in model.trainable_variables
+                if len(v.shape) <= 1 or any(word in v.name for word in spared)
+            ]
         )
     return optimizer

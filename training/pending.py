@@ -190,7 +190,7 @@ def collect(a):
     taken, kept = collecting.collect(a.collect, a.out, asked)
     print(f"{len(taken)} trainings taken into {a.out}: {', '.join(taken) or 'none'}")
     if kept:
-        print(f"{len(kept)} were there already: {', '.join(kept)}")
+        print(f"{len(kept)} were there already, or are being trained: {', '.join(kept)}")
     if not a.file:
         return 0
     problems = file(pending_rows.rows(["*"], a.data_dir, a.seeds), a.out)

@@ -118,7 +118,7 @@ class Trainee(keras.Model):
             supervision=supervision,
             teacher=teacher,
             distillation=distillation,
-            temperature=temperature,
+            divergence=Divergence(temperature),
             graphs={},
             now=None,
         )
@@ -178,7 +178,7 @@ class Trainee(keras.Model):
         if earlier:
             loss = loss + how.supervision * sum(self.loss(y, p) for p in earlier) / len(earlier)
         if how.teacher is not None:
-            follow = divergence(how.teacher(x, training=False), y_pred, how.temperature)
+            follow = how.divergence(how.teacher(x, training=False), y_pred)
             loss = (1 - how.distillation) * loss + how.distillation * follow
         return loss
 
@@ -195,10 +195,21 @@ class EpochOfSteps(keras.callbacks.Callback):
         self.model.begin_epoch(epoch)
 
 
-def divergence(teacher, student, temperature):
-    """τ² KL(softmax(teacher / τ) ‖ softmax(student / τ)) of logits, mean over the batch."""
-    teacher = ops.stop_gradient(ops.cast(teacher, "float32"))
-    wanted = ops.log_softmax(teacher / temperature)
-    found = ops.log_softmax(ops.cast(student, "float32") / temperature)
-    kl = ops.sum(ops.exp(wanted) * (wanted - found), axis=-1)
-    return temperature**2 * ops.mean(kl)
+class Divergence(keras.losses.Loss):
+    """τ² KL(softmax(teacher / τ) ‖ softmax(student / τ)) of logits, mean over the batch.
+
+    A loss of Keras', since those know the replicas that TensorFlow adds the gradients of.
+
+    Args:
+        temperature: τ > 0.
+    """
+
+    def __init__(self, temperature):
+        super().__init__(name="divergence", dtype="float32")
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        wanted = ops.log_softmax(ops.stop_gradient(y_true) / self.temperature)
+        found = ops.log_softmax(y_pred / self.temperature)
+        kl = ops.sum(ops.exp(wanted) * (wanted - found), axis=-1)
+        return self.temperature**2 * kl

@@ -27,6 +27,7 @@ from training import (
     pieces,
     rates,
     recipes,
+    run_folder,
 )
 from training.provenance import ROOT
 from training.reproduce import filed_runs
@@ -124,6 +125,43 @@ def test_a_training_of_an_earlier_recipe_gives_way_and_is_kept(tmp_path, adopted
     assert json.loads((aside / "metrics.json").read_text())["train_loss"] == 0.5
     assert collect.collect(out, home, lambda name: now) == ([], ["vit3.mnist/0"])
     assert [path.name for path in (home / "vit3.mnist").iterdir() if path != aside] == ["0"]
+
+
+def test_what_is_being_trained_is_left_alone(tmp_path):
+    runs, out, home = tmp_path / "runs", tmp_path / "out", tmp_path / "home"
+    half_done(runs, "vit3.mnist", 0, 9, True, train_loss=0.3)
+    device_results.pack(runs, out)
+    here = half_done(home, "vit3.mnist", 0, 4)
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    held = run_folder.lock(here)
+    assert collect.collect(out, home) == ([], ["vit3.mnist/0"])
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    os.close(held)
+    assert collect.collect(out, home) == (["vit3.mnist/0"], [])
+
+
+def test_a_kill_while_results_are_taken_costs_nothing(tmp_path, monkeypatch):
+    runs, out, home = tmp_path / "runs", tmp_path / "out", tmp_path / "home"
+    half_done(runs, "vit3.mnist", 0, 9, True, train_loss=0.3)
+    device_results.pack(runs, out)
+    half_done(home, "vit3.mnist", 0, 4)
+    folder, replace = home / "vit3.mnist" / "0", os.replace
+    for stop in range(4):
+        moved = []
+
+        def killed(new, target, moved=moved, stop=stop):
+            if len(moved) == stop:
+                raise KeyboardInterrupt
+            moved.append(replace(new, target))
+
+        monkeypatch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect.collect(out, home)
+        assert not (folder / "metrics.json").exists()
+    monkeypatch.undo()
+    assert collect.collect(out, home) == (["vit3.mnist/0"], [])
+    plain = ["log.csv", "metrics.json", "settings.json"]
+    assert files(folder) == [*plain, "vit3.mnist.weights.h5"]
 
 
 def test_archives_keep_to_their_limits_and_bring_new_things_first(tmp_path, monkeypatch):
@@ -361,6 +399,24 @@ def test_a_row_is_trained_elsewhere_without_tensorflow_and_filed_here(
     assert errors.run(pending.main, common) == 0
     assert "nothing to train" in capsys.readouterr().err
     assert (empty_zoo / "results.csv").read_text() == before
+
+
+def test_a_row_that_was_begun_on_another_backend_is_not_trained_there(
+    empty_zoo, toy_cifar, tmp_path, capsys
+):
+    out = tmp_path / "runs"
+    (row,) = pending_rows.rows(["cifar_small"], toy_cifar)
+    training = pending_trainings.trainings(row, out)[1]
+    path = half_done(out, row.label, 1, 3, finished=True)
+    settings = training.settings() | {"backend": "torch"}
+    (path / "metrics.json").write_text(json.dumps({"settings": settings}))
+    arguments = [f"--data-dir={toy_cifar}", f"--out={out}", f"--device-pack={tmp_path / 'pack'}"]
+    arguments += ["--no-wheels", "--names=cifar_small", "--part-mib=40"]
+    assert errors.run(pending.main, [*arguments, "--backend-there=jax"]) == 2
+    said = capsys.readouterr()
+    assert f"stays here: {path} was trained on torch, and others on jax would not" in said.out
+    assert "nothing is pending" in said.err
+    assert errors.run(pending.main, [*arguments, "--backend-there=torch"]) == 0
 
 
 def test_half_done_trainings_go_there_again(empty_zoo, toy_cifar, tmp_path, capsys):

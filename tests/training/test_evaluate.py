@@ -12,7 +12,7 @@ import pytest
 from keras_recres import zoo
 from keras_recres.zoo import manifest, sources
 from tests.training.pictures import VIT, corners, png
-from training import errors, evaluate, filing, fit, models, packed
+from training import errors, evaluate, filing, fit, models, packed, recording
 from training.errors import UserError
 
 
@@ -73,7 +73,7 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     folder, trained, corners_file, capsys
 ):
     runs = [read_run(path) for path in trained]
-    row = evaluate.record(trained, note="a test")
+    row = recording.record(trained, note="a test")
 
     # The row says what was measured.
     values = [100 * run["val_accuracy"] for run in runs]
@@ -122,41 +122,80 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     assert (found["tag"], found["dataset"], found["images"]) == ("corners", "corners", 64)
 
     # Filed again, it takes the old row's place.
-    evaluate.record(trained[:1])
+    recording.record(trained[:1])
     (written,) = filing.read_results()
     assert (written["seeds"], written["std"]) == ("1", "")
 
 
 def test_runs_that_do_not_belong_together_are_refused(folder, trained, tmp_path):
     with pytest.raises(UserError, match="only 1 different seeds"):
-        evaluate.record([trained[0], trained[0]])
+        recording.record([trained[0], trained[0]])
     metrics = read_run(trained[1])
     metrics["settings"]["epochs"] = 9
     (trained[1] / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(UserError, match="differ in epochs"):
-        evaluate.record(trained)
+        recording.record(trained)
     with pytest.raises(UserError, match="no finished run"):
-        evaluate.record([tmp_path / "nothing"])
+        recording.record([tmp_path / "nothing"])
     # A trial would take the place of whole trainings.
     metrics["settings"] |= {"limit": 32, "eval_limit": 16}
     (trained[1] / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(UserError, match="run1 is a trial, with --limit 32 and --eval-limit 16, "):
-        evaluate.record(trained[1:])
+        recording.record(trained[1:])
     assert filing.read_results() == []
     assert not list((folder / "weights").iterdir())
 
 
 def test_a_run_with_other_arguments_is_not_filed_under_the_name(folder, trained):
     metrics = read_run(trained[0])
-    evaluate.record(trained[:1])
+    recording.record(trained[:1])
     metrics["overrides"]["steps"] = 3
     (trained[0] / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(UserError, match="trained vit3 with steps=3"):
-        evaluate.record(trained[:1])
+        recording.record(trained[:1])
+    # Nor one that the config leaves to the builder; but what only training knows may differ.
+    for name, fine in (("residual_scale", False), ("drop_path", True)):
+        metrics["overrides"] = {**metrics["overrides"], "steps": 1, name: 0.3}
+        (trained[0] / "metrics.json").write_text(json.dumps(metrics))
+        if fine:
+            recording.record(trained[:1])
+        else:
+            with pytest.raises(UserError, match=f"trained vit3 with {name}=0.3"):
+                recording.record(trained[:1])
+            del metrics["overrides"][name]
+
+
+def test_of_adopted_runs_only_the_one_whose_weights_are_filed_counts_for_them(folder, trained):
+    recording.record(trained[:1])
+    before = zoo.load("vit3.corners").get_weights()
+    other = read_run(trained[1])
+    other |= {"train_loss": 0.0, "train_set_loss": 0.0, "commit": "another"}
+    (trained[1] / "metrics.json").write_text(json.dumps(other))
+    for run in trained:
+        (run / "settings.json").unlink()
+    row = recording.record(trained)
+    assert (row["seeds"], row["commit"]) == (2, read_run(trained[0])["commit"])
+    for old, new in zip(before, zoo.load("vit3.corners").get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    with pytest.raises(UserError, match=r"run1: adopted, and the zoo's weights of vit3\.corners"):
+        recording.record(trained[1:])
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"settings": 1}', '{"settings": {}}'])
+def test_a_file_that_is_no_runs_is_one_sentence(trained, content):
+    (trained[0] / "metrics.json").write_text(content)
+    with pytest.raises(UserError, match="is not what training"):
+        recording.record(trained[:1])
+
+
+@pytest.mark.parametrize("option", ["--batch-size=0", "--limit=-1"])
+def test_numbers_out_of_range_are_one_sentence(option, capsys):
+    assert errors.run(evaluate.main, ["vit3", option]) == 2
+    assert f"{option.split('=')[0]} must be at least 1" in capsys.readouterr().err
 
 
 def test_cifar10_stored_as_jpeg_is_called_so_in_the_results():
-    assert evaluate.NOTES["cifar10_jpeg"].startswith("CIFAR-10 re-encoded as JPEG")
+    assert recording.NOTES["cifar10_jpeg"].startswith("CIFAR-10 re-encoded as JPEG")
     assert evaluate.READ_AS["cifar10_jpeg"] == "cifar10"
 
 

@@ -146,6 +146,27 @@ def test_a_row_of_an_earlier_recipe_is_trained_anew(empty_zoo, toy_cifar, tmp_pa
     assert row.filed == 3
 
 
+@pytest.mark.parametrize(
+    ("counted", "weights", "filed"), [(1, True, 3), (3, True, 0), (1, False, 0)]
+)
+def test_trainings_that_the_zoo_knows_make_its_row_when_they_are_more(
+    empty_zoo, toy_cifar, tmp_path, monkeypatch, counted, weights, filed
+):
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    found = pending_trainings.trainings(row, tmp_path / "study")
+    for training in found:
+        filed_runs.give(training, measured(training))
+    filed_runs.file(found)
+    groups = []
+    monkeypatch.setattr(
+        pending_filing, "_file", lambda row, group, known: groups.append(len(group)) or "filed"
+    )
+    row = dataclasses.replace(row, filed=counted, has_weights=weights)
+    said, problems = pending_filing.file([row], tmp_path / "runs")
+    assert groups == ([filed] if filed else [])
+    assert (said, problems) == (["filed"] * len(groups), [])
+
+
 def test_another_training_replaces_a_filed_one_only_if_asked(empty_zoo, toy_cifar, tmp_path):
     (row,) = rows_of("cifar_small", data_dir=toy_cifar)
     training = pending_trainings.trainings(row, tmp_path)[0]

@@ -182,9 +182,8 @@ def test_the_divergence_is_that_of_its_equation():
     logits = rng.normal(size=(2, 6, 4)).astype("float32")
     q, p = np.exp(logits / 3) / np.exp(logits / 3).sum(2, keepdims=True)
     wanted = 9 * (q * np.log(q / p)).sum(1).mean()
-    found = trainee.divergence(*logits, 3.0)
-    assert float(found) == pytest.approx(wanted, rel=1e-4)
-    assert float(trainee.divergence(q, q, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert float(trainee.Divergence(3.0)(*logits)) == pytest.approx(wanted, rel=1e-4)
+    assert float(trainee.Divergence(2.0)(q, q)) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_teacher_is_followed_against_the_labels(train, tmp_path, monkeypatch):

@@ -93,10 +93,11 @@ def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
 @KILL
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has a process a device")
 def test_two_devices_of_a_process_train_as_one_also_if_killed(fit_arguments, small_model, tmp_path):
-    options, kind = (
-        {**OPTIONS, "ema": 0.9},
-        {"tensorflow": "mirrored"}.get(BACKEND, "data_parallel"),
-    )
+    teacher = {**OPTIONS, "epochs": 1, "seed": 1, "learning-rate": 1e-2}
+    assert run(fit_arguments("teacher", ARGUMENTS, **teacher)) == 0
+    kind = {"tensorflow": "mirrored"}.get(BACKEND, "data_parallel")
+    options = {**OPTIONS, "ema": 0.9, "deep-supervision": 0.5}
+    options |= {"teacher": tmp_path / "teacher", "distillation": 0.8}
     argv = fit_arguments("shared", ARGUMENTS, strategy=kind, **options)
     for how, code in (("killed", -signal.SIGKILL), ("", 0)):
         process = start(how, argv, virtual.environment(2))

@@ -1,6 +1,6 @@
 """Files finished CIFAR-10 networks in the zoo."""
 
-from training import evaluate
+from training import recording
 from training.errors import UserError
 from training.filing import write_result
 from training.reproduce.cifar_run import EXACT as EXACT_PART
@@ -11,7 +11,7 @@ def file(runs):
     """Files every network that has a finished training, with all of its finished seeds.
 
     The weights are those of the seed with the lowest loss on the training set, see
-    `training.evaluate.record`. Beside the accuracy after the last epoch, `zoo/results.csv` gets
+    `training.recording.record`. Beside the accuracy after the last epoch, `zoo/results.csv` gets
     that of the best epoch, which is what the paper printed, and that on the exact part of the
     test set.
 
@@ -43,7 +43,7 @@ def file(runs):
 
 
 def _file(summary, paths, note):
-    last = evaluate.record(paths, note)
+    last = recording.record(paths, note)
     best = {
         **last,
         **_values(summary, BEST),

@@ -7,7 +7,7 @@ import statistics
 import sys
 
 from keras_recres import zoo
-from training import evaluate
+from training import recording
 from training.errors import UserError, output_folder
 from training.filing import SUBSET
 from training.reproduce.cifar_summary import FINAL, Summary, summarize
@@ -100,7 +100,7 @@ def file(runs):
         part = finished[0].metrics["settings"]["limit"] is not None
         metric = f"{SUBSET if part else ''}top1_percent"
         paths = [run.path for run in finished]
-        filed.append(evaluate.record(paths, _note(finished, part), weights=False, metric=metric))
+        filed.append(recording.record(paths, _note(finished, part), weights=False, metric=metric))
     if not filed:
         raise UserError("no training is finished: nothing is filed.")
     return filed
