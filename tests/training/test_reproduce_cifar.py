@@ -297,11 +297,17 @@ def test_filing_takes_the_seed_of_lowest_loss_on_the_training_set(
     assert float(last["value"]) == pytest.approx(np.mean(values), abs=0.006)
     assert (target / sources.weights_file("cifar_small", "cifar10")).read_bytes() == before
     assert len(filed_runs.read()) == 3
-    # Without the zoo's weights there is nothing to file for the best seed, which was adopted.
+    # Without the zoo's weights those of the best seed, which was adopted, are nowhere.
     shutil.rmtree(target / "weights")
     (target / "manifest.json").unlink()
+    shutil.copy(better / "cifar_small.cifar10.weights.h5", third)
+    assert errors.run(reproduce.main, given) == 0
+    assert (target / sources.weights_file("cifar_small", "cifar10")).exists()
+    shutil.rmtree(target / "weights")
+    (target / "manifest.json").unlink()
+    (third / "settings.json").unlink()
     assert errors.run(reproduce.main, given) == 2
-    assert "the zoo has no weights of cifar_small.cifar10" in capsys.readouterr().err
+    assert "the zoo's weights of cifar_small.cifar10 are of none" in capsys.readouterr().err
     assert errors.run(reproduce.main, [*arguments, "--adopt=cifar100"]) == 2
     assert "no training on 'cifar100' is filed" in capsys.readouterr().err
 
