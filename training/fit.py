@@ -99,6 +99,13 @@ def prepare(model, a, peek):
             f"{a.name} has no recurrent blocks, which --backprop-steps, --deep-supervision and "
             f"--steps such as {steps.EXAMPLES} are for."
         )
+    partly = a.backprop_steps or any(b.own_per_step for b in trainee.recurrent_blocks(model))
+    if a.accumulate > 1 and drawn and partly and keras.backend.backend() != "jax":
+        # Keras resets all of what it collected, also of weights that the last batch left out.
+        raise UserError(
+            "--accumulate with drawn --steps, of which some leave weights without a gradient "
+            "(--backprop-steps, or a network with weights of every step's own), is for JAX."
+        )
     if a.precise_bn and not norms_of(model):
         raise UserError(f"{a.name} has no batch normalization, which --precise-bn is for.")
     if a.backprop_steps:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from keras_recres.zoo import sources
 from training import data, pieces, recipes, steps, strategy
 from training.errors import UserError
 from training.models import OPTIMIZERS, SCHEDULES, overrides_of
@@ -170,6 +171,10 @@ def settings_of(a, name, tag):
         settings["weights"] = digest_of(a.weights)
     if a.teacher and Path(a.teacher).is_dir():
         settings["teacher"] = digest_of(Path(a.teacher) / "metrics.json")
+    elif a.teacher:
+        # A name of the zoo stays the form that it is; its weights may be renewed.
+        file = sources.weights_file(a.teacher.partition(".")[0], tag)
+        settings["teacher_weights"] = sources.listed_files().get(file, {}).get("sha256")
     return {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
 
 

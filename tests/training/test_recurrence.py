@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_recres.zoo import manifest, sources
 from tests.training import small
 from tests.training.test_fit import interrupt_in, metrics, peek, run
 from tests.training.test_options import PLAIN, WEIGHTS, weights_of
@@ -206,6 +207,14 @@ def test_a_teacher_is_followed_against_the_labels(train, tmp_path, monkeypatch):
     assert follows["settings"]["teacher"].startswith("sha256:")
 
 
+def test_a_teacher_of_the_zoo_is_recorded_with_its_weights():
+    a = fit.arguments(["vit3_rec", "--dataset=cifar10", "--teacher=vit3"])
+    settings = fit.settings_of(a, "vit3_rec", "cifar10_jpeg")
+    file = sources.data_folder() / sources.weights_file("vit3", "cifar10_jpeg")
+    assert settings["teacher"] == "vit3"
+    assert settings["teacher_weights"] == manifest.entry_of(file)["sha256"]
+
+
 def test_it_goes_on_exactly(train, monkeypatch):
     options = {
         "epochs": 2,
@@ -246,6 +255,14 @@ def test_mistakes_end_in_one_sentence_and_code_2(train, capsys, changes, said):
     assert said in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_gradients_are_collected_of_weights_that_every_batch_has(train, capsys):
+    collects = {"steps": "uniform(1,3)", "accumulate": 2}
+    train("fine", **collects)
+    code = 0 if keras.backend.backend() == "jax" else 2
+    train("run", code=code, backprop_steps=2, **collects)
+    assert ("is for JAX" in capsys.readouterr().err) == bool(code)
 
 
 def test_what_is_not_recurrent_has_no_steps_to_draw(fit_arguments, small_model, capsys):

@@ -16,8 +16,9 @@ import pytest
 from keras_recres import distribute
 from tests.distribute import virtual
 from tests.distribute.two_processes import KIND, environments
+from tests.training import small
 from tests.training.test_fit import metrics, run
-from training import callbacks, run_folder, strategy
+from training import callbacks, fit, run_folder, strategy, teacher
 
 ROOT = Path(__file__).parents[2]
 # Without dropout: each process draws its own.
@@ -26,8 +27,8 @@ import sys
 from tests.distribute import virtual
 virtual.make()
 from tests.training import killed, small
-from training import callbacks, errors, fit
-fit.build = small.build
+from training import callbacks, errors, fit, teacher
+fit.build = teacher.build = small.build_recurrent
 if sys.argv[1] == "killed":
     killed.before(callbacks.StopAtNaN, "on_train_batch_end",
                   lambda self, batch, logs=None: self._epoch == 1 and batch >= 2)
@@ -66,6 +67,22 @@ def both(how, first, second=None):
             process.communicate()
 
 
+@pytest.fixture
+def small_model(monkeypatch):
+    """Trains a small recurrent classifier in place of a T2T-ViT."""
+    for module in (fit, teacher):
+        monkeypatch.setattr(module, "build", small.build_recurrent)
+
+
+@pytest.fixture
+def taught(small_model, fit_arguments, tmp_path):
+    """Options with a teacher to follow, and every step supervised."""
+    options = {**OPTIONS, "epochs": 1, "seed": 1, "learning-rate": 1e-2}
+    assert run(fit_arguments("teacher", ARGUMENTS, **options)) == 0
+    how = {"teacher": tmp_path / "teacher", "distillation": 0.8, "deep-supervision": 0.5}
+    return {**OPTIONS, **how}
+
+
 def check_same(tmp_path, *outs):
     shared, single = (metrics(tmp_path, out) for out in outs)
     assert single["train_loss"] < 3
@@ -76,9 +93,9 @@ def check_same(tmp_path, *outs):
 
 @KILL
 def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
-    fit_arguments, small_model, tmp_path
+    fit_arguments, taught, tmp_path
 ):
-    argv = fit_arguments("shared", ARGUMENTS, strategy="auto", **OPTIONS)
+    argv = fit_arguments("shared", ARGUMENTS, strategy="auto", **taught)
     with both("killed", argv) as started:
         assert started[0].wait(timeout=300) == -signal.SIGKILL
     assert run_folder.read_backup(tmp_path / "shared" / "backup")[0] == 1
@@ -86,18 +103,15 @@ def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
         errors = [process.communicate(timeout=300)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], errors[0][-4000:]
     assert f"1 done before, {KIND[BACKEND]} on 2 devices" in errors[0]
-    assert run(fit_arguments("single", ARGUMENTS, **OPTIONS)) == 0
+    assert run(fit_arguments("single", ARGUMENTS, **taught)) == 0
     check_same(tmp_path, "shared", "single")
 
 
 @KILL
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has a process a device")
-def test_two_devices_of_a_process_train_as_one_also_if_killed(fit_arguments, small_model, tmp_path):
-    teacher = {**OPTIONS, "epochs": 1, "seed": 1, "learning-rate": 1e-2}
-    assert run(fit_arguments("teacher", ARGUMENTS, **teacher)) == 0
+def test_two_devices_of_a_process_train_as_one_also_if_killed(fit_arguments, taught, tmp_path):
     kind = {"tensorflow": "mirrored"}.get(BACKEND, "data_parallel")
-    options = {**OPTIONS, "ema": 0.9, "deep-supervision": 0.5}
-    options |= {"teacher": tmp_path / "teacher", "distillation": 0.8}
+    options = {**taught, "ema": 0.9}
     argv = fit_arguments("shared", ARGUMENTS, strategy=kind, **options)
     for how, code in (("killed", -signal.SIGKILL), ("", 0)):
         process = start(how, argv, virtual.environment(2))
