@@ -155,12 +155,17 @@ def read_encoded(dataset, split, data_dir=None, limit=None):
         if split == "evaluation":
             split = packed.evaluation_split(folder, known)
         return packed.read(folder, dataset, split, limit)
-    version = tfds_folder.find(dataset, folder)
+    version = next(filter(None, (tfds_folder.find(dataset, p) for p in parents(folder))), None)
     if version is None:
         raise UserError(_absent(dataset, folder))
     if split == "evaluation" and known:
         split = known.evaluation
     return tfds_folder.read(dataset, split, version, limit)
+
+
+def parents(folder):
+    """Where a folder of data sets may have them: itself, and the folders in it."""
+    return folder, *sorted(path for path in folder.glob("*") if path.is_dir())
 
 
 def default_data_dir():
@@ -170,7 +175,7 @@ def default_data_dir():
 
 def _absent(dataset, folder):
     looked = f"{dataset!r} is not in {folder}: there is no {folder / dataset}/VERSION"
-    prepared = tfds_folder.prepared(folder)
+    prepared = sorted({name for p in parents(folder) for name in tfds_folder.prepared(p)})
     if dataset not in DATA_SETS:
         return (
             f"{looked}.{errors.nearest(dataset, [*DATA_SETS, *prepared])} Data sets there: "

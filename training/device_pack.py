@@ -27,7 +27,7 @@ from training.terminal import progress_bar
 # What Keras needs that a machine with PyTorch and JAX has not.
 WHEELS = ("keras", "namex", "optree")
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
-# A call may carry so much, the working tree included; and a part may have so much.
+# What a call carries by default, the working tree included; and the most that a part may have.
 CALL, MOST = 64 * pieces.MIB, 60 * pieces.MIB
 # What stays at home meanwhile: nothing there needs it, and it grows with every row.
 HOME = "zoo/weights"

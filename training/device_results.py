@@ -26,7 +26,7 @@ from training.run_folder import lock, write_aside
 
 FORMAT = "keras_recres.results.1"
 ARCHIVE = "results.zip"
-# At most 8 files of 16 MiB, 64 MiB together, come back from the machine; a log may be beside them.
+# What a way back with limits lets through: files of 16 MiB, 64 MiB together, and a log beside them.
 PIECE, TOTAL = 15 * pieces.MIB, 60 * pieces.MIB
 MEMBER = re.compile(r"([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)/(0|[1-9][0-9]{0,5})\.zip")
 FILE = re.compile(r"(backup/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,120}")

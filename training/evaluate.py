@@ -14,10 +14,11 @@ from pathlib import Path
 import keras
 
 from keras_recres import zoo
-from keras_recres.zoo import evaluation
+from keras_recres.zoo import evaluation, loading, registry
 from training import data, errors
 from training.errors import UserError
 from training.filing import write_readme
+from training.models import record_of
 from training.recording import record
 from training.terminal import progress_bar
 
@@ -45,7 +46,8 @@ def measure(
         data_dir: where the data set is, see `training.data.load`.
         dataset: another data set of the same classes; None for the one of the tag.
         split: the split, "evaluation" for the one that accuracy is reported on.
-        weights: a .weights.h5 file instead of the zoo's weights.
+        weights: a .weights.h5 file instead of the zoo's weights; the tag is that of its name, if
+            it says one.
         limit: only the first so many images.
         batch_size: images a batch.
 
@@ -53,12 +55,14 @@ def measure(
         dict with `name`, `tag`, `dataset` (its tag: what was really read), `split`, `images`,
         `top1_percent`, `standard_error_percent`, `loss`, `seconds`, `images_per_second`.
     """
+    known = record_of(name)
     try:
-        known = zoo.info(name)
-        if weights is None:
+        if weights is None or not loading.tag_of_file(known, weights):
             tag = tag or known.default_tag
         full = f"{known.name}.{tag}" if tag else known.name
         model = zoo.load(full, weights="default" if weights is None else Path(weights))
+    except registry.Untrained as error:
+        raise UserError(f"{error.what}: give --weights FILE.") from None
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from None
     tag = model.zoo_tag

@@ -27,8 +27,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 BEST_OF = "best_of_"
 # Metric of an accuracy after training on part of the data set.
 SUBSET = "subset_"
-# Weights of networks with more parameters are filed in float16: the repository is copied whole to
-# every machine.
+# Weights of networks with more parameters are filed in float16: half to download, and to clone.
 HALF_ABOVE = 3_000_000
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 

@@ -1,6 +1,6 @@
 """Trains one model of the zoo on one image data set with Keras' own ``fit``.
 
-    python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10
+    python -m training.fit vit3_rec --recipe cifar10_vit --data-dir DIR
     python -m training.fit vit3_rec --recipe tiny_imagenet80_vit --data-dir DIR
 
 A recipe, a file of training/recipes/, sets the options that the command line does not.
@@ -87,6 +87,7 @@ def run_on(devices, a, augment, measure, more_callbacks):
             extra = {"overrides": overrides, **images, **more}
             finish(model, settings, extra, origin, folder, devices.chief)
         if devices.chief:
+            folder.remove_backup()  # Of one that was killed after its end.
             summarize(folder)
 
 

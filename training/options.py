@@ -58,12 +58,11 @@ def parser():
         description="Train a model of the zoo on an image data set, on any Keras backend.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
-        "  python -m training.fit vit3_rec --dataset tiny_imagenet80 --data-dir DIR --epochs 10\n"
-        "  KERAS_BACKEND=jax python -m training.fit vit3 --dataset mnist --limit 5000 --epochs 2\n"
-        "  python -m training.fit vit3 --dataset cifar10 --data-dir FILE.npz --augment flip,crop\n"
-        "  python -m training.fit vit3_rec --dataset cifar10 --steps 4 --model-arguments "
-        "drop_path=0.2\n"
-        "  python -m training.fit cifar_medium --recipe cifar_tables --data-dir DIR\n\n"
+        "  python -m training.fit vit3_rec --recipe cifar10_vit --data-dir DIR\n"
+        "  python -m training.fit cifar_medium --recipe cifar_tables --data-dir X.npz --epochs 5\n"
+        "  KERAS_BACKEND=jax python -m training.fit frn_relu --dataset mnist --limit 5000\n"
+        "  python -m training.fit vit3_rec --recipe cifar10_vit --steps 4 --model-arguments "
+        "drop_path=0.2\n\n"
         "Give the same command again after an interruption: it goes on at the last whole epoch.",
     )
     p.add_argument("name", help="a name of the zoo, see `keras_recres.zoo.list()`")
@@ -71,7 +70,9 @@ def parser():
     p.add_argument(
         "--dataset", required=True, help=f"{', '.join(data.DATA_SETS)}, or what TFDS has"
     )
-    p.add_argument("--data-dir", help="folder with NAME/VERSION, or a packed .npz file")
+    p.add_argument(
+        "--data-dir", help="folder with NAME/VERSION, or with folders of it, or a packed .npz file"
+    )
     p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--batch-size", type=int, default=128)
     p.add_argument(

@@ -23,6 +23,7 @@ from training.errors import UserError
 from training.reproduce import cifar_runs
 
 OUT = Path("runs/pending")
+DATA_DIR = "folder with the data sets, or with folders of them; default KERAS_RECRES_DATA or TFDS'"
 
 
 def parser():
@@ -36,7 +37,7 @@ def parser():
     )
     p.add_argument("--list", action="store_true", help="train nothing, only tell what is pending")
     p.add_argument("--names", nargs="+", default=["*"], help="wildcards on NAME or NAME.TAG")
-    p.add_argument("--data-dir", type=Path, help="folder with the data sets, or with folders of it")
+    p.add_argument("--data-dir", type=Path, help=DATA_DIR)
     p.add_argument("--budget-minutes", type=float, help="begin and train only what fits into it")
     p.add_argument("--seeds", type=int, help="trainings a row; default what its recipe asks for")
     p.add_argument(
@@ -97,7 +98,9 @@ def main(argv=None):
     if a.device_pack:
         from training import device_pack
 
-        missing = [training for row in rows for training in _missing(row, a, strict=False)]
+        missing = [
+            training for row in rows for training in pending_rows.needed(row, a, strict=False)
+        ]
         ordered = list(dict.fromkeys(t.row for t in pending_rows.by_value(missing)))
         for line in device_pack.make(ordered, a, rates):
             print(line)
@@ -116,17 +119,12 @@ def main(argv=None):
     return 0
 
 
-def _missing(row, a, strict=True):
-    all_trainings = pending_trainings.trainings(row, a.out, a.epochs, a.limit)
-    return pending_rows.missing(row, all_trainings, strict)
-
-
 def train(rows, a, rates, deadline):
     """Trains what is missing, and tells what became of it; returns the problems, sentences."""
     missing = []
     for row in rows:
         try:
-            missing += _missing(row, a)
+            missing += pending_rows.needed(row, a)
         except UserError as error:
             _say(f"{row.label} waits: {error}")
     can = [training for training in missing if training.row.place]

@@ -120,6 +120,11 @@ def _means(pattern, row):
     return fnmatch.fnmatch(row.name, pattern) or fnmatch.fnmatch(row.label, pattern)
 
 
+def needed(row, a, strict=True):
+    """What `missing` says of a row with the arguments `out`, `epochs` and `limit` of a command."""
+    return missing(row, trainings(row, a.out, a.epochs, a.limit), strict)
+
+
 def missing(row, all_trainings, strict=True):
     """The trainings that a pending row still needs, in the order of their seeds.
 

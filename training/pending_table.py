@@ -2,7 +2,7 @@
 
 import sys
 
-from training import pending_rows, pending_trainings
+from training import pending_rows
 from training.terminal import progress_bar
 
 
@@ -22,7 +22,7 @@ def show(rows, a, rates):
         right = heading in ("seeds", "minutes")
         shown.add_column(heading, justify="right" if right else "left", overflow="fold")
     pending = [row for row in rows if row.needs]
-    needed = {row: _missing(row, a) for row in pending}
+    needed = {row: pending_rows.needed(row, a, strict=False) for row in pending}
     ordered = pending_rows.by_value([training for row in pending for training in needed[row]])
     # Rows of which all is trained, or nothing can be, have no place in that order.
     order = list(dict.fromkeys([*(training.row for training in ordered), *pending]))
@@ -38,11 +38,6 @@ def show(rows, a, rates):
         f"{len(pending)} of {len(rows)} rows are pending, {total / 60:,.1f} hours one after another"
         f" on {rates.here}; ~ is a guess until an epoch or --rate has told the rate."
     )
-
-
-def _missing(row, a):
-    all_trainings = pending_trainings.trainings(row, a.out, a.epochs, a.limit)
-    return pending_rows.missing(row, all_trainings, strict=False)
 
 
 def _cells(row, needed, minutes, rates):

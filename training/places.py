@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from training import tfds_folder
-from training.data import default_data_dir
+from training.data import default_data_dir, parents
 from training.packed import JPEG
 
 PNG = b"\x89PNG"
@@ -50,8 +50,7 @@ def find(dataset, folder=None):
     folder = default() if folder is None else Path(folder).expanduser()
     if folder.suffix == ".npz":
         return _packed(dataset, folder)
-    inside = sorted(path for path in folder.glob("*") if path.is_dir())
-    for parent in (folder, *inside):
+    for parent in parents(folder):
         if place := _packed(dataset, parent / f"{dataset}.npz"):
             return place
         if version := tfds_folder.find(dataset, parent):

@@ -44,7 +44,7 @@ def add(commands):
     p.add_argument(
         "--num-heads", type=options.positive, help="default one for each 64 features of a token"
     )
-    p.add_argument("--overwrite", action="store_true", help="whether the file may be there")
+    p.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     options.add_backend(p)
     options.add_json(p)
 

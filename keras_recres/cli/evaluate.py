@@ -103,12 +103,14 @@ def _find(dataset, folder):
     folder = folder.expanduser()
     if not folder.is_dir():
         raise UserError(f"there is no folder {str(folder)!r}: give the data sets' with --data-dir.")
-    for parent in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())):
+    parents = (folder, *sorted(path for path in folder.glob("*") if path.is_dir()))
+    for parent in parents:
         if version := tfds_folder.find(dataset, parent):
             return version
+    prepared = sorted({name for parent in parents for name in tfds_folder.prepared(parent)})
     raise UserError(
         f"{dataset!r} is not in {folder}: there is no {dataset}/VERSION/{tfds_folder.INFO}; data "
-        f"sets there: {', '.join(tfds_folder.prepared(folder)) or 'none'}."
+        f"sets there: {', '.join(prepared) or 'none'}."
     )
 
 

@@ -43,7 +43,9 @@ def add(commands):
     p.add_argument("--dataset", help="only names for this data set")
     p.add_argument("--family", help="only names of this family, such as t2t_vit")
     p.add_argument(
-        "--max-params", type=options.positive, help="only names with at most so many parameters"
+        "--max-params",
+        type=options.positive,
+        help="only names whose network, as the paper has it, has at most so many parameters",
     )
     options.add_json(p)
 
@@ -75,15 +77,22 @@ def _list(arguments):
 
 
 def _row(record):
-    measured = [r for r in record.results if r.dataset == r.tag and r.tag == record.default_tag]
+    measured = [
+        r
+        for r in record.results
+        if r.dataset == r.tag == record.default_tag and not r.metric.startswith("subset_")
+    ]
     # Of several metrics the one that chooses no epoch on the test set.
     measured.sort(key=lambda r: r.metric not in ("top1_percent", "accuracy_percent"))
     best = measured[0] if measured else None
     return {
         "name": record.name,
         "family": record.family,
-        "parameters": record.parameters.total,
-        "trainable_parameters": record.parameters.trainable,
+        # Of what was measured; the paper's network may have other classes.
+        "parameters": int(best.parameters) if best else record.parameters.total,
+        "trainable_parameters": (
+            int(best.trainable_parameters) if best else record.parameters.trainable
+        ),
         "weights": [*record.trained_tags],
         "measured": float(best.value) if best else None,
         "measured_metric": best.metric if best else None,

@@ -82,7 +82,11 @@ def check_network(arguments):
         if arguments.weights:
             raise UserError("--untrained and --weights exclude each other: give one of them.")
     elif arguments.weights is None:
-        registry.trained_tag(record, record.default_tag)
+        try:
+            registry.trained_tag(record, record.default_tag)
+        except registry.Untrained as error:
+            instead = " or --untrained" if hasattr(arguments, "untrained") else ""
+            raise UserError(f"{error.what}: give --weights FILE{instead}.") from None
     elif not arguments.weights.is_file():
         raise UserError(f"there is no weights file {str(arguments.weights)!r}.")
     return record
@@ -92,11 +96,17 @@ def load_network(arguments):
     """Imports Keras and loads the network that `check_network` found possible."""
     start_keras(arguments.backend)
     from keras_recres import zoo
+    from keras_recres.zoo import loading
 
-    weights = "default" if arguments.weights is None else arguments.weights
+    name, weights = arguments.name, "default"
     if getattr(arguments, "untrained", False):
         weights = None
-    return zoo.load(arguments.name, weights=weights, steps=arguments.steps)
+    elif arguments.weights:
+        weights, record = arguments.weights, registry.info(name)
+        # What the name means without --weights, unless the file's name says otherwise.
+        if not loading.tag_of_file(record, weights) and record.default_tag:
+            name = f"{record.name}.{record.default_tag}"
+    return zoo.load(name, weights=weights, steps=arguments.steps)
 
 
 def start_keras(backend=None):

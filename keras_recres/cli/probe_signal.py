@@ -43,7 +43,7 @@ def add(commands):
     p.add_argument("--draws", type=options.positive, default=16, help="networks; default 16")
     p.add_argument("--depth", type=options.positive, help="layers; default the name's")
     p.add_argument("--width", type=options.positive, help="features; default the name's")
-    p.add_argument("--every", type=options.positive, help="show each so-manieth layer")
+    p.add_argument("--every", type=options.positive, help="show each N-th layer")
     p.add_argument("--seed", type=int, default=0, help="of the weights; default 0")
     p.add_argument("--csv", type=Path, help="write all layers")
     options.add_backend(p)

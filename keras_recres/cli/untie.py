@@ -33,7 +33,7 @@ def add(commands):
     p.add_argument(
         "--out", type=Path, help="a .keras or .weights.h5 file; default NAME_untied.keras"
     )
-    p.add_argument("--overwrite", action="store_true", help="whether the file may be there")
+    p.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     options.add_json(p)
 
 

@@ -80,6 +80,9 @@ def circle(radius=1.0, center=None, axes=None):
 
     Returns:
         A closed `Curve`. With neither `center` nor `axes` it lies in two dimensions.
+
+    Raises:
+        ValueError: The radius is not above 0, or the inputs differ in shape or span no plane.
     """
     if not radius > 0:
         raise ValueError(f"`radius` must be above 0, but it is {radius!r}.")
@@ -139,7 +142,18 @@ def great_circle(a, b, arc=False):
 
 
 def line(a, b):
-    """The straight line x(θ) = a + θ (b − a), θ in [0, 1]: no curvature of its own."""
+    """The straight line x(θ) = a + θ (b − a), θ in [0, 1]: no curvature of its own.
+
+    Args:
+        a: An input, an array of any shape.
+        b: Another one, of the same shape.
+
+    Returns:
+        An open `Curve`.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
     a, b = _same_shape("a, b", (a, b))
 
     def function(theta):
@@ -166,6 +180,9 @@ def spline(inputs, closed=False, knots="chord", name="spline"):
 
     Returns:
         A `Curve` with an attribute `knots`, the θ of the inputs.
+
+    Raises:
+        ValueError: There are too few inputs, two neighbours are equal, or `knots` is unknown.
     """
     x = _array(inputs)
     least = 3 if closed else 2
@@ -222,6 +239,10 @@ def from_dataset(images, by="pca", labels=None, label=None, points=8):
 
     Returns:
         A `Curve`.
+
+    Raises:
+        ValueError: There are fewer than 3 images, labels of another number than images, fewer than
+            2 images of the class, or `by` is unknown.
     """
     x = _array(images)
     if x.ndim < 2 or len(x) < 3:

@@ -71,6 +71,10 @@ def rank_correlation(
 
     Returns:
         A `Correlation`; NaN with the interval from -1 to 1 where x or y is constant.
+
+    Raises:
+        ValueError: x and y are no finite numbers of at least 4 models, or an option is out of its
+            range.
     """
     x, y = np.asarray(x, "float64"), np.asarray(y, "float64")
     if x.ndim != 1 or x.shape != y.shape or len(x) < 4:
@@ -103,7 +107,16 @@ def rank_correlation(
 
 
 def of_curve(curve, theta, dtype="float32"):
-    """Curvature and speed of the curve itself, before any layer: a record of one row, "input"."""
+    """Curvature and speed of the curve itself, before any layer.
+
+    Args:
+        curve: A `Curve`, or a function of θ that `keras.ops` can differentiate.
+        theta: Where, numbers (n,).
+        dtype: What it is computed in, "float32" or "float64".
+
+    Returns:
+        A `CurvatureRecord` of one row, "input".
+    """
     theta = np.asarray(theta)
     at = ops.convert_to_tensor(theta, dtype=dtype)
     one = ops.ones_like(at)
@@ -143,6 +156,9 @@ def stretch(record, curve, q=(0.05, 0.25, 0.5, 0.75, 0.95)):
         (len(q), rows), quantiles of √g; "added_turning" (rows,), radians beyond the input's own;
         "turning_rate" (rows, n), κ √g, radians per unit length of the input curve, which unlike κ
         a dilation of the layer's output does not change.
+
+    Raises:
+        ValueError: The curve stands still at some θ.
     """
     own = of_curve(curve, record.theta)
     if not (own.speed > 0).all():

@@ -70,6 +70,9 @@ def accuracy_lost(model, other, images, labels, batch_size=128):
 
     Returns:
         An `AccuracyLost`.
+
+    Raises:
+        ValueError: There are no examples, or another number of labels.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if labels.shape != (len(images),) or not len(labels):

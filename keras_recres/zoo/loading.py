@@ -42,7 +42,9 @@ def load(
         weights: `"default"` for those of the default tag; a tag; None for the architecture only,
             with the arguments of the paper (or of the tag in `name`); or the path of a
             `.weights.h5` file. A path is read as it is, since only files of the zoo have a known
-            sha256; if the file is called `NAME.TAG.weights.h5`, the tag's arguments are used.
+            sha256. The network has the arguments of the tag in `name`, else of the tag in the
+            file's name, `vit3_rec.cifar10_jpeg.weights.h5` or `vit3.cifar10_jpeg.weights.h5`, else
+            those of the paper.
         num_classes: Number of logits.
         input_shape: `(height, width, channels)` of one image.
         steps: Number of times that each block runs, an int or one for each block.
@@ -80,7 +82,7 @@ def load(
         return _build(record, tag, overrides, dtype)
     if _is_path(weights):
         path = _checked_path(weights)
-        file_tag = _tag_of_file(record, path)
+        file_tag = tag_of_file(record, path)
         tag, arguments_known = tag or file_tag, bool(file_tag) and tag in (None, file_tag)
     else:
         arguments_known = True
@@ -150,6 +152,18 @@ def _under_policy(dtype, builder, arguments):
 
 
 def _load(record, tag, overrides, dtype, path, arguments_known):
+    try:
+        return _fill(record, tag, overrides, dtype, path, arguments_known)
+    except ValueError as error:
+        if tag is not None or not record.tags:
+            raise
+        raise ValueError(
+            f"{error} {record.name!r} was built as its paper has it; for the network of a data set "
+            f"name that, as in '{record.name}.{next(iter(record.tags))}'."
+        ) from None
+
+
+def _fill(record, tag, overrides, dtype, path, arguments_known):
     changes = {k: v for k, v in overrides.items() if record.arguments_of(tag).get(k) != v}
     if not changes:
         model = _build(record, tag, overrides, dtype)
@@ -196,8 +210,12 @@ def _checked_path(weights):
     return path
 
 
-def _tag_of_file(record, path):
+def tag_of_file(record, path):
+    """The tag that a weights file's name says, if the record has it; else None.
+
+    Another network's file counts, since vit3's weights fit vit3_rec.
+    """
     # What a training keeps of one that went wrong is called NAME.TAG.last_good.
-    stem = path.name.removesuffix(".weights.h5").removesuffix(".last_good")
-    name, _, tag = stem.partition(".")
-    return tag if name == record.name and tag in record.tags else None
+    stem = Path(path).name.removesuffix(".weights.h5").removesuffix(".last_good")
+    tag = stem.partition(".")[2]
+    return tag if tag in record.tags else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,10 +71,15 @@ class Preprocessing:
 
         Returns:
             A float32 tensor of the backend, (B, height, width, C); one image gets a batch axis.
+
+        Raises:
+            ValueError: They are no array of pixels, or have another shape or other channels.
         """
         # Records are read without Keras.
         from keras import ops
 
+        if isinstance(images, str | bytes | os.PathLike):
+            raise ValueError(f"images must be an array of pixels, found {images!r}.")
         x = ops.cast(ops.convert_to_tensor(images), "float32")
         if self.size is None:
             return self.normalize(x)

@@ -17,6 +17,14 @@ from keras_recres.zoo.record import Record, Result
 __all__ = ["info", "list", "resolve", "trained_tag"]
 
 
+class Untrained(ValueError):
+    """There are no weights; `what` is that, without what to do in Python."""
+
+    def __init__(self, what, instead):
+        super().__init__(what + instead)
+        self.what = what
+
+
 def list(pattern="*", trained=None, dataset=None, max_params=None, family=None):
     """Records of all names that match, in natural order (vit3 before vit10).
 
@@ -25,7 +33,8 @@ def list(pattern="*", trained=None, dataset=None, max_params=None, family=None):
         trained: True for names that have weights, False for those that have none. Together with
             `dataset` it means weights of that data set.
         dataset: Only names with a tag of this data set.
-        max_params: Only names with at most so many parameters, frozen ones counted.
+        max_params: Only names whose network, as the paper has it, has at most so many parameters,
+            frozen ones counted.
         family: Only names of this family, `"t2t_vit"`.
 
     Returns:
@@ -100,9 +109,10 @@ def trained_tag(record, tag, weights="default"):
         return tag
     which = f" for its tag {tag!r}" if record.trained else ""
     others = f"; weights exist for {', '.join(record.trained_tags)}" if record.trained else ""
-    raise ValueError(
-        f"{record.name!r} has no trained weights yet{which}{others}; pass weights=None for the "
-        f"architecture, or the path of a .weights.h5 file (the paper: {record.paper.says})."
+    printed = f" (the paper: {record.paper.says})" if record.paper.printed is not None else ""
+    raise Untrained(
+        f"{record.name!r} has no trained weights yet{which}{others}",
+        f"; pass weights=None for the architecture, or the path of a .weights.h5 file{printed}.",
     )
 
 

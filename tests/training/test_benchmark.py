@@ -1,12 +1,11 @@
 """What `python -m training.benchmark` measures of what it could, and what it keeps."""
 
 import json
-import os
 
 import keras
 import pytest
 
-from training import benchmark, errors
+from training import batches, benchmark, errors
 from training.benchmarks import train
 
 BACKEND = keras.backend.backend()
@@ -69,7 +68,7 @@ def test_what_feeds_a_training_is_measured(tmp_path, capsys):
     found = tmp_path / "feed.json"
     assert run_feed("--only", "False", "--json", str(found)) == 0
     rows = json.loads(found.read_text())
-    assert [row["threads"] for row in rows] == sorted({1, min(16, os.cpu_count())})
+    assert [row["threads"] for row in rows] == sorted({1, min(16, batches.CORES)})
     assert all(row["images_per_second"] > 1 for row in rows)
     assert "crop and flip" in capsys.readouterr().out
 
