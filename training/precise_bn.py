@@ -14,7 +14,7 @@ class PreciseBN(keras.callbacks.Callback):
 
     Args:
         batches: indexed, gives pairs of images and labels, such as a `training.data.Batches`.
-        count: over so many of the first batches of the epoch; all where there are fewer.
+        count: over so many batches, the first of the epoch to come; all where there are fewer.
     """
 
     def __init__(self, batches, count):
