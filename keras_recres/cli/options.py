@@ -98,15 +98,20 @@ def load_network(arguments):
     from keras_recres import zoo
     from keras_recres.zoo import loading
 
-    name, weights = arguments.name, "default"
+    name, steps, weights = arguments.name, arguments.steps, arguments.weights or "default"
     if getattr(arguments, "untrained", False):
         weights = None
-    elif arguments.weights:
-        weights, record = arguments.weights, registry.info(name)
-        # What the name means without --weights, unless the file's name says otherwise.
-        if not loading.tag_of_file(record, weights) and record.default_tag:
-            name = f"{record.name}.{record.default_tag}"
-    return zoo.load(name, weights=weights, steps=arguments.steps)
+    record = registry.info(name)
+    if not arguments.weights or not record.default_tag or loading.tag_of_file(record, weights):
+        return zoo.load(name, weights=weights, steps=steps)
+    # Neither name need say what the file was trained on: the network that the name is without a
+    # file comes first, then the paper's, which official checkpoints are of.
+    try:
+        return zoo.load(f"{record.name}.{record.default_tag}", weights=weights, steps=steps)
+    except ValueError:
+        if name != record.name:
+            raise
+    return zoo.load(name, weights=weights, steps=steps)
 
 
 def start_keras(backend=None):

@@ -157,10 +157,11 @@ def _load(record, tag, overrides, dtype, path, arguments_known):
     except ValueError as error:
         if tag is not None or not record.tags:
             raise
-        raise ValueError(
-            f"{error} {record.name!r} was built as its paper has it; for the network of a data set "
-            f"name that, as in '{record.name}.{next(iter(record.tags))}'."
-        ) from None
+        said = str(error)
+    raise ValueError(
+        f"{said} {record.name!r} was built as its paper has it; for the network of a data set name "
+        f"that, as in '{record.name}.{next(iter(record.tags))}'."
+    )
 
 
 def _fill(record, tag, overrides, dtype, path, arguments_known):

@@ -245,6 +245,14 @@ def test_names_without_weights_say_so():
             zoo.load(record.name)
 
 
+def test_the_weights_of_a_network_run_in_its_recurrent_form_too():
+    file = FOLDER / "weights" / "vit3.cifar10_jpeg.weights.h5"
+    model, own = zoo.load("vit3_rec", weights=file), zoo.load("vit3")
+    assert model.zoo_tag == "cifar10_jpeg"
+    for ours, theirs in zip(model.get_weights(), own.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def files(folder, suffix):
     names = {path.name for path in (FOLDER / folder).iterdir() if path.name[0] != "."}
     assert all(name.endswith(suffix) for name in names), names

@@ -253,6 +253,7 @@ class TestOwnFile:
         assert_same(zoo.load("toy_rec.small", weights=path), trained)
         with pytest.raises(ValueError, match=r"mine.weights.h5 do not fit 'toy_rec': .*") as error:
             zoo.load("toy_rec", weights=path)
+        assert str(error.value).endswith("name that, as in 'toy_rec.small'.")
         # One sentence, and no library's traceback above it.
         assert error.value.__context__ is None
 
