@@ -2,13 +2,14 @@
 
 import csv
 import json
+import types
 
 import keras
 import numpy as np
 import pytest
 
 from keras_recres import models, serve, zoo
-from keras_recres.cli import errors, images, output
+from keras_recres.cli import errors, images, options, output
 from keras_recres.zoo import evaluation
 from tests.cli.conftest import table
 from tests.zoo import t2t_numpy
@@ -46,6 +47,21 @@ def test_predict_gives_what_the_model_gives(command, pictures):
         found = {row["class"]: float(row["probability"]) for row in mine}
         np.testing.assert_allclose([found[name] for name in names], expected, atol=1e-5)
         assert mine[0]["class"] == names[int(logits.argmax())]
+
+
+def test_a_file_that_says_no_tag_is_tried_as_what_the_name_is_then_as_the_papers(tmp_path):
+    file = tmp_path / "mine.weights.h5"
+    asked = types.SimpleNamespace(name="vit3", weights=file, steps=None, backend=None)
+    for tag, classes in (("cifar10_jpeg", 10), (None, 1000)):
+        mine = zoo.build("vit3", tag=tag)
+        mine.save_weights(file)
+        found = options.load_network(asked)
+        assert (found.zoo_tag, found.output_shape) == (tag, (None, classes))
+        for ours, theirs in zip(found.get_weights(), mine.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    asked.name = "vit3.cifar10_jpeg"  # Named, it is not the paper's.
+    with pytest.raises(ValueError, match="do not fit 'vit3'"):
+        options.load_network(asked)
 
 
 def test_predict_goes_on_after_a_broken_image(command, pictures):
