@@ -22,8 +22,8 @@ the original pixels), one thread of an Intel Xeon with AMX, other work beside it
 Those with 7 blocks are filed in float16, and have 68.81, 69.38 and 69.32 % so, computed in float32.
 The differences that recurrence makes, 1.15 and 0.60, are 1.10 ± 0.37 and 0.57 ± 0.35 with the filed
 weights in float32, paired by image (standard errors over the 10,000 test images, one training
-each), and that of `vit7_rec_plus` to `vit7_rec` −0.06 ± 0.30. At the four-fold rate two seeds of 3 blocks had 65.62 and 66.28 % on
-average, by pairs −0.01 and +1.32.
+each), and that of `vit7_rec_plus` to `vit7_rec` −0.06 ± 0.30. At the four-fold rate two seeds of
+3 blocks had 65.62 and 66.28 % on average, by pairs −0.01 and +1.32.
 """
 
 NAMES = ("vit7_rec", "vit7", "vit3_rec", "vit3", "vit7_rec_plus")
