@@ -104,8 +104,8 @@ def load_network(arguments):
     record = registry.info(name)
     if not arguments.weights or not record.default_tag or loading.tag_of_file(record, weights):
         return zoo.load(name, weights=weights, steps=steps)
-    # Neither name need say what the file was trained on: the network that the name is without a
-    # file comes first, then the paper's, which official checkpoints are of.
+    # The file's name does not say what it was trained on: the network that the zoo's name means
+    # without a file comes first, then the paper's, which official checkpoints are of.
     try:
         return zoo.load(f"{record.name}.{record.default_tag}", weights=weights, steps=steps)
     except ValueError:
