@@ -262,10 +262,10 @@ def test_decay_shrinks_kernels_and_nothing_else(name, optimizer):
     kernels = [v for v in model.trainable_variables if v.name == "kernel"]
     assert any("tokens_to_token" in v.path for v in kernels)
     for v in model.trainable_variables:
-        v.assign(keras.ops.ones_like(v))
+        v.assign(keras.ops.ones(v.shape))
     # Gradients of zero, so that nothing but the decay moves them: w ← w − 0.1 · 0.5 · w.
     model.optimizer.apply(
-        [keras.ops.zeros_like(v) for v in model.trainable_variables], model.trainable_variables
+        [keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables
     )
     for v in model.trainable_variables:
         wanted = 0.95 if v.name == "kernel" else 1
