@@ -113,7 +113,7 @@ def prepare(model, a, peek):
         trainee.truncate(model, a.backprop_steps, drawn.fewest if drawn else None)
     if not (drawn or a.deep_supervision or a.teacher):
         return model
-    taught = teacher.load(a.teacher, peek, model) if a.teacher else None
+    taught = teacher.load(a.teacher, peek, model, a.precision) if a.teacher else None
     how = (a.deep_supervision, taught, a.distillation, a.temperature)
     return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
 

@@ -9,7 +9,7 @@ import fnmatch
 from pathlib import Path
 
 from keras_recres import zoo
-from training import filing, places, recipes
+from training import filing, places, recipes, recording
 from training.errors import UserError, nearest
 from training.pending_trainings import adoptable, as_its_recipe_says, trainings
 from training.reproduce import filed_runs
@@ -106,10 +106,17 @@ def _is_outdated(row):
     """Whether what is filed of a row is known, and none of it is what its recipe says now."""
     (first,) = trainings(dataclasses.replace(row, seeds=1), Path())
     asked = first.settings()
+    made = {
+        tuple(result[key] for key in recording.ORIGIN)
+        for result in filing.read_results()
+        if (result["name"], result["tag"], result["dataset"]) == (row.name, row.tag, row.tag)
+    }
+    # Those of the form that the recipe trains, and those of another that the row is of.
     alike = [
         metrics["settings"]
         for key, metrics in filed_runs.of(row.tag).items()
         if key[:-1] == filed_runs.key_of(asked)[:-1]
+        or (key[0] == row.name and tuple(str(metrics.get(k)) for k in recording.ORIGIN) in made)
     ]
     return bool(alike) and not any(
         as_its_recipe_says(first, {**settings, "seed": asked["seed"]}) for settings in alike

@@ -146,6 +146,28 @@ def test_a_row_of_an_earlier_recipe_is_trained_anew(empty_zoo, toy_cifar, tmp_pa
     assert row.filed == 3
 
 
+def test_a_row_of_another_way_of_training_is_outdated(empty_zoo, toy_cifar, tmp_path):
+    result("cifar_small", "cifar10", 3)
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    training = pending_trainings.trainings(row, tmp_path)[0]
+    taught = measured(training, teacher="cifar_medium")
+    filed_runs.give(training, taught)
+    filed_runs.file([training])
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    assert not row.outdated  # A study's, from which the row does not come.
+    origin = {"backend": "y", "hardware": "x", "commit": "", "date": ""}
+    filed_runs.give(training, {**taught, **origin})
+    filed_runs.file([training])
+    (row,) = rows_of("cifar_small", data_dir=toy_cifar)
+    assert (row.filed, row.needs) == (0, "its recipe has changed")
+    # Both are kept: they are trainings of two forms.
+    plain = pending_trainings.trainings(row, tmp_path / "plain")[0]
+    filed_runs.give(plain, measured(plain))
+    filed_runs.file([plain], replace=True)
+    assert len(filed_runs.read()) == 2
+    assert not rows_of("cifar_small", data_dir=toy_cifar)[0].outdated
+
+
 @pytest.mark.parametrize(
     ("counted", "weights", "filed"), [(1, True, 3), (3, True, 0), (1, False, 0)]
 )

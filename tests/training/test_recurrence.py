@@ -1,11 +1,13 @@
 """What training does with recurrence: steps drawn, truncated, supervised, taught."""
 
 import collections
+import dataclasses
 
 import keras
 import numpy as np
 import pytest
 
+from keras_recres import zoo
 from keras_recres.zoo import manifest, sources
 from tests.training import small
 from tests.training.test_fit import interrupt_in, metrics, peek, run
@@ -205,6 +207,31 @@ def test_a_teacher_is_followed_against_the_labels(train, tmp_path, monkeypatch):
     assert follows["val_accuracy"] > 0.7
     assert ignores["val_accuracy"] < 0.3
     assert follows["settings"]["teacher"].startswith("sha256:")
+
+
+@pytest.mark.parametrize("changes", [{}, {"scale": 2 / 255, "mean": (), "std": ()}])
+def test_a_teacher_sees_its_own_normalisation(changes):
+    own = zoo.info("vit3_rec").preprocessing_of("cifar10_jpeg")
+    own = dataclasses.replace(own, **changes)
+    keras.utils.set_random_seed(0)
+    net = zoo.build("cifar_small", tag="cifar10_jpeg")
+    assert teacher.normalized(net, net.preprocess) is net
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype="uint8")
+    follows = teacher.normalized(net, own)(own(pixels))
+    wanted = keras.ops.convert_to_numpy(net(net.preprocess(pixels)))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(follows), wanted, atol=1e-5)
+    assert abs(keras.ops.convert_to_numpy(net(own(pixels))) - wanted).max() > 1e-2
+
+
+def test_networks_of_other_families_teach():
+    model = zoo.build("vit3", tag="cifar10_jpeg")
+    image = peek("cifar10_jpeg", (32, 32, 3), 10)
+    found = teacher.load("cifar_small", image, model, "mixed_bfloat16")
+    assert found.layers[-1].compute_dtype == "bfloat16"
+    cropped = dataclasses.replace(model.preprocess, crop=0.9)
+    model.preprocess = cropped
+    with pytest.raises(UserError, match=r"prepares images by .*'crop': 1\.0.* to teach .*0\.9"):
+        teacher.load("cifar_small", image, model)
 
 
 def test_a_teacher_of_the_zoo_is_recorded_with_its_weights():

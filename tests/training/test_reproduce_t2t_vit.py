@@ -1,12 +1,15 @@
 """The claim of table 2, from filed trainings."""
 
+import dataclasses
 import json
 
+import keras
 import pytest
 
-from training import errors
+from keras_recres import zoo
+from training import data, errors, recipes
 from training.reproduce import __main__ as reproduce
-from training.reproduce import t2t_vit
+from training.reproduce import by_image, t2t_vit
 
 SETTINGS = {"tag": "tiny_imagenet80", "epochs": 50, "limit": None, "backend": "jax"}
 
@@ -82,6 +85,49 @@ def test_pairs_of_other_recipes_stand_in_one_table_with_a_word(filed, tmp_path, 
     assert "vit3 and vit7 say nothing of each other: they were trained with epochs 50 and 9" in said
     assert "+10.00 points (1 pair" in said
     assert "+5.00 points (1 pair" in said
+
+
+def test_a_network_is_compared_as_its_recipe_trains_it(filed, tmp_path, capsys):
+    changes = {"tag": "cifar10_jpeg", "epochs": 10}
+    filed({"vit7_rec": (0.7,), "vit7_rec_plus": (0.71,)}, **changes)
+    taught = recipes.load("cifar10_vit_plus").settings
+    how = {key: taught[key] for key in ("teacher", "temperature")}
+    filed({"vit7_rec_plus": (0.75,)}, **changes, **how, teacher_weights="abc")
+    filed({"vit7_rec": (0.9,)}, **changes, **how)
+    assert run(tmp_path, "--tag=cifar10_jpeg") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    start = "vit7_rec_plus against vit7_rec, with 0.27% more parameters, taught by "
+    assert f"{start}cifar_medium_metahead: not decided: too few trainings; +5.00 points" in said
+
+
+def test_weights_are_compared_image_by_image(toy_cifar, monkeypatch, tmp_path, capsys):
+    # The real zoo's; on images that pass for CIFAR-10, so that they must be told its tag.
+    load = data.load
+    monkeypatch.setattr(
+        data, "load", lambda *a, **kw: dataclasses.replace(load(*a, **kw), tag="cifar10_jpeg")
+    )
+    names = ("cifar_small", "cifar_small_metahead", "cifar_residual")
+    found = by_image.rights(names, "cifar10_jpeg", toy_cifar / "cifar10.npz")
+    assert list(found) == ["cifar_small", "cifar_small_metahead"]
+    images = load("cifar10", "evaluation", toy_cifar / "cifar10.npz")
+    wanted = {}
+    for name in found:
+        model = zoo.load(name)
+        logits = keras.ops.convert_to_numpy(model(model.preprocess(images.images)))
+        wanted[name] = logits.argmax(axis=1) == images.labels
+        assert [value == 100 for value in found[name].values()] == wanted[name].tolist()
+    one, other = (wanted[name].astype(float) for name in found)
+    (said,) = by_image.sentences([names[:2], names[1:]], found)
+    mean, error = 100 * (other - one).mean(), 100 * (other - one).std(ddof=1) / 128**0.5
+    assert f"{mean:+.2f} ± {error:.2f} points (128 images, 95 % interval " in said
+
+
+def test_weights_are_not_compared_on_other_images(toy_cifar, tmp_path, capsys):
+    assert run(tmp_path, "--tag=cifar10_jpeg", f"--data-dir={toy_cifar}/cifar10.npz") == 2
+    assert "weights are of cifar10_jpeg, but the images are those of cifar10." in (
+        capsys.readouterr().err
+    )
+    assert run(tmp_path, "--limit=1") == 2
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, capsys):

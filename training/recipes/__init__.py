@@ -36,6 +36,7 @@ ORDER = (
     "mnist_dense",
     "mnist_resnet50",
     "cifar10_vit",
+    "cifar10_vit_plus",
     "imagenet_t2t_vit",
 )
 REQUIRED = {"NAMES": tuple, "DATASET": str, "SETTINGS": dict, "SEEDS": int}

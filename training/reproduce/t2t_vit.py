@@ -4,7 +4,8 @@ Jiang, Cui, Wang, "Residual network with recurrent structures": on ImageNet 3 bl
 top-1 and 67.16 % when they run several times, 7 blocks 71.63 and 74.57 %, with no parameter added.
 `vit7_rec_plus`, ours, has norms and a learned vector for every step besides. The trainings are
 those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this compares what is
-filed: the same recipe, backend and budget for what is compared, differences paired by seed.
+filed: the same recipe, backend and budget for what is compared, differences paired by seed. With
+--data-dir it compares the zoo's weights, too, image by image.
 """
 
 import argparse
@@ -13,8 +14,9 @@ import sys
 from pathlib import Path
 
 from keras_recres import zoo
+from training import options, recipes
 from training.errors import UserError, output_folder
-from training.reproduce import filed_runs, tables
+from training.reproduce import by_image, filed_runs, tables
 from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.paired import difference, sentence
 from training.run_folder import write_aside
@@ -23,7 +25,7 @@ from training.run_folder import write_aside
 PAIRS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"), ("vit7_rec", "vit7_rec_plus"))
 NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
 # Settings that may differ between trainings of one table.
-OWN = ("name", "seed", "model_arguments")
+OWN = ("name", "seed", "model_arguments", "teacher_weights", *filed_runs.HOW)
 COLUMNS = ("network", "parameters", "multiply-adds", "printed, %", "top-1, %", "seeds")
 
 
@@ -46,10 +48,14 @@ def parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python -m training.pending --names 'vit*.tiny_imagenet80' --data-dir DIR\n"
-        "  python -m training.reproduce t2t_vit",
+        "  python -m training.reproduce t2t_vit\n"
+        "  KERAS_BACKEND=torch python -m training.reproduce t2t_vit --tag cifar10_jpeg "
+        "--data-dir DIR",
     )
     p.add_argument("--tag", default="tiny_imagenet80", help="data set (default tiny_imagenet80)")
     p.add_argument("--out", type=Path, default=Path("runs/t2t_vit"), help="default runs/t2t_vit")
+    p.add_argument("--data-dir", help="evaluate the zoo's weights on the data set that is there")
+    p.add_argument("--limit", type=int, help="only on its first so many evaluation images")
     return p
 
 
@@ -65,8 +71,9 @@ def rows(tag):
         if tag not in zoo.info(name).tags:
             known = sorted(set.intersection(*(set(zoo.info(n).tags) for n in NAMES)))
             raise UserError(f"--tag must be one of {', '.join(known)}, found {tag!r}.")
-    # Other forms and other ways of training are other networks.
-    filed = [m for m in filed_runs.of(tag).values() if _is_plain(m["settings"])]
+    # Other forms and other ways of training than its recipe's are other networks.
+    ways = {name: way_of(name, tag) for name in NAMES}
+    filed = [m for m in filed_runs.of(tag).values() if _is_own(m["settings"], ways)]
     for pair in PAIRS:
         _check_alike([m["settings"] for m in filed if m["settings"]["name"] in pair])
     found = []
@@ -78,9 +85,23 @@ def rows(tag):
     return found
 
 
-def _is_plain(settings):
-    own = set(filed_runs.HOW) & settings.keys()
-    return settings["name"] in NAMES and not settings.get("model_arguments") and not own
+def way_of(name, tag):
+    """What a network's recipe for a data set asks of recurrence and of a teacher, a dict."""
+    for recipe in recipes.in_order():
+        if name in recipe.names and recipe.tag == tag:
+            settings = {key.replace("-", "_"): value for key, value in recipe.settings.items()}
+            # Defaults are not told in the settings of trainings.
+            return {
+                key: settings[key]
+                for key in filed_runs.HOW
+                if settings.get(key, options.LATER[key]) != options.LATER[key]
+            }
+    return {}
+
+
+def _is_own(settings, ways):
+    way = {key: settings[key] for key in filed_runs.HOW if key in settings}
+    return not settings.get("model_arguments") and way == ways.get(settings["name"])
 
 
 def _check_alike(found):
@@ -119,7 +140,7 @@ def sentences(table):
     for plain, recurrent, found in claims(table):
         added = recurrent.parameters / plain.parameters - 1
         with_what = f"with {added:.2%} more parameters" if added else "with the same parameters"
-        title = f"{recurrent.name} against {plain.name}, {with_what}"
+        title = f"{recurrent.name} against {plain.name}, {with_what}{taught(recurrent)}"
         if recurrent.printed is not None:
             title += f" (printed {recurrent.printed - plain.printed:+.2f} on ImageNet)"
         said.append(sentence(title, found))
@@ -136,6 +157,13 @@ def sentences(table):
     return said
 
 
+def taught(row):
+    """What has to be said of a network that follows another in training, else ""."""
+    trained = next(iter(row.measured.metrics.values()), {"settings": {}})
+    teacher = trained["settings"].get("teacher")
+    return f", taught by {teacher}" if teacher else ""
+
+
 def cells(row):
     """The cells of a row, str."""
     counts = (f"{row.parameters:,}", f"{row.multiply_adds:,}")
@@ -145,9 +173,9 @@ def cells(row):
     return (row.name, *counts, printed, measured, str(seeds or ""))
 
 
-def markdown(table, tag):
+def markdown(table, tag, said):
     """Table and claims as Markdown."""
-    lines = tables.markdown(COLUMNS, [cells(row) for row in table], sentences(table))
+    lines = tables.markdown(COLUMNS, [cells(row) for row in table], said)
     return "\n".join([f"Data set: {tag}.", "", *lines, ""])
 
 
@@ -177,11 +205,16 @@ def draw(table, tag, path):
 def main(argv=None):
     """The command line."""
     a = parser().parse_args(argv)
+    if a.limit is not None and a.limit < 2:
+        raise UserError(f"--limit must be at least 2, found {a.limit}.")
     table = rows(a.tag)
-    lines = [cells(row) for row in table]
-    tables.show(f"T2T-ViT on {a.tag}", COLUMNS, lines, sentences(table))
+    lines, said = [cells(row) for row in table], sentences(table)
     output_folder(a.out)
-    write_aside(a.out / "t2t_vit.md", markdown(table, a.tag))
+    if a.data_dir:
+        found = by_image.rights(NAMES, a.tag, a.data_dir, a.limit)
+        said += by_image.sentences(PAIRS, found)
+    tables.show(f"T2T-ViT on {a.tag}", COLUMNS, lines, said)
+    write_aside(a.out / "t2t_vit.md", markdown(table, a.tag, said))
     draw(table, a.tag, a.out / "t2t_vit.png")
     print(f"Written to {a.out}: t2t_vit.md, t2t_vit.png.", file=sys.stderr)
     return 0

@@ -1,0 +1,58 @@
+"""The zoo's weights of several networks on the same images: differences paired by image.
+
+What is hard for both networks of a pair takes no part in their difference, so that its error is
+smaller than that of either accuracy. It is an error over images: what other seeds would give is
+not in it.
+"""
+
+import numpy as np
+
+from keras_recres import zoo
+from keras_recres.zoo import evaluation
+from training import data
+from training.errors import UserError
+from training.evaluate import READ_AS
+from training.reproduce.paired import difference
+from training.terminal import progress_bar
+
+
+def rights(names, tag, data_dir=None, limit=None):
+    """Which evaluation images each network gets right, computed in float32.
+
+    Args:
+        names: names of the zoo.
+        tag: the data set's tag.
+        data_dir: where the data set is, see `training.data.load`.
+        limit: only the first so many images.
+
+    Returns:
+        {name: {number of the image: 100.0 or 0.0}} of those that have weights.
+
+    Raises:
+        UserError: there is another data set, or none.
+    """
+    names = [name for name in names if tag in zoo.info(name).trained_tags]
+    images = data.load(READ_AS.get(tag, tag), "evaluation", data_dir, limit=limit, stream=True)
+    if images.tag != tag:
+        raise UserError(f"the weights are of {tag}, but the images are those of {images.tag}.")
+    labels, found = np.asarray(images.images.labels()), {}
+    for name in names:
+        model = zoo.load(name, weights=tag, dtype="float32")
+        with progress_bar(f"{name} on {tag}", len(labels)) as advance:
+            logits = evaluation.logits_of(model, images.images, advance=advance)
+        found[name] = dict(enumerate(100.0 * (logits.argmax(axis=-1) == labels)))
+    return found
+
+
+def sentences(pairs, found):
+    """What `rights` says of pairs (plain, other) that are both in it, a list of str."""
+    said = []
+    for plain, other in pairs:
+        if plain in found and other in found:
+            one = difference(found[other], found[plain])
+            low, high = one.interval
+            said.append(
+                f"{other} against {plain}, one training each, paired by image: {one} points "
+                f"({one.count:,} images, 95 % interval {low:+.2f} to {high:+.2f})."
+            )
+    return said
