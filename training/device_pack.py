@@ -55,12 +55,6 @@ def make(rows, a, rates):
     tree = _tree_bytes(folder)
     part = _part_bytes(a.part_mib, tree)
     rows = [row for row in rows if row.needs and row.exists and row.place]
-    for row in (row for row in rows if "teacher" in row.recipe.settings):
-        yield (
-            f"{row.label} stays here: it follows {row.recipe.settings['teacher']}, whose weights "
-            f"in {HOME} do not travel"
-        )
-    rows = [row for row in rows if "teacher" not in row.recipe.settings]
     apart = {row: done for row in rows if (done := _finished_otherwise(row, a))}
     for row, done in apart.items():
         yield (

@@ -18,9 +18,8 @@ import sys
 import time
 from pathlib import Path
 
-from training import errors, pending_rows, pending_trainings
+from training import errors, many_runs, pending_rows, pending_trainings
 from training.errors import UserError
-from training.reproduce import cifar_runs
 
 OUT = Path("runs/pending")
 DATA_DIR = "folder with the data sets, or with folders of them; default KERAS_RECRES_DATA or TFDS'"
@@ -43,7 +42,7 @@ def parser():
     p.add_argument(
         "--jobs",
         type=int,
-        default=min(4, cifar_runs.cores()),
+        default=min(4, many_runs.cores()),
         help="trainings side by side; default one a core, at most 4 (an accelerator may take 8)",
     )
     p.add_argument("--out", type=Path, default=OUT, help=f"the trainings' folders, default {OUT}")

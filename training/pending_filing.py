@@ -2,17 +2,17 @@
 
 import json
 
-from training import recording
+from training import filed_runs, recording
 from training.errors import UserError
 from training.pending_trainings import as_its_recipe_says, trainings
-from training.reproduce import cifar_zoo, filed_runs
+from training.reproduce import cifar_zoo
 
 
 def file(rows, out):
     """Files every row that has more finished trainings than the zoo knows of.
 
     Trainings count together that differ in nothing but the seed, those filed before
-    (`training.reproduce.filed_runs`) with those in `out`.
+    (`training.filed_runs`) with those in `out`.
 
     Args:
         rows: list of `training.pending_rows.Row`.

@@ -9,10 +9,9 @@ import fnmatch
 from pathlib import Path
 
 from keras_recres import zoo
-from training import filing, places, recipes, recording
+from training import filed_runs, filing, places, recipes, recording
 from training.errors import UserError, nearest
 from training.pending_trainings import adoptable, as_its_recipe_says, trainings
-from training.reproduce import filed_runs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,9 @@ import subprocess
 import threading
 import time
 
+from training import many_runs
+from training.board import EPOCH, Board
 from training.provenance import ROOT
-from training.reproduce import cifar_runs
-from training.reproduce.cifar_board import EPOCH, Board
 
 SPEED = re.compile(r"([\d,]+) images/s")
 # Seconds that a training has to end in order, before it is ended without.
@@ -55,7 +55,7 @@ def train(trainings, jobs, rates, deadline=None):
     outcome = Outcome(waiting=list(trainings))
     active, events = {}, queue.SimpleQueue()
     board = Board(len(trainings), 0)
-    threads = max(1, cifar_runs.cores() // min(jobs, max(1, len(trainings))))
+    threads = max(1, many_runs.cores() // min(jobs, max(1, len(trainings))))
     try:
         while True:
             while len(active) < jobs and (training := _next(outcome.waiting, rates, deadline)):
@@ -136,7 +136,7 @@ def environment(threads, precision):
         threads: processor threads that it computes with.
         precision: its `--precision`.
     """
-    own = cifar_runs.environment(threads)
+    own = many_runs.environment(threads)
     if precision == "float32":
         # GPUs multiply float32 in 10 bits of mantissa where they are not told otherwise.
         own |= {"JAX_DEFAULT_MATMUL_PRECISION": "float32", "NVIDIA_TF32_OVERRIDE": "0"}

@@ -4,13 +4,12 @@ import dataclasses
 import json
 import sys
 
-from training import fit
+from training import filed_runs, fit, many_runs
 from training.models import overrides_of
-from training.reproduce import cifar_runs, filed_runs
 
 
 @dataclasses.dataclass(frozen=True)
-class Training(cifar_runs.Run):
+class Training(many_runs.Run):
     """One training of a row; `Run` tells the other attributes.
 
     Attributes:
@@ -38,7 +37,7 @@ class Training(cifar_runs.Run):
             *(sys.executable, "-m", self.module, self.name),
             *(f"--recipe={self.row.recipe.name}", f"--seed={self.seed}", "--end-with-parent"),
             *(f"--out={self.path.resolve()}", f"--data-dir={data_dir.resolve()}"),
-            f"--steps-per-execution={cifar_runs.STEPS_PER_EXECUTION}",
+            f"--steps-per-execution={many_runs.STEPS_PER_EXECUTION}",
             *self.options,
         ]
 
@@ -118,7 +117,7 @@ def adoptable(training, filed):
 
     Args:
         training: a `Training`.
-        filed: what `training.reproduce.filed_runs.of` gives for its tag.
+        filed: what `training.filed_runs.of` gives for its tag.
     """
     asked = training.settings()
     metrics = filed.get(filed_runs.key_of(asked))

@@ -23,7 +23,7 @@ def record(run_dirs, note="", weights=True, metric="top1_percent"):
     The accuracy is the mean over the runs of the last epoch's; the weights are those of the run
     with the lowest last training loss, which looks at no evaluation image: the loss on the training
     set in inference mode where the runs measured it, else that of the log. Of runs that were
-    adopted, see `training.reproduce.filed_runs`, only that one counts for this whose weights the
+    adopted, see `training.filed_runs`, only that one counts for this whose weights the
     zoo has already.
 
     Args:

@@ -52,12 +52,16 @@ def _export(arguments):
     model = options.load_network(arguments)
     from keras_recres import serve
 
-    with working(f"exporting {record.name}"):
-        path = serve.export(
-            model,
-            arguments.directory,
-            version=arguments.version,
-            formats=arguments.formats,
-            quantize="int8" if arguments.int8 else None,
-        )
+    try:
+        with working(f"exporting {record.name}"):
+            path = serve.export(
+                model,
+                arguments.directory,
+                version=arguments.version,
+                formats=arguments.formats,
+                quantize="int8" if arguments.int8 else None,
+            )
+    except OSError as error:
+        told = error.strerror or error
+        raise UserError(f"{str(arguments.directory)!r} cannot be written ({told}).") from None
     show([{"path": str(path)}], COLUMNS, arguments.json)

@@ -10,6 +10,12 @@ def check_count(name, value):
         raise ValueError(f"`{name}` must be an integer of at least 1, but it is {value!r}.")
 
 
+def check_switch(name, value):
+    """Raises a ValueError unless `value` is True or False."""
+    if value is not True and value is not False:
+        raise ValueError(f"`{name}` must be True or False, but it is {value!r}.")
+
+
 def check_rate(name, value):
     """Raises a ValueError unless `value` is a number in [0, 1), a probability of dropping."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:

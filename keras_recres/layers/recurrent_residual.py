@@ -10,7 +10,7 @@ from keras.src.backend import set_keras_mask
 
 from keras_recres import backend
 from keras_recres.layers import recurrence, tying
-from keras_recres.layers.checks import check_count, check_positive
+from keras_recres.layers.checks import check_count, check_positive, check_switch
 from keras_recres.layers.unsharing import match_sublayers
 
 SHORTCUTS = ("add", "none")
@@ -119,6 +119,13 @@ class RecurrentResidual(keras.layers.Layer):
         _check_choice("shortcut", shortcut, SHORTCUTS)
         _check_choice("inject_input", inject_input, INJECTIONS)
         _check_choice("loop", loop, LOOPS)
+        for name, value in (
+            ("step_embedding", step_embedding),
+            ("remat", remat),
+            ("return_states", return_states),
+            ("return_steps_used", return_steps_used),
+        ):
+            check_switch(name, value)
         if backprop_steps is not None:
             check_count("backprop_steps", backprop_steps)
         if residual_scale is not None and residual_scale != "learned":

@@ -20,6 +20,7 @@ from training import (
     device_pack,
     device_results,
     errors,
+    filed_runs,
     filing,
     pending,
     pending_rows,
@@ -30,7 +31,6 @@ from training import (
     run_folder,
 )
 from training.provenance import ROOT
-from training.reproduce import filed_runs
 
 
 @pytest.fixture
@@ -399,13 +399,6 @@ def test_a_row_is_trained_elsewhere_without_tensorflow_and_filed_here(
     assert errors.run(pending.main, common) == 0
     assert "nothing to train" in capsys.readouterr().err
     assert (empty_zoo / "results.csv").read_text() == before
-
-
-def test_a_row_with_a_teacher_is_not_trained_there(empty_zoo, toy_cifar, tmp_path, capsys):
-    arguments = [f"--data-dir={toy_cifar}", f"--device-pack={tmp_path / 'pack'}", "--no-wheels"]
-    arguments += ["--names=vit7_rec_plus.cifar10", "--part-mib=40", f"--out={tmp_path / 'runs'}"]
-    assert errors.run(pending.main, arguments) == 2
-    assert "stays here: it follows cifar_medium_metahead, whose weights" in capsys.readouterr().out
 
 
 def test_a_row_that_was_begun_on_another_backend_is_not_trained_there(

@@ -14,6 +14,7 @@ import pytest
 from keras_recres.zoo import sources
 from training import (
     errors,
+    filed_runs,
     filing,
     pending,
     pending_filing,
@@ -25,7 +26,6 @@ from training import (
     recipes,
 )
 from training.errors import UserError
-from training.reproduce import filed_runs
 
 
 def rows_of(*names, data_dir=None, seeds=None):

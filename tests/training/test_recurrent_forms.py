@@ -7,9 +7,9 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
-from training import errors, fit, options, pending_rows, pending_trainings
+from training import errors, filed_runs, fit, options, pending_rows, pending_trainings
 from training.reproduce import __main__ as reproduce
-from training.reproduce import filed_runs, recurrent_forms
+from training.reproduce import recurrent_forms
 from training.reproduce.recurrent_forms import forms
 
 STEPS = (2, 4, 2)  # Of vit3_rec.

@@ -15,17 +15,10 @@ import pytest
 from keras_recres import zoo
 from keras_recres.zoo import sources
 from tests.training.pictures import png
-from training import data, errors, filing, packed, run_folder
+from training import board, data, errors, filed_runs, filing, many_runs, packed, run_folder
 from training.provenance import ROOT
 from training.reproduce import __main__ as reproduce
-from training.reproduce import (
-    cifar_board,
-    cifar_run,
-    cifar_runs,
-    cifar_summary,
-    cifar_tables,
-    filed_runs,
-)
+from training.reproduce import cifar_run, cifar_summary, cifar_tables
 
 CLASSES = tuple(f"class {i}" for i in range(10))
 # Multiples of the batch size: each other size of a batch is compiled anew.
@@ -340,7 +333,7 @@ def test_one_failure_does_not_stop_the_others(toy, tmp_path, monkeypatch, capsys
         begun.append(str(self))
         return [sys.executable, "-c", STAND_IN, str(self.path)]
 
-    monkeypatch.setattr(cifar_runs.Run, "command", command)
+    monkeypatch.setattr(many_runs.Run, "command", command)
     arguments = ["cifar_tables", f"--data-dir={toy}", f"--out={tmp_path}", "--epochs=2"]
     arguments += ["--names", "cifar_small*", "--seeds=2", "--jobs=3"]
     assert errors.run(reproduce.main, arguments) == 2
@@ -361,28 +354,28 @@ def test_one_failure_does_not_stop_the_others(toy, tmp_path, monkeypatch, capsys
 
 def test_a_training_gets_its_arguments_and_threads(tmp_path):
     a = argparse.Namespace(epochs=3, precision="float32", data_dir=None, limit=5)
-    run = cifar_runs.Run("x", "cifar_small_metahead", 4, tmp_path, {"head_groups": 2})
+    run = many_runs.Run("x", "cifar_small_metahead", 4, tmp_path, {"head_groups": 2})
     command = run.command(a)
     for part in ("cifar_small_metahead", "--seed=4", "--epochs=3", "--limit=5", "head_groups=2"):
         assert part in command
     for threads, eigen in ((1, "false"), (4, "true")):
-        own = cifar_runs.environment(threads)
+        own = many_runs.environment(threads)
         assert own["OMP_NUM_THREADS"] == str(threads)
         assert own["XLA_FLAGS"].endswith(f"eigen={eigen}")
 
 
 def test_bars_on_a_terminal_follow_the_lines(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    board = cifar_board.Board(2, 1)
-    board.begin("a")
-    board.tell("a", "a warning of some library")
-    board.tell("a", "epoch 3/20 step 5/391: loss 1")
-    task = board._bar.tasks[-1]
+    shown = board.Board(2, 1)
+    shown.begin("a")
+    shown.tell("a", "a warning of some library")
+    shown.tell("a", "epoch 3/20 step 5/391: loss 1")
+    task = shown._bar.tasks[-1]
     assert (task.completed, task.total, task.fields["state"]) == (2, 20, "loss 1")
-    board.tell("a", "epoch 3/20: loss 1")
+    shown.tell("a", "epoch 3/20: loss 1")
     assert task.completed == 3
-    board.end("a")
-    board.close()
+    shown.end("a")
+    shown.close()
     assert "2 of 2 trainings are finished" in capsys.readouterr().err
 
 

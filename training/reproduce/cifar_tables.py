@@ -13,9 +13,8 @@ import fnmatch
 import sys
 from pathlib import Path
 
-from training import recipes
+from training import filed_runs, many_runs, recipes
 from training.errors import UserError, nearest
-from training.reproduce import cifar_runs, filed_runs
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
@@ -67,7 +66,7 @@ def add_arguments(p, out, epochs=EPOCHS, precision="float32"):
     p.add_argument(
         "--jobs",
         type=int,
-        default=min(4, cifar_runs.cores()),
+        default=min(4, many_runs.cores()),
         help="trainings side by side; default one a core, at most 4",
     )
     p.add_argument("--report", action="store_true", help="train nothing, only tell what is there")
@@ -110,7 +109,7 @@ def train(runs, a):
     if a.adopt:
         adopted = filed_runs.adopt(runs, a.adopt, a)
         print(f"{len(adopted)} trainings adopted from zoo/{filed_runs.FILE}", file=sys.stderr)
-    failed = [] if a.report else cifar_runs.train(runs, a)
+    failed = [] if a.report else many_runs.train(runs, a)
     if a.record:
         filed_runs.file(runs)
     if not failed:
@@ -126,7 +125,7 @@ def main(argv=None):
     names = names_like(a.names)
     # Seed by seed: all networks of a size have one training before any has a second.
     runs = [
-        cifar_runs.Run(name, name, seed, a.out / name / str(seed))
+        many_runs.Run(name, name, seed, a.out / name / str(seed))
         for size in SIZES
         for seed in range(a.seeds)
         for name in names

@@ -16,7 +16,7 @@ def file(runs):
     test set.
 
     Args:
-        runs: list of `training.reproduce.cifar_runs.Run`; all of a network's must be given.
+        runs: list of `training.many_runs.Run`; all of a network's must be given.
 
     Returns:
         The rows of results, a list of dicts.

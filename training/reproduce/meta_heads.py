@@ -12,8 +12,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from training import many_runs
 from training.errors import UserError
-from training.reproduce import cifar_runs, cifar_tables
+from training.reproduce import cifar_tables
 
 GROUPS = (2, 4, 8, 16, 32)
 FORMS = {
@@ -65,9 +66,9 @@ class Head:
         of_tables = {DENSE: "cifar_small", "raw_4": NETWORK}.get(self.label)
         if of_tables:
             path = a.tables / of_tables / str(seed)
-            return cifar_runs.Run(self.label, self.name, seed, path)
+            return many_runs.Run(self.label, self.name, seed, path)
         path = a.out / self.label / str(seed)
-        return cifar_runs.Run(self.label, self.name, seed, path, self.arguments)
+        return many_runs.Run(self.label, self.name, seed, path, self.arguments)
 
 
 HEADS = (Head(DENSE), *(Head(form, groups) for groups in GROUPS for form in FORMS))

@@ -16,9 +16,9 @@ second on one core.
 import argparse
 from pathlib import Path
 
-from training import recipes
+from training import many_runs, recipes
 from training.errors import UserError
-from training.reproduce import cifar_runs, cifar_tables, mnist_run
+from training.reproduce import cifar_tables, mnist_run
 
 NAMES = tuple(
     f"mnist_resnet50_{kind}"
@@ -80,7 +80,7 @@ def runs_of(names, a):
         if "alpha" in name
     ]
     return [
-        cifar_runs.Run(
+        many_runs.Run(
             label,
             name,
             seed,

@@ -33,7 +33,7 @@ def show(runs, a):
     """Measures every network of `runs`, of the first seed; prints a table and writes memory.csv.
 
     Args:
-        runs: list of `training.reproduce.cifar_runs.Run`.
+        runs: list of `training.many_runs.Run`.
         a: arguments `data_dir` and `out`.
     """
     from rich.console import Console

@@ -13,9 +13,9 @@ import dataclasses
 import fnmatch
 from pathlib import Path
 
-from training import recipes
+from training import many_runs, recipes
 from training.errors import UserError, nearest
-from training.reproduce import cifar_runs, cifar_tables
+from training.reproduce import cifar_tables
 
 # What trains T2T-ViTs on each data set.
 RECIPES = {"cifar10": "cifar10_vit", "tiny_imagenet80": "tiny_imagenet80_vit"}
@@ -46,7 +46,7 @@ class Form:
 
     def run(self, seed, a):
         """Its training."""
-        return cifar_runs.Run(
+        return many_runs.Run(
             label=self.label,
             name=self.name(a.blocks),
             seed=seed,

@@ -37,7 +37,7 @@ def rows(forms, runs, a):
 
     Args:
         forms: list of `training.reproduce.recurrent_forms.Form`.
-        runs: list of their `training.reproduce.cifar_runs.Run`.
+        runs: list of their `training.many_runs.Run`.
         a: arguments, of which `blocks` and `dataset` are used.
     """
     from keras_recres.models import multiply_adds

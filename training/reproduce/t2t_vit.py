@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 from keras_recres import zoo
-from training import options, recipes
+from training import filed_runs, options, recipes
 from training.errors import UserError, output_folder
-from training.reproduce import by_image, filed_runs, tables
+from training.reproduce import by_image, tables
 from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.paired import difference, sentence
 from training.run_folder import write_aside
@@ -24,8 +24,10 @@ from training.run_folder import write_aside
 # Each network, and what is to be better than it.
 PAIRS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"), ("vit7_rec", "vit7_rec_plus"))
 NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
+# Those that a recipe of their own may train.
+IMPROVED = ("vit7_rec_plus",)
 # Settings that may differ between trainings of one table.
-OWN = ("name", "seed", "model_arguments", "teacher_weights", *filed_runs.HOW)
+OWN = ("name", "seed", "model_arguments")
 COLUMNS = ("network", "parameters", "multiply-adds", "printed, %", "top-1, %", "seeds")
 
 
@@ -71,11 +73,13 @@ def rows(tag):
         if tag not in zoo.info(name).tags:
             known = sorted(set.intersection(*(set(zoo.info(n).tags) for n in NAMES)))
             raise UserError(f"--tag must be one of {', '.join(known)}, found {tag!r}.")
+    recipe = {name: _recipe_of(name, tag) for name in NAMES}
     # Other forms and other ways of training than its recipe's are other networks.
-    ways = {name: way_of(name, tag) for name in NAMES}
-    filed = [m for m in filed_runs.of(tag).values() if _is_own(m["settings"], ways)]
+    filed = [m for m in filed_runs.of(tag).values() if _is_own(m["settings"], recipe)]
     for pair in PAIRS:
-        _check_alike([m["settings"] for m in filed if m["settings"]["name"] in pair])
+        together = [pair] if recipe[pair[0]] == recipe[pair[1]] else [[name] for name in pair]
+        for names in together:
+            _check_alike([m["settings"] for m in filed if m["settings"]["name"] in names])
     found = []
     for name in NAMES:
         own = {m["settings"]["seed"]: m for m in filed if m["settings"]["name"] == name}
@@ -85,23 +89,20 @@ def rows(tag):
     return found
 
 
-def way_of(name, tag):
-    """What a network's recipe for a data set asks of recurrence and of a teacher, a dict."""
-    for recipe in recipes.in_order():
-        if name in recipe.names and recipe.tag == tag:
-            settings = {key.replace("-", "_"): value for key, value in recipe.settings.items()}
-            # Defaults are not told in the settings of trainings.
-            return {
-                key: settings[key]
-                for key in filed_runs.HOW
-                if settings.get(key, options.LATER[key]) != options.LATER[key]
-            }
-    return {}
+def _recipe_of(name, tag):
+    return next((r for r in recipes.in_order() if name in r.names and r.tag == tag), None)
 
 
-def _is_own(settings, ways):
-    way = {key: settings[key] for key in filed_runs.HOW if key in settings}
-    return not settings.get("model_arguments") and way == ways.get(settings["name"])
+def _is_own(settings, recipe):
+    if settings["name"] not in recipe or settings.get("model_arguments"):
+        return False
+    own = recipe[settings["name"]]
+    asked = {key.replace("-", "_"): value for key, value in own.settings.items()} if own else {}
+    # Defaults are not told in the settings of trainings.
+    return all(
+        settings.get(key, options.LATER[key]) == asked.get(key, options.LATER[key])
+        for key in filed_runs.HOW
+    )
 
 
 def _check_alike(found):
@@ -140,12 +141,12 @@ def sentences(table):
     for plain, recurrent, found in claims(table):
         added = recurrent.parameters / plain.parameters - 1
         with_what = f"with {added:.2%} more parameters" if added else "with the same parameters"
-        title = f"{recurrent.name} against {plain.name}, {with_what}{taught(recurrent)}"
+        title = f"{recurrent.name} against {plain.name}, {with_what}{_otherwise(recurrent, plain)}"
         if recurrent.printed is not None:
             title += f" (printed {recurrent.printed - plain.printed:+.2f} on ImageNet)"
         said.append(sentence(title, found))
-    trained = [next(iter(row.measured.metrics.values())) for row in table if row.measured.metrics]
-    for one, other, key in _differences([metrics["settings"] for metrics in trained]):
+    trained = [_settings(row) for row in table if row.name not in IMPROVED]
+    for one, other, key in _differences([settings for settings in trained if settings]):
         said.append(
             f"{one['name']} and {other['name']} say nothing of each other: they were trained with "
             f"{key} {one.get(key)!r} and {other.get(key)!r}."
@@ -157,11 +158,20 @@ def sentences(table):
     return said
 
 
-def taught(row):
-    """What has to be said of a network that follows another in training, else ""."""
-    trained = next(iter(row.measured.metrics.values()), {"settings": {}})
-    teacher = trained["settings"].get("teacher")
-    return f", taught by {teacher}" if teacher else ""
+def _otherwise(one, other):
+    """What has to be said of a network that was trained otherwise than the other, else ""."""
+    settings = [_settings(row) for row in (other, one)]
+    if None in settings:
+        return ""
+    told = [
+        f"{key} {new.get(key)!r} (not {old.get(key)!r})" for old, new, key in _differences(settings)
+    ]
+    return f", trained with {' and '.join(told)}" if told else ""
+
+
+def _settings(row):
+    """Those of a network's trainings, None where there are none."""
+    return next((metrics["settings"] for metrics in row.measured.metrics.values()), None)
 
 
 def cells(row):

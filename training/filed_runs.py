@@ -32,7 +32,7 @@ def file(runs, replace=False):
     """Files what finished trainings measured; the same training done again takes the first's place.
 
     Args:
-        runs: list of `training.reproduce.cifar_runs.Run`; those without an end are passed over.
+        runs: list of `training.many_runs.Run`; those without an end are passed over.
         replace: whether they also take the place of the same ones with other settings, and of those
             with other seeds that differ in more than the seed: their row of results is that of
             these runs now.
@@ -67,7 +67,7 @@ def adopt(runs, tag, a):
     """Gives the folder of every training that is not begun here what a filed one measured.
 
     Args:
-        runs: list of `training.reproduce.cifar_runs.Run`.
+        runs: list of `training.many_runs.Run`.
         tag: the data set's tag that the filed training must have.
         a: arguments of the study; what was trained otherwise is not adopted, see `Run.differs`.
 

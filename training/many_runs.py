@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from training import data
+from training.board import Board
 from training.errors import UserError
 from training.provenance import ROOT
-from training.reproduce.cifar_board import Board
 
 # TensorFlow trains the small networks a tenth faster with it.
 STEPS_PER_EXECUTION = 10
