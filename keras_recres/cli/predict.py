@@ -59,22 +59,19 @@ def _predict(arguments):
 
 def _rows(arguments, pixels):
     model = options.load_network(arguments)
-    from keras_recres.zoo.evaluation import class_names_of, logits_of, softmax
+    from keras_recres.zoo.evaluation import decode_predictions, logits_of
 
     with progress_bar("classifying", len(pixels)) as advance:
         logits = logits_of(model, [*pixels.values()], arguments.batch_size, advance)
-    names = class_names_of(model)
-    rows = []
-    for path, probabilities in zip(pixels, softmax(logits), strict=True):
-        best = probabilities.argsort(kind="stable")[::-1][: arguments.top]
-        rows += [
-            {
-                "image": str(path),
-                "rank": rank,
-                "class": names[i],
-                "index": int(i),
-                "probability": float(probabilities[i]),
-            }
-            for rank, i in enumerate(best, start=1)
-        ]
-    return rows
+    decoded = decode_predictions(model, logits, arguments.top)
+    return [
+        {
+            "image": str(path),
+            "rank": rank,
+            "class": name,
+            "index": index,
+            "probability": probability,
+        }
+        for path, likeliest in zip(pixels, decoded, strict=True)
+        for rank, (index, name, probability) in enumerate(likeliest, start=1)
+    ]

@@ -6,6 +6,7 @@
 >>> print(zoo.info("vit7_rec"))  # doctest: +SKIP
 >>> model = zoo.load("vit7_rec")  # doctest: +SKIP
 >>> logits = model(model.preprocess(images))  # doctest: +SKIP
+>>> zoo.decode_predictions(model, logits, top=1)  # doctest: +SKIP
 """
 
 import importlib
@@ -15,13 +16,25 @@ from keras_recres.zoo.record import Record
 from keras_recres.zoo.registry import info, list
 from keras_recres.zoo.sources import set_base_url
 
-__all__ = ["Preprocessing", "Record", "build", "convert", "info", "list", "load", "set_base_url"]
+__all__ = [
+    "Preprocessing",
+    "Record",
+    "build",
+    "convert",
+    "decode_predictions",
+    "info",
+    "list",
+    "load",
+    "set_base_url",
+]
 
 
 def __getattr__(name):
     # What needs Keras comes when asked for: names, papers and results can be read without.
     if name in ("build", "load"):
         return getattr(importlib.import_module("keras_recres.zoo.loading"), name)
+    if name == "decode_predictions":
+        return importlib.import_module("keras_recres.zoo.evaluation").decode_predictions
     if name == "convert":
         return importlib.import_module("keras_recres.zoo.convert")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

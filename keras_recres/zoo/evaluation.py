@@ -5,6 +5,7 @@ import time
 import numpy as np
 from keras import ops
 
+from keras_recres.layers.checks import check_count
 from keras_recres.zoo.class_names import class_names
 
 
@@ -18,6 +19,38 @@ def class_names_of(model):
 def softmax(logits):
     """Probabilities over the last axis of a NumPy array."""
     return np.exp(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True))
+
+
+def decode_predictions(model, logits, top=5):
+    """The likeliest classes of each image, as `keras.applications` tells them.
+
+    Example:
+    >>> logits = model(model.preprocess(images))  # doctest: +SKIP
+    >>> zoo.decode_predictions(model, logits, top=1)  # doctest: +SKIP
+    [[(3, 'cat', 0.61)]]
+
+    Args:
+        model: A model that `zoo.load` gave, whose outputs are logits.
+        logits: What it gives, (images, classes), of any backend.
+        top: How many classes of each, at least 1.
+
+    Returns:
+        For each image a list of (index, name, probability), the likeliest first. The names are
+        the indices' digits where the data set's are not known.
+
+    Raises:
+        ValueError: For logits of another number of classes, or a `top` below 1.
+    """
+    logits, names = np.asarray(ops.convert_to_numpy(logits), "float64"), class_names_of(model)
+    if logits.ndim != 2 or logits.shape[1] != len(names):
+        raise ValueError(
+            f"`logits` must have the shape (images, {len(names)}), but it is {logits.shape}."
+        )
+    check_count("top", top)
+    return [
+        [(int(i), names[i], float(p[i])) for i in p.argsort(kind="stable")[::-1][:top]]
+        for p in softmax(logits)
+    ]
 
 
 def logits_of(model, images, batch_size=128, advance=None):

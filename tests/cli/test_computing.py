@@ -223,6 +223,10 @@ def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
     assert (folder / "saved_model.pb").is_file()
     code, _, err = command("export", "planar_rec", "--directory", tmp_path, "--version", 1)
     assert (code, "is there already" in err) == (2, True)
+    (tmp_path / "file").touch()
+    code, _, err = command("export", "planar_rec", "--directory", tmp_path / "file" / "folder")
+    assert code == 2
+    assert err.endswith("folder' cannot be written (Not a directory).\n")
 
 
 def test_what_an_error_is_worth(capsys):

@@ -393,6 +393,9 @@ def test_fit_learns_and_a_deeper_call_works_in_a_functional_model(loop):
         ({"exit_threshold": "a"}, "`exit_threshold` must be a number above 0"),
         ({"unshare": 5}, "`unshare` must be a list of names"),
         ({"loop": "while"}, "`loop` must be one of"),
+        ({"step_embedding": "learned"}, "`step_embedding` must be True or False"),
+        ({"remat": "full"}, "`remat` must be True or False"),
+        ({"return_states": 1}, "`return_states` must be True or False"),
     ],
 )
 def test_wrong_arguments_are_named(kwargs, sentence):

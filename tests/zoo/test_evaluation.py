@@ -56,3 +56,20 @@ def test_softmax_and_names(model):
     assert evaluation.class_names_of(model)[3] == "cat"
     assert evaluation.class_names_of(small(4)) == ("0", "1", "2", "3")
     assert evaluation.class_names_of(small(2, tag=None)) == ("0", "1")
+
+
+def test_predictions_are_decoded(model):
+    logits = np.zeros((2, 10), "float32")
+    logits[0, 3] = logits[1, 9] = np.log(9)
+    logits[1, 0] = np.log(2)
+    found = zoo.decode_predictions(model, keras.ops.convert_to_tensor(logits), top=2)
+    assert [[(i, name) for i, name, _ in image] for image in found][1] == [
+        (9, "truck"),
+        (0, "airplane"),
+    ]
+    assert found[0][0] == (3, "cat", pytest.approx(0.5))
+    assert found[1][1][2] == pytest.approx(2 / 19)
+    with pytest.raises(ValueError, match=r"must have the shape \(images, 10\), but it is \(2, 4\)"):
+        zoo.decode_predictions(model, logits[:, :4])
+    with pytest.raises(ValueError, match="`top` must be an integer of at least 1"):
+        zoo.decode_predictions(model, logits, top=0)
