@@ -9,7 +9,7 @@ import pytest
 from keras_recres import zoo
 from training import data, errors, recipes
 from training.reproduce import __main__ as reproduce
-from training.reproduce import by_image, t2t_vit
+from training.reproduce import by_image, t2t_vit, t2t_vit_report
 
 SETTINGS = {"tag": "tiny_imagenet80", "epochs": 50, "limit": None, "backend": "jax"}
 
@@ -85,6 +85,8 @@ def test_pairs_of_other_recipes_stand_in_one_table_with_a_word(filed, tmp_path, 
     assert "vit3 and vit7 say nothing of each other: they were trained with epochs 50 and 9" in said
     assert "+10.00 points (1 pair" in said
     assert "+5.00 points (1 pair" in said
+    # Of differences within one recipe each: 10 and 5 points.
+    assert "both depths together: not decided; +7.50 ± 2.50 points (2 pairs" in said
 
 
 def test_a_network_is_compared_as_its_recipe_trains_it(filed, tmp_path, capsys):
@@ -140,5 +142,5 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, caps
 
 
 def test_nothing_filed_is_said(empty_zoo):
-    said = t2t_vit.sentences(t2t_vit.rows("tiny_imagenet80"))
+    said = t2t_vit_report.sentences(t2t_vit.rows("tiny_imagenet80"))
     assert sum("not measured yet" in sentence for sentence in said) == len(t2t_vit.PAIRS)

@@ -16,19 +16,18 @@ from pathlib import Path
 from keras_recres import zoo
 from training import filed_runs, options, recipes
 from training.errors import UserError, output_folder
-from training.reproduce import by_image, tables
+from training.reproduce import by_image
 from training.reproduce.cifar_summary import FINAL, Summary
-from training.reproduce.paired import difference, sentence
-from training.run_folder import write_aside
+from training.reproduce.paired import difference
 
 # Each network, and what is to be better than it.
-PAIRS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"), ("vit7_rec", "vit7_rec_plus"))
+PAPERS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"))
+PAIRS = (*PAPERS, ("vit7_rec", "vit7_rec_plus"))
 NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
 # Those that a recipe of their own may train.
 IMPROVED = ("vit7_rec_plus",)
 # Settings that may differ between trainings of one table.
 OWN = ("name", "seed", "model_arguments")
-COLUMNS = ("network", "parameters", "multiply-adds", "printed, %", "top-1, %", "seeds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,14 +106,14 @@ def _is_own(settings, recipe):
 
 def _check_alike(found):
     """Raises a UserError for settings that differ in more than network and seed."""
-    for one, other, key in _differences(found):
+    for one, other, key in differences(found):
         raise UserError(
             f"{one['name']} and {other['name']} can't be compared: they were trained with {key} "
             f"{one.get(key)!r} and {other.get(key)!r}."
         )
 
 
-def _differences(found):
+def differences(found):
     """Of a list of settings those that differ from the first: (the first, the other, key)."""
     for other in found[1:]:
         for key in sorted((found[0].keys() | other.keys()) - set(OWN)):
@@ -135,81 +134,19 @@ def _difference(one, other):
     return difference(one.measured.values(FINAL), other.measured.values(FINAL))
 
 
-def sentences(table):
-    """The claims in words, a list of str."""
-    said = []
-    for plain, recurrent, found in claims(table):
-        added = recurrent.parameters / plain.parameters - 1
-        with_what = f"with {added:.2%} more parameters" if added else "with the same parameters"
-        title = f"{recurrent.name} against {plain.name}, {with_what}{_otherwise(recurrent, plain)}"
-        if recurrent.printed is not None:
-            title += f" (printed {recurrent.printed - plain.printed:+.2f} on ImageNet)"
-        said.append(sentence(title, found))
-    trained = [_settings(row) for row in table if row.name not in IMPROVED]
-    for one, other, key in _differences([settings for settings in trained if settings]):
-        said.append(
-            f"{one['name']} and {other['name']} say nothing of each other: they were trained with "
-            f"{key} {one.get(key)!r} and {other.get(key)!r}."
-        )
-    said.append(
-        "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
-        "paired by seed, mean ± standard error, intervals by Student's t."
+def together(table):
+    """The difference that recurrence makes over all pairs of seeds of the paper's two pairs."""
+    of = {row.name: row.measured.values(FINAL) for row in table}
+    plain, recurrent = (
+        {(pair, seed): value for pair in PAPERS for seed, value in of[pair[side]].items()}
+        for side in (0, 1)
     )
-    return said
+    return difference(recurrent, plain)
 
 
-def _otherwise(one, other):
-    """What has to be said of a network that was trained otherwise than the other, else ""."""
-    settings = [_settings(row) for row in (other, one)]
-    if None in settings:
-        return ""
-    told = [
-        f"{key} {new.get(key)!r} (not {old.get(key)!r})" for old, new, key in _differences(settings)
-    ]
-    return f", trained with {' and '.join(told)}" if told else ""
-
-
-def _settings(row):
+def settings_of(row):
     """Those of a network's trainings, None where there are none."""
     return next((metrics["settings"] for metrics in row.measured.metrics.values()), None)
-
-
-def cells(row):
-    """The cells of a row, str."""
-    counts = (f"{row.parameters:,}", f"{row.multiply_adds:,}")
-    seeds = len(row.measured.metrics)
-    measured = row.measured.text(FINAL) or "pending"
-    printed = "" if row.printed is None else f"{row.printed:.2f}"
-    return (row.name, *counts, printed, measured, str(seeds or ""))
-
-
-def markdown(table, tag, said):
-    """Table and claims as Markdown."""
-    lines = tables.markdown(COLUMNS, [cells(row) for row in table], said)
-    return "\n".join([f"Data set: {tag}.", "", *lines, ""])
-
-
-def draw(table, tag, path):
-    """Accuracy against multiply-adds, an arrow from each network to what is made of it."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    points = {}
-    for row in table:
-        if values := list(row.measured.values(FINAL).values()):
-            points[row.name] = x, mean = row.multiply_adds / 1e6, row.measured.mean(FINAL)
-            (mark,) = axes.plot(x, mean, "o", markersize=9, label=row.name)
-            axes.plot([x] * len(values), values, "o", color=mark.get_color(), alpha=0.4)
-    for plain, recurrent in PAIRS:
-        if plain in points and recurrent in points:
-            arrow = {"arrowstyle": "->", "color": "grey"}
-            axes.annotate("", points[recurrent], points[plain], arrowprops=arrow)
-    axes.set(xlabel="million multiply-adds", ylabel="top-1, %", title=f"{tag}: each seed and means")
-    axes.grid(alpha=0.3)
-    if points:
-        axes.legend()
-    figure.savefig(path, dpi=130)
 
 
 def main(argv=None):
@@ -218,13 +155,14 @@ def main(argv=None):
     if a.limit is not None and a.limit < 2:
         raise UserError(f"--limit must be at least 2, found {a.limit}.")
     table = rows(a.tag)
-    lines, said = [cells(row) for row in table], sentences(table)
     output_folder(a.out)
+    said = []
     if a.data_dir:
         found = by_image.rights(NAMES, a.tag, a.data_dir, a.limit)
-        said += by_image.sentences(PAIRS, found)
-    tables.show(f"T2T-ViT on {a.tag}", COLUMNS, lines, said)
-    write_aside(a.out / "t2t_vit.md", markdown(table, a.tag, said))
-    draw(table, a.tag, a.out / "t2t_vit.png")
+        said = by_image.sentences(PAIRS, found)
+    # Rich and Matplotlib take seconds to import: after all that may be refused.
+    from training.reproduce import t2t_vit_report
+
+    t2t_vit_report.show(table, said, a.tag, a.out)
     print(f"Written to {a.out}: t2t_vit.md, t2t_vit.png.", file=sys.stderr)
     return 0
