@@ -11,11 +11,12 @@ seven blocks fell behind three from the second epoch on, in the training images,
     python -m training.pending --names 'vit*.cifar10_jpeg' --data-dir DIR
 
 Hardware, time and accuracy after the last epoch, on CIFAR-10 re-encoded as JPEG (these are not
-the original pixels), one thread of an Intel Xeon with AMX, other work beside it, PyTorch, 1 seed:
+the original pixels), one thread of an Intel Xeon with AMX, other work beside it, PyTorch, mean ±
+standard deviation of 2 seeds, or of 1 seed:
 
-    vit3            66.86 %          34 min
+    vit3            66.67 ± 0.27 %   36 min
     vit3_rec        68.01 %          57 min
-    vit7            68.81 %          59 min
+    vit7            68.92 ± 0.16 %   62 min
     vit7_rec        69.41 %          86 min
 
 Those with 7 blocks are filed in float16, and have 68.81 and 69.38 % so, computed in float32. The
