@@ -15,7 +15,7 @@ the original pixels), one thread of an Intel Xeon with AMX, other work beside it
 standard deviation of 2 seeds, or of 1 seed:
 
     vit3            66.67 ± 0.27 %   36 min
-    vit3_rec        68.01 %          57 min
+    vit3_rec        68.25 ± 0.34 %   62 min
     vit7            68.92 ± 0.16 %   62 min
     vit7_rec        69.41 %          86 min
 
