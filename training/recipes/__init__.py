@@ -32,6 +32,7 @@ from training.errors import UserError, nearest
 # networks initialised by theory, and what has been shown on another data set comes last.
 ORDER = (
     "tiny_imagenet80_vit",
+    "tiny_imagenet80_vit_plus",
     "cifar_tables",
     "mnist_dense",
     "mnist_resnet50",
