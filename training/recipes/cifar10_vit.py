@@ -20,10 +20,10 @@ standard deviation of 2 seeds, or of 1 seed:
     vit7_rec        69.41 %          86 min
 
 Those with 7 blocks are filed in float16, and have 68.81 and 69.38 % so, computed in float32. The
-differences that recurrence makes, 1.15 and 0.60, are 1.10 ± 0.37 and 0.57 ± 0.35 with the filed
-weights in float32, paired by image (standard errors over the 10,000 test images, one training
-each; `python -m training.reproduce t2t_vit --tag cifar10_jpeg --data-dir DIR`). Norms and a vector
-of every step's own added nothing to that in this recipe: 69.30 % (seed 0), by image −0.06 ± 0.30.
+differences that recurrence makes are 1.15 and 2.01 with 3 blocks (seeds 0 and 1), 0.60 with 7 (seed
+0); `python -m training.reproduce t2t_vit --tag cifar10_jpeg` tells their intervals, and with
+`--data-dir DIR` the differences between the filed weights, image by image. Norms and a vector of
+every step's own added nothing in this recipe: 69.30 % (seed 0); see `cifar10_vit_plus`.
 At the four-fold rate two seeds of 3 blocks had 65.62 and 66.28 % on average, by pairs −0.01 and
 +1.32.
 """
