@@ -12,18 +12,19 @@ seven blocks fell behind three from the second epoch on, in the training images,
 
 Hardware, time and accuracy after the last epoch, on CIFAR-10 re-encoded as JPEG (these are not
 the original pixels), one thread of an Intel Xeon with AMX, other work beside it, PyTorch, mean ±
-standard deviation of 2 seeds, or of 1 seed:
+standard deviation of 2 seeds:
 
     vit3            66.67 ± 0.27 %   36 min
     vit3_rec        68.25 ± 0.34 %   62 min
     vit7            68.92 ± 0.16 %   62 min
-    vit7_rec        69.41 %          86 min
+    vit7_rec        69.35 ± 0.08 %   85 min
 
 Those with 7 blocks are filed in float16, and have 68.81 and 69.38 % so, computed in float32. The
-differences that recurrence makes are 1.15 and 2.01 with 3 blocks (seeds 0 and 1), 0.60 with 7 (seed
-0); `python -m training.reproduce t2t_vit --tag cifar10_jpeg` tells their intervals, and with
-`--data-dir DIR` the differences between the filed weights, image by image. Norms and a vector of
-every step's own added nothing in this recipe: 69.30 % (seed 0); see `cifar10_vit_plus`.
+differences that recurrence makes are 1.15 and 2.01 with 3 blocks (seeds 0 and 1), 0.60 and 0.25
+with 7: 1.00 ± 0.38 (standard error) on average over the four, 95 % interval −0.22 to +2.22, says
+`python -m training.reproduce t2t_vit --tag cifar10_jpeg`; with `--data-dir DIR` it compares the
+filed weights image by image, too. Norms and a vector of every step's own added nothing in this
+recipe: 69.30 % (seed 0); see `cifar10_vit_plus`.
 At the four-fold rate two seeds of 3 blocks had 65.62 and 66.28 % on average, by pairs −0.01 and
 +1.32.
 """
