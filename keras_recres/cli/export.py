@@ -49,19 +49,19 @@ def _export(arguments):
     target = arguments.directory / record.name / str(arguments.version)
     if arguments.version and target.exists():
         raise UserError(f"{str(target)!r} is there already: leave out --version for the next one.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{str(target.parent)!r} cannot be made ({error.strerror}).") from None
     model = options.load_network(arguments)
     from keras_recres import serve
 
-    try:
-        with working(f"exporting {record.name}"):
-            path = serve.export(
-                model,
-                arguments.directory,
-                version=arguments.version,
-                formats=arguments.formats,
-                quantize="int8" if arguments.int8 else None,
-            )
-    except OSError as error:
-        told = error.strerror or error
-        raise UserError(f"{str(arguments.directory)!r} cannot be written ({told}).") from None
+    with working(f"exporting {record.name}"):
+        path = serve.export(
+            model,
+            arguments.directory,
+            version=arguments.version,
+            formats=arguments.formats,
+            quantize="int8" if arguments.int8 else None,
+        )
     show([{"path": str(path)}], COLUMNS, arguments.json)

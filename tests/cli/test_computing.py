@@ -226,7 +226,7 @@ def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     code, _, err = command("export", "planar_rec", "--directory", tmp_path / "file" / "folder")
     assert code == 2
-    assert err.endswith("folder' cannot be written (Not a directory).\n")
+    assert err.endswith("planar_rec' cannot be made (Not a directory).\n")
 
 
 def test_what_an_error_is_worth(capsys):
