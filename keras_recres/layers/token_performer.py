@@ -99,7 +99,9 @@ class TokenPerformer(keras.layers.Layer):
             shape=(self.features, self.units),
             initializer=keras.initializers.Orthogonal(gain=self.features**0.5),
             trainable=False,
-            # Or φ would see it rounded to the half precision of the policy.
+            # Or φ would see it rounded to the half precision of the policy; and PyTorch has no QR
+            # decomposition of half precision, which draws it.
+            dtype="float64" if self.variable_dtype == "float64" else "float32",
             autocast=False,
             name="random_features",
         )

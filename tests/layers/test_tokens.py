@@ -266,7 +266,7 @@ def test_gelu_is_the_exact_one():
 
 
 @pytest.mark.parametrize("layer_class", [TokenPerformer, TokenTransformer])
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])
 def test_token_layers_in_half_precision(layer_class, policy):
     x = random(1, 300, 27)
     half, full = layer_class(16, dtype=policy), layer_class(16)
