@@ -5,12 +5,16 @@ evaluated and saved is the network as it was built.
 """
 
 import types
+import warnings
 
 import keras
 from keras import ops
 
 from keras_recres.layers import RecurrentResidual
 from training.errors import UserError
+
+# Paths of the variables that one step of a recurrent block has of its own.
+STEPS_OWN = r"[^']*/step\d+_"
 
 
 def recurrent_blocks(model):
@@ -165,6 +169,8 @@ class Trainee(keras.Model):
                 compiled[steps], self.train_function = self.train_function, train_function
             return compiled[steps](*state_and_iterator)
 
+        # A batch of few steps gives none to what later steps have of their own, which is meant.
+        warnings.filterwarnings("ignore", rf"Gradients do not exist for variables \['{STEPS_OWN}")
         self.train_function = train_function
         return train_function
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
+from keras_recres.layers import RecurrentResidual
 from keras_recres.zoo import manifest, sources
 from tests.training import small
 from tests.training.test_fit import interrupt_in, metrics, peek, run
@@ -127,6 +128,23 @@ def test_networks_train_otherwise_and_evaluate_as_built(train, drawn):
     _, others = train("grow", steps="progressive(1,3)", epochs=3, limit=32)
     assert drawn[-3:] == [[1] * 2, [2] * 2, [3] * 2]
     assert weights.keys() == others.keys()  # Those of the network, no more.
+
+
+@pytest.mark.filterwarnings("error:Gradients do not exist")
+def test_what_later_steps_have_of_their_own_may_rest():
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((3,))
+    branch = keras.Sequential([keras.layers.LayerNormalization(name="norm"), keras.layers.Dense(3)])
+    block = RecurrentResidual(branch, steps=2, unshare=("norm",), name="block")
+    model = keras.Model(inputs, block(inputs))
+    before = [[np.array(v.numpy()) for v in per_step] for per_step in block.own_per_step]
+    trained = trainee.Trainee(model, steps.parse("progressive(1,2)"), epochs=2)
+    trained.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    trained.fit(x, x**2, epochs=1, verbose=0)
+    for (old_first, old_second), (first, second) in zip(before, block.own_per_step, strict=True):
+        assert abs(first.numpy() - old_first).max() > 0
+        np.testing.assert_array_equal(second.numpy(), old_second)
 
 
 def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch):
