@@ -151,7 +151,7 @@ def _learn(rates, training, line, process):
     if process.first_epoch is None:
         process.first_epoch = epoch[1]
     if process.first_epoch != epoch[1] or epoch[1] == epoch[2]:
-        rates.learn(training.row, float(speed[1].replace(",", "")))
+        rates.learn(training, int(epoch[1]) - 1, float(speed[1].replace(",", "")))
 
 
 def _end(processes):

@@ -15,7 +15,7 @@ import keras
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
 from keras_recres.zoo import sources
-from training import filing
+from training import filing, steps
 from training.provenance import hardware
 from training.run_folder import read_log, write_aside
 
@@ -51,20 +51,27 @@ class Rates:
         """Whether this is an accelerator; a processor's name ends in its number of cores."""
         return re.search(r", \d+ cores?$", self.here) is None
 
-    def multiply_adds(self, row):
-        """Multiply-adds of one image; builds the network where they are not known."""
-        key = f"{row.label} {_digest(row)}"
+    def multiply_adds(self, row, count=None):
+        """Multiply-adds of one image; builds the network where they are not known.
+
+        Args:
+            row: a `training.pending_rows.Row`.
+            count: steps of its recurrent blocks, None for what the zoo builds.
+        """
+        key = f"{row.label} {_digest(row)}" + (f" steps={count}" if count else "")
         if key not in self.known:
             # A row on a data set that the config has no tag for is built from the data.
             tag = row.tag if row.tag in zoo.info(row.name).tags else None
-            self.known[key] = multiply_adds(zoo.build(row.name, tag=tag)).total
+            changed = {"steps": count} if count else {}
+            self.known[key] = multiply_adds(zoo.build(row.name, tag=tag, **changed)).total
             self.file.parent.mkdir(parents=True, exist_ok=True)
             write_aside(self.file, json.dumps(self.known, indent=2) + "\n")
         return self.known[key]
 
-    def learn(self, row, images_per_second):
-        """Takes what an epoch of a row has measured."""
-        self.live[row.label] = self.multiply_adds(row) * images_per_second
+    def learn(self, training, epoch, images_per_second):
+        """Takes what an epoch of a training, counted from 0, has measured."""
+        row = training.row
+        self.live[row.label] = self._work(training, epoch) * images_per_second
         self.families.setdefault(_family(row), {})[row.label] = self.live[row.label]
 
     def seconds(self, training):
@@ -79,18 +86,24 @@ class Rates:
         limit = training.arguments_of_fit().limit
         images = (training.row.place.images if training.row.place else None) or 50_000
         images = min(images, limit) if limit else images
-        return STARTUP + (epochs - done) * images * self._seconds_an_image(training.row)
+        rate, image = self._rate(training.row), 0.0
+        if rate is None:
+            rate, image = GUESS["accelerator" if self.on_accelerator else "processor"]
+        an_image = sum(self._work(training, e) / rate + image for e in range(done, epochs))
+        return STARTUP + EVALUATION * images * an_image
 
     def is_guess(self, row):
         """Whether an estimate for a row has no measured or given rate in it."""
         return self._rate(row) is None
 
-    def _seconds_an_image(self, row):
-        rate = self._rate(row)
-        if rate is not None:
-            return EVALUATION * self.multiply_adds(row) / rate
-        rate, image = GUESS["accelerator" if self.on_accelerator else "processor"]
-        return EVALUATION * (self.multiply_adds(row) / rate + image)
+    def _work(self, training, epoch):
+        """Multiply-adds of one image in an epoch, which may draw its steps."""
+        a = training.arguments_of_fit()
+        drawn = steps.parse(a.steps)
+        if drawn is None:
+            return self.multiply_adds(training.row)
+        once, twice = (self.multiply_adds(training.row, count) for count in (1, 2))
+        return once + (drawn.average(epoch, a.epochs) - 1) * (twice - once)
 
     def _rate(self, row):
         if row.label in self.live:

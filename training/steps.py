@@ -11,6 +11,7 @@ alone, so that a training that goes on draws what it would have drawn.
 import dataclasses
 import math
 import re
+import statistics
 
 import numpy as np
 
@@ -56,6 +57,10 @@ class Steps:
         if self.kind == "uniform":
             return int(rng.integers(self.fewest, self.most + 1))
         return int(np.clip(rng.poisson(self.numbers[0]), 1, self.most))
+
+    def average(self, epoch, epochs):
+        """About the mean number of steps of an epoch's batches."""
+        return statistics.mean(self.draw(0, epoch, batch, epochs) for batch in range(200))
 
 
 def parse(text):

@@ -239,8 +239,8 @@ class Clock:
     def seconds(self, training):
         return 60 * self.minutes[training.name]
 
-    def learn(self, row, speed):
-        self.learnt.append((row.name, speed))
+    def learn(self, training, epoch, speed):
+        self.learnt.append((training.name, epoch, speed))
 
 
 STAND_IN = """
@@ -274,7 +274,7 @@ def test_what_does_not_fit_gives_way_to_what_does(stand_in, capsys):
     assert [t.name for t in outcome.finished] == ["cifar_medium", "cifar_small"]
     assert [t.name for t in outcome.waiting] == ["cifar_residual"]
     # Not from the first epochs, which compile, too.
-    assert clock.learnt == [("cifar_medium", 1234), ("cifar_small", 1234)]
+    assert clock.learnt == [("cifar_medium", 1, 1234), ("cifar_small", 1, 1234)]
     assert "2 of 3 trainings are finished" in capsys.readouterr().err
     assert "epoch 1/2" in (trainings[1].path / pending_runs.STDERR).read_text()
     # With more time than a start is worth, the most valuable is begun all the same.
@@ -330,7 +330,7 @@ def test_rates_get_better(empty_zoo, toy_cifar, tmp_path):
     assert given.known  # Counted once.
     expected = rates.STARTUP + rates.EVALUATION * 10 * 512 / 1000
     assert given.seconds(training) == pytest.approx(expected)
-    given.learn(row, 100)
+    given.learn(training, 1, 100)
     expected = rates.STARTUP + rates.EVALUATION * 10 * 512 / 100
     assert given.seconds(training) == pytest.approx(expected)
     share = given.multiply_adds(other) / given.multiply_adds(row)
@@ -341,6 +341,22 @@ def test_rates_get_better(empty_zoo, toy_cifar, tmp_path):
     (training.path / "backup" / "training_metadata.json").write_text('{"epoch": 5}')
     expected = rates.STARTUP + rates.EVALUATION * 5 * 512 / 100
     assert given.seconds(training) == pytest.approx(expected)
+
+
+def test_epochs_of_fewer_steps_take_less(tmp_path):
+    (row,) = rows_of("vit7_rec_plus.cifar10_jpeg")
+    (training, *_) = pending_trainings.trainings(row, tmp_path)
+    known = rates.Rates(tmp_path, given=1e9, here="GPU")
+    once, twice = known.multiply_adds(row, 1), known.multiply_adds(row)
+    assert 1.7 * once < twice == known.multiply_adds(row, 2)
+    images = rates.EVALUATION * 50_000
+    expected = rates.STARTUP + images * (7 * once + 6 * twice) / 1e9
+    assert known.seconds(training) == pytest.approx(expected)
+    # An epoch of one step tells the same rate as one of two at the speed that goes with it.
+    known.learn(training, 0, 2e9 / once)
+    assert known.seconds(training) - rates.STARTUP == pytest.approx((expected - rates.STARTUP) / 2)
+    known.learn(training, 12, 1e9 / twice)
+    assert known.seconds(training) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

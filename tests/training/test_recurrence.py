@@ -68,6 +68,8 @@ def test_steps_are_drawn_as_their_name_says():
     assert max(poisson) <= steps.parse("poisson(2)").most == 7
     grow = steps.parse("progressive(1,4)")
     assert [grow.draw(0, epoch, 5, 8) for epoch in range(8)] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert [grow.average(epoch, 8) for epoch in range(8)] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert steps.parse("uniform(1,4)").average(0, 1) == pytest.approx(2.5, abs=0.2)
     assert steps.parse("2,4,2") is steps.parse(None) is None
     # Seed, epoch and batch decide, and nothing else.
     again = steps.parse("uniform(1,9)")
