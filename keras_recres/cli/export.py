@@ -1,5 +1,6 @@
 """`export`: a network for a server."""
 
+import os
 from pathlib import Path
 
 from keras_recres.cli import options
@@ -44,24 +45,34 @@ def add(commands):
 
 def _export(arguments):
     record = options.check_network(arguments)
-    if arguments.directory.exists() and not arguments.directory.is_dir():
-        raise UserError(f"{str(arguments.directory)!r} is no folder.")
-    target = arguments.directory / record.name / str(arguments.version)
-    if arguments.version and target.exists():
-        raise UserError(f"{str(target)!r} is there already: leave out --version for the next one.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{str(target.parent)!r} cannot be made ({error.strerror}).") from None
+    _check_place(arguments.directory)
     model = options.load_network(arguments)
     from keras_recres import serve
 
     with working(f"exporting {record.name}"):
-        path = serve.export(
-            model,
-            arguments.directory,
-            version=arguments.version,
-            formats=arguments.formats,
-            quantize="int8" if arguments.int8 else None,
-        )
+        try:
+            path = serve.export(
+                model,
+                arguments.directory,
+                version=arguments.version,
+                formats=arguments.formats,
+                quantize="int8" if arguments.int8 else None,
+            )
+        except FileExistsError:
+            if arguments.version is None:
+                raise
+            raise UserError(
+                f"{str(arguments.directory)!r} has a version {arguments.version} of it already: "
+                "leave out --version for the next one."
+            ) from None
     show([{"path": str(path)}], COLUMNS, arguments.json)
+
+
+def _check_place(directory):
+    """Says before anything is loaded that a folder cannot be made, or not be written."""
+    parents = (directory, *directory.absolute().parents)
+    there = next(path for path in parents if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{str(there)!r} is no folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"the folder {str(there)!r} cannot be written.")

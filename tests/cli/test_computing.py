@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import types
 
 import keras
@@ -222,11 +223,22 @@ def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
     assert row["path"] == str(folder)
     assert (folder / "saved_model.pb").is_file()
     code, _, err = command("export", "planar_rec", "--directory", tmp_path, "--version", 1)
-    assert (code, "is there already" in err) == (2, True)
+    assert code == 2
+    assert f"{tmp_path}' has a version 1 of it already: leave out --version" in err
+
+
+def test_export_that_fails_leaves_nothing(command, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     code, _, err = command("export", "planar_rec", "--directory", tmp_path / "file" / "folder")
-    assert code == 2
-    assert err.endswith("planar_rec' cannot be made (Not a directory).\n")
+    assert (code, err) == (2, f"error: '{tmp_path}/file' is no folder.\n")
+    target = tmp_path / "models" / "here"
+    code, _, err = command("export", "planar_rec", "--directory", target, "--steps", "2,3")
+    assert (code, "steps" in err) == (2, True)
+    # Root may write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    code, _, err = command("export", "planar_rec", "--directory", target)
+    assert (code, err) == (2, f"error: the folder '{tmp_path}' cannot be written.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_an_error_is_worth(capsys):

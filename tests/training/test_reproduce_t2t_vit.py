@@ -44,6 +44,7 @@ def test_differences_are_paired_by_seed(filed, tmp_path, capsys):
     assert start + "more accurate; +3.00 ± 0.06 points (3 pairs, 95 % interval +2.75 to" in said
     assert "vit7_rec against vit7, with the same parameters (printed +2.94 on" in said
     assert "not measured yet" in said
+    assert "both depths together" not in said  # There is one of 7 blocks only.
     text = (tmp_path / "out" / "t2t_vit.md").read_text(encoding="utf-8")
     rows = [line.split(" | ")[4:] for line in text.splitlines() if line.startswith("| vit")]
     assert rows == [
@@ -89,20 +90,31 @@ def test_pairs_of_other_recipes_stand_in_one_table_with_a_word(filed, tmp_path, 
     assert "both depths together: not decided; +7.50 ± 2.50 points (2 pairs" in said
 
 
-def test_a_network_is_compared_as_its_recipe_trains_it(filed, tmp_path, capsys):
-    changes = {"tag": "cifar10_jpeg", "epochs": 10}
+@pytest.mark.parametrize("tag", ["cifar10_jpeg", "cifar10"])
+def test_a_network_is_compared_as_its_recipe_trains_it(filed, tmp_path, capsys, tag):
+    changes = {"tag": tag, "epochs": 10}
     filed({"vit7_rec": (0.7,), "vit7_rec_plus": (0.71,)}, **changes)
     recipe = recipes.load("cifar10_vit_plus").settings
     how = {"epochs": recipe["epochs"], "steps": recipe["steps"]}
     filed({"vit7_rec_plus": (0.75,)}, **changes | how)
     filed({"vit7_rec": (0.9,)}, **changes | {"steps": recipe["steps"]})
-    assert run(tmp_path, "--tag=cifar10_jpeg") == 0
+    assert run(tmp_path, f"--tag={tag}") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert (
         "vit7_rec_plus against vit7_rec, with 0.27% more parameters, trained with epochs 13 (not "
         "10) and steps 'progressive(1,2)' (not None): not decided: too few trainings; +5.00 points"
     ) in said
     assert "say nothing of each other" not in said
+
+
+def test_a_recipe_of_its_own_excuses_what_it_asks_for_only(filed, tmp_path, capsys):
+    changes = {"tag": "cifar10_jpeg", "epochs": 10}
+    filed({"vit7_rec": (0.7,)}, **changes)
+    changes |= {"epochs": 13, "steps": "progressive(1,2)", "backend": "torch"}
+    filed({"vit7_rec_plus": (0.75,)}, **changes)
+    assert run(tmp_path, "--tag=cifar10_jpeg") == 2
+    said = "vit7_rec and vit7_rec_plus can't be compared: they were trained with backend 'jax' and"
+    assert said in capsys.readouterr().err
 
 
 def test_weights_are_compared_image_by_image(toy_cifar, monkeypatch, tmp_path, capsys):
@@ -132,7 +144,26 @@ def test_weights_are_not_compared_on_other_images(toy_cifar, tmp_path, capsys):
     assert "weights are of cifar10_jpeg, but the images are those of cifar10." in (
         capsys.readouterr().err
     )
-    assert run(tmp_path, "--limit=1") == 2
+    for arguments, said in (
+        (["--limit=1"], "--limit must be at least 2, found 1."),
+        (["--limit=9"], "--limit is for the images of --data-dir: give that, too."),
+        (["--data-dir=nowhere"], "vit7_rec_plus on tiny_imagenet80 to compare."),
+    ):
+        assert run(tmp_path, *arguments) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_damaged_weights_are_a_sentence(toy_cifar, monkeypatch):
+    def damaged(*args, **kwargs):
+        raise ValueError("the file is cut short")
+
+    load = data.load
+    monkeypatch.setattr(
+        data, "load", lambda *a, **kw: dataclasses.replace(load(*a, **kw), tag="cifar10_jpeg")
+    )
+    monkeypatch.setattr(zoo, "load", damaged)
+    with pytest.raises(errors.UserError, match="the file is cut short"):
+        by_image.rights(["cifar_small"], "cifar10_jpeg", toy_cifar / "cifar10.npz")
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, capsys):

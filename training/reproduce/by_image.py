@@ -29,15 +29,20 @@ def rights(names, tag, data_dir=None, limit=None):
         {name: {number of the image: 100.0 or 0.0}} of those that have weights.
 
     Raises:
-        UserError: there is another data set, or none.
+        UserError: there is another data set, or none; there are no weights, or damaged ones.
     """
-    names = [name for name in names if tag in zoo.info(name).trained_tags]
+    trained = [name for name in names if tag in zoo.info(name).trained_tags]
+    if not trained:
+        raise UserError(f"the zoo has no weights of {', '.join(names)} on {tag} to compare.")
     images = data.load(READ_AS.get(tag, tag), "evaluation", data_dir, limit=limit, stream=True)
     if images.tag != tag:
         raise UserError(f"the weights are of {tag}, but the images are those of {images.tag}.")
     labels, found = np.asarray(images.images.labels()), {}
-    for name in names:
-        model = zoo.load(name, weights=tag, dtype="float32")
+    for name in trained:
+        try:
+            model = zoo.load(name, weights=tag, dtype="float32")
+        except (ValueError, OSError) as error:
+            raise UserError(str(error)) from None
         with progress_bar(f"{name} on {tag}", len(labels)) as advance:
             logits = evaluation.logits_of(model, images.images, advance=advance)
         found[name] = dict(enumerate(100.0 * (logits.argmax(axis=-1) == labels)))

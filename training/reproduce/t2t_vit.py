@@ -4,8 +4,8 @@ Jiang, Cui, Wang, "Residual network with recurrent structures": on ImageNet 3 bl
 top-1 and 67.16 % when they run several times, 7 blocks 71.63 and 74.57 %, with no parameter added.
 `vit7_rec_plus`, ours, has norms and a learned vector for every step besides. The trainings are
 those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this compares what is
-filed: the same recipe, backend and budget for what is compared, differences paired by seed. With
---data-dir it compares the zoo's weights, too, image by image.
+filed, differences paired by seed: trained alike but for what a recipe of `vit7_rec_plus`' own asks
+for, which is told. With --data-dir it compares the zoo's weights, too, image by image.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from keras_recres import zoo
 from training import filed_runs, options, recipes
 from training.errors import UserError, output_folder
+from training.evaluate import READ_AS
 from training.reproduce import by_image
 from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.paired import difference
@@ -75,10 +76,11 @@ def rows(tag):
     recipe = {name: _recipe_of(name, tag) for name in NAMES}
     # Other forms and other ways of training than its recipe's are other networks.
     filed = [m for m in filed_runs.of(tag).values() if _is_own(m["settings"], recipe)]
-    for pair in PAIRS:
-        together = [pair] if recipe[pair[0]] == recipe[pair[1]] else [[name] for name in pair]
-        for names in together:
-            _check_alike([m["settings"] for m in filed if m["settings"]["name"] in names])
+    settings = {n: [m["settings"] for m in filed if m["settings"]["name"] == n] for n in NAMES}
+    for one, other in PAIRS:
+        _check_alike(settings[one])
+        _check_alike(settings[other])
+        _check_alike(settings[one] + settings[other], _asked_otherwise(recipe[one], recipe[other]))
     found = []
     for name in NAMES:
         own = {m["settings"]["seed"]: m for m in filed if m["settings"]["name"] == name}
@@ -89,7 +91,15 @@ def rows(tag):
 
 
 def _recipe_of(name, tag):
-    return next((r for r in recipes.in_order() if name in r.names and r.tag == tag), None)
+    dataset = READ_AS.get(tag, tag)
+    return next((r for r in recipes.in_order() if name in r.names and r.dataset == dataset), None)
+
+
+def _asked_otherwise(one, other):
+    """Settings in which two recipes differ."""
+    one, other = (recipe.settings if recipe else {} for recipe in (one, other))
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return [key.replace("-", "_") for key in keys]
 
 
 def _is_own(settings, recipe):
@@ -104,13 +114,14 @@ def _is_own(settings, recipe):
     )
 
 
-def _check_alike(found):
-    """Raises a UserError for settings that differ in more than network and seed."""
+def _check_alike(found, may_differ=()):
+    """Raises a UserError for settings that differ in more than network, seed and these."""
     for one, other, key in differences(found):
-        raise UserError(
-            f"{one['name']} and {other['name']} can't be compared: they were trained with {key} "
-            f"{one.get(key)!r} and {other.get(key)!r}."
-        )
+        if key not in may_differ:
+            raise UserError(
+                f"{one['name']} and {other['name']} can't be compared: they were trained with "
+                f"{key} {one.get(key)!r} and {other.get(key)!r}."
+            )
 
 
 def differences(found):
@@ -135,8 +146,13 @@ def _difference(one, other):
 
 
 def together(table):
-    """The difference that recurrence makes over all pairs of seeds of the paper's two pairs."""
+    """The difference that recurrence makes over all pairs of seeds of the paper's two pairs.
+
+    None while one of the two has none.
+    """
     of = {row.name: row.measured.values(FINAL) for row in table}
+    if not all(of[plain].keys() & of[recurrent].keys() for plain, recurrent in PAPERS):
+        return None
     plain, recurrent = (
         {(pair, seed): value for pair in PAPERS for seed, value in of[pair[side]].items()}
         for side in (0, 1)
@@ -154,6 +170,8 @@ def main(argv=None):
     a = parser().parse_args(argv)
     if a.limit is not None and a.limit < 2:
         raise UserError(f"--limit must be at least 2, found {a.limit}.")
+    if a.limit is not None and not a.data_dir:
+        raise UserError("--limit is for the images of --data-dir: give that, too.")
     table = rows(a.tag)
     output_folder(a.out)
     said = []

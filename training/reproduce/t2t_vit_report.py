@@ -42,7 +42,7 @@ def sentences(table):
             title += f" (printed {recurrent.printed - plain.printed:+.2f} on ImageNet)"
         said.append(sentence(title, found))
     both = together(table)
-    if both.count:
+    if both:
         said.append(sentence("Recurrence, both depths together", both))
     trained = [settings_of(row) for row in table if row.name not in IMPROVED]
     for one, other, key in differences([settings for settings in trained if settings]):
