@@ -15,7 +15,7 @@ import keras
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
 from keras_recres.zoo import sources
-from training import filing, steps
+from training import filed_runs, filing, steps
 from training.provenance import hardware
 from training.run_folder import read_log, write_aside
 
@@ -71,7 +71,8 @@ class Rates:
     def learn(self, training, epoch, images_per_second):
         """Takes what an epoch of a training, counted from 0, has measured."""
         row = training.row
-        self.live[row.label] = self._work(training, epoch) * images_per_second
+        a = training.arguments_of_fit()
+        self.live[row.label] = self._work(row, a, epoch) * images_per_second
         self.families.setdefault(_family(row), {})[row.label] = self.live[row.label]
 
     def seconds(self, training):
@@ -83,26 +84,25 @@ class Rates:
         done, epochs = training.epochs
         if done >= epochs:
             return 0.0
-        limit = training.arguments_of_fit().limit
-        images = (training.row.place.images if training.row.place else None) or 50_000
-        images = min(images, limit) if limit else images
-        rate, image = self._rate(training.row), 0.0
+        row, a = training.row, training.arguments_of_fit()
+        images = (row.place.images if row.place else None) or 50_000
+        images = min(images, a.limit) if a.limit else images
+        rate, image = self._rate(row), 0.0
         if rate is None:
             rate, image = GUESS["accelerator" if self.on_accelerator else "processor"]
-        an_image = sum(self._work(training, e) / rate + image for e in range(done, epochs))
+        an_image = sum(self._work(row, a, e) / rate + image for e in range(done, epochs))
         return STARTUP + EVALUATION * images * an_image
 
     def is_guess(self, row):
         """Whether an estimate for a row has no measured or given rate in it."""
         return self._rate(row) is None
 
-    def _work(self, training, epoch):
+    def _work(self, row, a, epoch):
         """Multiply-adds of one image in an epoch, which may draw its steps."""
-        a = training.arguments_of_fit()
         drawn = steps.parse(a.steps)
         if drawn is None:
-            return self.multiply_adds(training.row)
-        once, twice = (self.multiply_adds(training.row, count) for count in (1, 2))
+            return self.multiply_adds(row)
+        once, twice = (self.multiply_adds(row, count) for count in (1, 2))
         return once + (drawn.average(epoch, a.epochs) - 1) * (twice - once)
 
     def _rate(self, row):
@@ -127,7 +127,15 @@ class Rates:
     def _read_filed(self):
         """{family: rates} of the trainings that were filed from here."""
         here, backend, found = self.here, keras.backend.backend(), {}
+        # Their epochs had other multiply-adds than the network has.
+        drawn = {
+            (run["settings"]["name"], run["settings"]["tag"])
+            for run in filed_runs.read()
+            if steps.parse(run["settings"].get("steps"))
+        }
         for row in filing.read_results():
+            if (row["name"], row["tag"]) in drawn:
+                continue
             log = sources.data_folder() / "logs" / f"{row['name']}.{row['tag']}.csv"
             if (row["hardware"], row["backend"]) != (here, backend) or not log.exists():
                 continue

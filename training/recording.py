@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 from keras_recres import models, zoo
-from training import filing
+from training import filing, options
 from training.errors import UserError
 
 # What a row of results says of some tags.
@@ -168,5 +168,10 @@ def _recipe(settings):
         f"mixup {settings['mixup']:g}" if settings["mixup"] else "",
         f"smoothing {settings['label_smoothing']:g}" if settings["label_smoothing"] else "",
         settings["precision"] if settings["precision"] != "float32" else "",
+        *(
+            f"{key.replace('_', ' ')} {settings[key]}"
+            for key in options.LATER
+            if key in settings and key != "optimizer"
+        ),
     ]
     return " ".join(["last epoch;", ", ".join(part for part in parts if part)])

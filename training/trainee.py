@@ -13,8 +13,8 @@ from keras import ops
 from keras_recres.layers import RecurrentResidual
 from training.errors import UserError
 
-# Paths of the variables that one step of a recurrent block has of its own.
-STEPS_OWN = r"[^']*/step\d+_"
+# What Keras says when variables have no gradient, of such as a step of a block has of its own.
+RESTING = r"Gradients do not exist for variables \[('[^']*/step\d+_[^']*'(, )?)+\]"
 
 
 def recurrent_blocks(model):
@@ -170,7 +170,7 @@ class Trainee(keras.Model):
             return compiled[steps](*state_and_iterator)
 
         # A batch of few steps gives none to what later steps have of their own, which is meant.
-        warnings.filterwarnings("ignore", rf"Gradients do not exist for variables \['{STEPS_OWN}")
+        warnings.filterwarnings("ignore", RESTING)
         self.train_function = train_function
         return train_function
 

@@ -181,6 +181,15 @@ def test_of_adopted_runs_only_the_one_whose_weights_are_filed_counts_for_them(fo
         recording.record(trained[1:])
 
 
+def test_a_row_tells_how_else_it_was_trained(folder, trained):
+    for path in trained:
+        metrics = read_run(path)
+        metrics["settings"] |= {"steps": "progressive(1,2)", "deep_supervision": 0.5}
+        (path / "metrics.json").write_text(json.dumps(metrics))
+    note = recording.record(trained)["note"]
+    assert note.endswith(", steps progressive(1,2), deep supervision 0.5")
+
+
 @pytest.mark.parametrize("content", ["[1]", "{}", '{"settings": 1}', '{"settings": {}}'])
 def test_a_file_that_is_no_runs_is_one_sentence(trained, content):
     (trained[0] / "metrics.json").write_text(content)

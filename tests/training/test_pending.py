@@ -344,7 +344,8 @@ def test_rates_get_better(empty_zoo, toy_cifar, tmp_path):
 
 
 def test_epochs_of_fewer_steps_take_less(tmp_path):
-    (row,) = rows_of("vit7_rec_plus.cifar10_jpeg")
+    # Where no images are: as many as the recipe's data set has.
+    (row,) = rows_of("vit7_rec_plus.cifar10_jpeg", data_dir=tmp_path)
     (training, *_) = pending_trainings.trainings(row, tmp_path)
     known = rates.Rates(tmp_path, given=1e9, here="GPU")
     once, twice = known.multiply_adds(row, 1), known.multiply_adds(row)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -147,6 +148,10 @@ def test_what_later_steps_have_of_their_own_may_rest():
     for (old_first, old_second), (first, second) in zip(before, block.own_per_step, strict=True):
         assert abs(first.numpy() - old_first).max() > 0
         np.testing.assert_array_equal(second.numpy(), old_second)
+    said = "Gradients do not exist for variables {} when"
+    assert re.match(trainee.RESTING, said.format(["a/step1_norm_beta", "b/c/step2_norm_beta"]))
+    # What should have learnt is told.
+    assert not re.match(trainee.RESTING, said.format(["a/step1_norm_beta", "head/kernel"]))
 
 
 def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch):
