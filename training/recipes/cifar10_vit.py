@@ -23,8 +23,8 @@ Those with 7 blocks are filed in float16, and have 68.81 and 69.38 % so, compute
 differences that recurrence makes are 1.15 and 2.01 with 3 blocks (seeds 0 and 1), 0.60 and 0.25
 with 7: 1.00 ± 0.38 (standard error) on average over the four, 95 % interval −0.22 to +2.22, says
 `python -m training.reproduce t2t_vit --tag cifar10_jpeg`; with `--data-dir DIR` it compares the
-filed weights image by image, too. Norms and a vector of every step's own added nothing in this
-recipe: 69.30 % (seed 0); see `cifar10_vit_plus`.
+filed weights image by image, too. With norms and a vector of every step's own no gain was seen in
+this recipe: 69.30 % (seed 0); see `cifar10_vit_plus`.
 At the four-fold rate two seeds of 3 blocks had 65.62 and 66.28 % on average, by pairs −0.01 and
 +1.32.
 """
