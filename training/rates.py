@@ -15,7 +15,7 @@ import keras
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
 from keras_recres.zoo import sources
-from training import filed_runs, filing, steps
+from training import filed_runs, filing, recording, steps
 from training.provenance import hardware
 from training.run_folder import read_log, write_aside
 
@@ -28,6 +28,8 @@ EVALUATION = 1.07
 # Imports, reading and decoding the data, compiling.
 STARTUP = 40.0
 FILE = "multiply_adds.json"
+# Which training a row of results is of.
+KEY = ("name", "tag", *recording.ORIGIN)
 
 
 class Rates:
@@ -128,13 +130,13 @@ class Rates:
         """{family: rates} of the trainings that were filed from here."""
         here, backend, found = self.here, keras.backend.backend(), {}
         # Their epochs had other multiply-adds than the network has.
-        drawn = {
-            (run["settings"]["name"], run["settings"]["tag"])
+        drawn = [
+            {**run["settings"], **{key: run[key] for key in recording.ORIGIN}}
             for run in filed_runs.read()
             if steps.parse(run["settings"].get("steps"))
-        }
+        ]
         for row in filing.read_results():
-            if (row["name"], row["tag"]) in drawn:
+            if any(all(row[k] == run[k] for k in KEY) for run in drawn):
                 continue
             log = sources.data_folder() / "logs" / f"{row['name']}.{row['tag']}.csv"
             if (row["hardware"], row["backend"]) != (here, backend) or not log.exists():
