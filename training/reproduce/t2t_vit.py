@@ -77,9 +77,9 @@ def rows(tag):
     # Other forms and other ways of training than its recipe's are other networks.
     filed = [m for m in filed_runs.of(tag).values() if _is_own(m["settings"], recipe)]
     settings = {n: [m["settings"] for m in filed if m["settings"]["name"] == n] for n in NAMES}
+    for name in NAMES:
+        _check_alike(settings[name])
     for one, other in PAIRS:
-        _check_alike(settings[one])
-        _check_alike(settings[other])
         _check_alike(settings[one] + settings[other], _asked_otherwise(recipe[one], recipe[other]))
     found = []
     for name in NAMES:
