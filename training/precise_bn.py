@@ -8,6 +8,8 @@ batches, with the weights held. Training itself does not read them.
 
 import keras
 
+from keras_recres.backend.keras_private import sublayers
+
 
 class PreciseBN(keras.callbacks.Callback):
     """Averages the statistics anew before every evaluation.
@@ -29,9 +31,7 @@ class PreciseBN(keras.callbacks.Callback):
 def norms_of(model):
     """The batch normalization layers of a model, at any depth."""
     return [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
+        layer for layer in sublayers(model) if isinstance(layer, keras.layers.BatchNormalization)
     ]
 
 

@@ -4,7 +4,8 @@ Only the module of the backend in use is imported.
 """
 
 import keras
-from keras.src.backend import AutocastScope
+
+from keras_recres.backend import keras_private
 
 if keras.backend.backend() == "tensorflow":
     from keras_recres.backend.tensorflow import (
@@ -58,7 +59,7 @@ def full_precision():
     handed on to a `keras.StatelessScope` must not be: the cast would round the stored weight. And
     on PyTorch an assignment would write into the cast copy.
     """
-    return AutocastScope(None)
+    return keras_private.autocast_scope(None)
 
 
 def raw_values(variables):

@@ -9,6 +9,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from keras import distribution
 
+from keras_recres.backend import keras_private
+
 PROCESSES = ("job_addresses", "num_processes", "process_id")
 # What each takes beside the kind.
 KINDS = {
@@ -104,7 +106,7 @@ class _ModelParallel(distribution.ModelParallel):
 
 
 def _refuse_unsharded(model):
-    keys = distribution.distribution()._layout_map
+    keys = keras_private.layout_map()
     unused = [key for key in keys if all(keys.get(w.path) is not keys[key] for w in model.weights)]
     if unused:
         raise ValueError(

@@ -6,7 +6,8 @@ import os
 
 import keras
 import tensorflow as tf
-from keras.src.backend.tensorflow import trainer
+
+from keras_recres.backend import keras_private
 
 # What each takes beside the kind.
 KINDS = {"mirrored": ("devices",), "multi_worker": (), "tpu": ("resolver",)}
@@ -98,38 +99,27 @@ def _mean(strategy, number):
 
 
 def _prepare(model):
-    for layer in model._flatten_layers():
+    for layer in keras_private.sublayers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
 
 
-@contextlib.contextmanager
 def _repaired():
     """What keeps Keras' (3.15) `fit()` from running with several workers, put right meanwhile.
 
     It takes the mean over replicas of a batch that it only needs for its shapes, in a way that
     fails on what the other workers hold, and that of scalar logs along an axis.
     """
-    reduce = trainer.reduce_per_replica
-    build = trainer.TensorFlowTrainer._maybe_symbolic_build
 
-    def reduce_per_replica(values, strategy, reduction):
+    def reduce_per_replica(original, values, strategy, reduction):
         if reduction not in ("auto", "mean"):
-            return reduce(values, strategy, reduction)
+            return original(values, strategy, reduction)
         return tf.nest.map_structure(lambda v: strategy.reduce("MEAN", v, axis=None), values)
 
-    def maybe_symbolic_build(self, iterator=None, data_batch=None):
+    def first_batch(trainer, iterator, batch):
         if iterator is not None:
-            data_batch = next(next(iter(iterator))[2])
-        local = self.distribute_strategy.experimental_local_results
-        data_batch = tf.nest.map_structure(lambda x: local(x)[0], data_batch)
-        with self.distribute_strategy.scope():
-            self._symbolic_build(data_batch=data_batch)
+            batch = next(next(iter(iterator))[2])
+        local = trainer.distribute_strategy.experimental_local_results
+        return tf.nest.map_structure(lambda x: local(x)[0], batch)
 
-    trainer.reduce_per_replica = reduce_per_replica
-    trainer.TensorFlowTrainer._maybe_symbolic_build = maybe_symbolic_build
-    try:
-        yield
-    finally:
-        trainer.reduce_per_replica = reduce
-        trainer.TensorFlowTrainer._maybe_symbolic_build = build
+    return keras_private.tensorflow_trainer(reduce_per_replica, first_batch)

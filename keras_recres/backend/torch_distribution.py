@@ -6,7 +6,8 @@ import os
 import keras
 import torch
 import torch.distributed as dist
-from keras.src.backend.torch.core import get_device
+
+from keras_recres.backend import keras_private
 
 # What each takes beside the kind.
 KINDS = {"data_parallel": ()}
@@ -49,7 +50,9 @@ def _prepare(model):
     torch.nn.parallel.DistributedDataParallel does not fit: `fit()` calls the Keras model itself.
     """
     batch_norm = keras.layers.BatchNormalization
-    found = [layer.name for layer in model._flatten_layers() if isinstance(layer, batch_norm)]
+    found = [
+        layer.name for layer in keras_private.sublayers(model) if isinstance(layer, batch_norm)
+    ]
     if found:
         raise ValueError(
             f"{model.name} has batch normalization ({found[0]}), whose statistics PyTorch's "
@@ -74,7 +77,9 @@ def _mean_gradient(weight):
 
 def _mean_number(value):
     # Where the weights are: nccl sums nothing on a processor.
-    return float(_mean(torch.as_tensor(value, dtype=torch.float32, device=get_device())))
+    return float(
+        _mean(torch.as_tensor(value, dtype=torch.float32, device=keras_private.torch_device()))
+    )
 
 
 def _mean(x):

@@ -6,10 +6,10 @@ import types
 
 import keras
 from keras import ops
-from keras.src.backend import set_keras_mask
 
 from keras_recres import backend
-from keras_recres.layers import recurrence, tying
+from keras_recres.backend import keras_private
+from keras_recres.layers import depth_loop, tying
 from keras_recres.layers.checks import check_count, check_positive, check_switch
 from keras_recres.layers.unsharing import match_sublayers
 
@@ -195,7 +195,7 @@ class RecurrentResidual(keras.layers.Layer):
             dtype=weight.dtype,
             trainable=weight.trainable,
             # As BatchNormalization's, which the policy must not round.
-            autocast=weight._autocast,
+            autocast=keras_private.autocasts(weight),
             regularizer=weight.regularizer,
             constraint=weight.constraint,
             name=f"step{step}_{sublayer_name}_{weight.name}",
@@ -215,7 +215,7 @@ class RecurrentResidual(keras.layers.Layer):
         return_states = self.return_states if return_states is None else return_states
         if return_steps_used is None:
             return_steps_used = self.return_steps_used
-        outputs, used = recurrence.run(
+        outputs, used = depth_loop.run(
             self,
             inputs,
             steps,
@@ -224,7 +224,7 @@ class RecurrentResidual(keras.layers.Layer):
             return_states=return_states,
         )
         if mask is not None and not return_states:
-            set_keras_mask(outputs, mask)
+            keras_private.set_mask(outputs, mask)
         return (outputs, used) if return_steps_used else outputs
 
     @property

@@ -5,6 +5,8 @@ import warnings
 import keras
 import numpy as np
 
+from keras_recres.backend.keras_private import sublayers
+
 
 def untie(layer):
     """See `RecurrentResidual.untie`."""
@@ -142,7 +144,7 @@ def _own_indices(layer):
 
 def _architecture(layer):
     """All that makes a layer but its weights: class, configuration without names and seeds."""
-    names = {part.name: f"layer{i}" for i, part in enumerate(layer._flatten_layers())}
+    names = {part.name: f"layer{i}" for i, part in enumerate(sublayers(layer))}
 
     def anonymous(config):
         if isinstance(config, dict):

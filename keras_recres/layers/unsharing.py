@@ -2,6 +2,8 @@
 
 import difflib
 
+from keras_recres.backend.keras_private import sublayers
+
 
 def match_sublayers(branch, unshare):
     """The layers with weights, the branch among them, that the entries of `unshare` mean.
@@ -16,7 +18,7 @@ def match_sublayers(branch, unshare):
     Raises:
         ValueError: For an entry that matches nothing.
     """
-    candidates = [layer for layer in branch._flatten_layers() if layer.weights]
+    candidates = [layer for layer in sublayers(branch) if layer.weights]
     matched = []
     for entry in unshare:
         if entry == "norm":
@@ -32,7 +34,7 @@ def match_sublayers(branch, unshare):
                 + f"Allowed are 'norm' and the names {names}."
             )
         matched += [layer for layer in hits if layer not in matched]
-    inside = {id(part) for layer in matched for part in layer._flatten_layers(include_self=False)}
+    inside = {id(part) for layer in matched for part in sublayers(layer, include_self=False)}
     return [layer for layer in matched if id(layer) not in inside]
 
 

@@ -3,7 +3,8 @@
 import typing
 
 import keras
-from keras.src.models.functional import Functional
+
+from keras_recres.backend.keras_private import function_of, nodes_of
 
 
 class Call(typing.NamedTuple):
@@ -14,16 +15,6 @@ class Call(typing.NamedTuple):
     args: tuple
     kwargs: dict
     outputs: list
-
-
-def function_of(model):
-    """The `Functional` with the graph of a functional or Sequential model, or None.
-
-    None is what subclassed models, unbuilt Sequential ones and other layers give.
-    """
-    if isinstance(model, keras.Sequential):
-        return model._functional if model.built else None
-    return model if isinstance(model, Functional) else None
 
 
 def inputs_of_shape(model, input_shape):
@@ -64,19 +55,18 @@ def calls(model, inputs=None, prefix=""):
     function = function_of(model)
     given = function.inputs if inputs is None else keras.tree.flatten(inputs)
     known = {id(own): x for own, x in zip(function.inputs, given, strict=True)}
-    for depth in sorted(function._nodes_by_depth, reverse=True):
-        for node in function._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            operation = node.operation
-            args, kwargs = node.arguments.fill_in(known)
-            if all(known[id(x)].shape[1:] == x.shape[1:] for x in node.input_tensors):
-                outputs = node.outputs
-            else:
-                outputs = keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
-            known.update((id(own), y) for own, y in zip(node.outputs, outputs, strict=True))
-            if function_of(operation) is None:
-                yield Call(prefix + operation.name, operation, args, kwargs, outputs)
-            else:
-                inner = args[0] if args else kwargs["inputs"]
-                yield from calls(operation, inner, f"{prefix}{operation.name}/")
+    for node in nodes_of(function):
+        if node.is_input:
+            continue
+        operation = node.operation
+        args, kwargs = node.arguments.fill_in(known)
+        if all(known[id(x)].shape[1:] == x.shape[1:] for x in node.input_tensors):
+            outputs = node.outputs
+        else:
+            outputs = keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
+        known.update((id(own), y) for own, y in zip(node.outputs, outputs, strict=True))
+        if function_of(operation) is None:
+            yield Call(prefix + operation.name, operation, args, kwargs, outputs)
+        else:
+            inner = args[0] if args else kwargs["inputs"]
+            yield from calls(operation, inner, f"{prefix}{operation.name}/")

@@ -4,7 +4,8 @@ import dataclasses
 
 import keras
 
-from keras_recres.models.graph import calls, function_of, inputs_of_shape
+from keras_recres.backend.keras_private import function_of
+from keras_recres.models.graph import calls, inputs_of_shape
 from keras_recres.models.product_rules import (
     PRODUCTS_WITHOUT_WEIGHTS,
     RULES,

@@ -5,6 +5,7 @@ import math
 import keras
 
 from keras_recres import layers
+from keras_recres.backend import keras_private
 
 # Layers that have weights and multiply features by no matrix: their share is not counted.
 WITHOUT_PRODUCTS = (
@@ -99,13 +100,13 @@ def _multi_head_attention(layer, inner, query, value, key=None, **_):
         + inner(layer.key_dense, key)
         + inner(layer.value_dense, value)
     )
-    attended = _product(value[axis] for axis in layer._attention_axes)
+    attended = _product(value[axis] for axis in keras_private.attended_axes(layer))
     widths = config["key_dim"] + config["value_dim"]
     heads = config["num_heads"]
     products = _positions(query) * attended * heads * widths
     output = (*query[:-1], heads, config["value_dim"])
     # A gate maps the query to the size of what the heads give.
-    gate = inner(layer._gate_dense, query) if config.get("use_gate") else 0
+    gate = inner(keras_private.gate_of(layer), query) if config.get("use_gate") else 0
     return maps + products + gate + inner(layer.output_dense, output)
 
 

@@ -5,9 +5,14 @@ import fnmatch
 
 import keras
 from keras import ops
-from keras.src.saving import serialization_lib
 
-from keras_recres.models.graph import calls, function_of, inputs_of_shape
+from keras_recres.backend.keras_private import (
+    function_of,
+    producer,
+    sublayers,
+    unsafe_code_allowed,
+)
+from keras_recres.models.graph import calls, inputs_of_shape
 from keras_recres.models.substitution_table import compare
 
 # Arguments of Keras layers that act on the weights, and that a substitute may not have.
@@ -213,13 +218,13 @@ def _clone(model, used, decisions):
     # Keras would compile the copy as well, for which losses and metrics of one's own would have to
     # be registered, and with an optimizer for other variables than are trainable in the end.
     compiled = [
-        part for part in model._flatten_layers() if isinstance(part, keras.Model) and part.compiled
+        part for part in sublayers(model) if isinstance(part, keras.Model) and part.compiled
     ]
     try:
         for part in compiled:
             part.compiled = False
         # The code of a Lambda layer is in memory already, and not read from a file.
-        with serialization_lib.SafeModeScope(False):
+        with unsafe_code_allowed():
             new_model = keras.models.clone_model(
                 model,
                 input_tensors=None if isinstance(model, keras.Sequential) else _inputs_like(model),
@@ -236,7 +241,7 @@ def _inputs_like(model):
     """New inputs with the names of the old ones' layers, for which Keras takes the tensors'."""
 
     def like(x):
-        layer = x._keras_history.operation
+        layer, _ = producer(x)
         return keras.Input(
             batch_shape=x.shape,
             dtype=x.dtype,
@@ -257,7 +262,7 @@ def _copy(new_model, used, decisions, new_layers):
         if not isinstance(layer, keras.layers.Layer) or decisions.get(key, (None,))[0] is not None:
             continue
         # Containers come before what they contain, whose setting they overwrite.
-        for own, copy in zip(layer._flatten_layers(), new._flatten_layers(), strict=False):
+        for own, copy in zip(sublayers(layer), sublayers(new), strict=False):
             copy.trainable = own.trainable
         shapes = [[tuple(weight.shape) for weight in of.weights] for of in (layer, new)]
         if shapes[0] != shapes[1]:

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_recres.backend.keras_private import function_of
 from keras_recres.layers import RecurrentResidual
-from keras_recres.models.graph import function_of
 
 
 def untie(model):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_recres.backend import probe
+from keras_recres.backend import keras_private, probe
 from keras_recres.layers.checks import check_count
 from keras_recres.probes.curvature_record import CurvatureRecord
 from keras_recres.probes.derivative_check import check as check_derivatives
@@ -217,7 +217,7 @@ def cached(model, curve, *options):
 def fingerprint(model):
     """What a compiled function takes for granted: the model's layers and their plain settings."""
     settings = []
-    for layer in model._flatten_layers():
+    for layer in keras_private.sublayers(model):
         own = []
         for name, value in sorted(vars(layer).items()):
             if name.startswith("_") or name in PASSING:

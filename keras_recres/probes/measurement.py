@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_recres import backend
 from keras_recres.backend import probe
+from keras_recres.backend.keras_private import losses_kept
 from keras_recres.probes import jets, tracing
 from keras_recres.probes.recorder import Recorder, Refusal
 
@@ -62,7 +63,7 @@ class Measurement:
             mapping = list(zip(model.variables, values, strict=True))
             # What the model would assign, or add to its losses, ends with these scopes.
             with (
-                _losses_kept(model),
+                losses_kept(model),
                 keras.StatelessScope(mapping, collect_losses=True),
                 tracing.scope(self.recorder),
             ):
@@ -149,18 +150,6 @@ class Measurement:
                     f"in the layer {path!r}: it rounds to less than float64, or has kinks closer "
                     f"than the steps; use method='forward'."
                 )
-
-
-@contextlib.contextmanager
-def _losses_kept(model):
-    """A call clears and collects losses, which belong to the user's last one."""
-    kept = [(layer, layer._losses[:], set(layer._loss_ids)) for layer in model._flatten_layers()]
-    try:
-        yield
-    finally:
-        for layer, losses, ids in kept:
-            layer._losses[:] = losses
-            layer._loss_ids = ids
 
 
 def extent(theta):

@@ -6,9 +6,8 @@ import math
 
 import keras
 from keras import ops, tree
-from keras.src import backend as keras_backend
 
-from keras_recres.backend import probe
+from keras_recres.backend import keras_private, probe
 from keras_recres.layers import RecurrentResidual
 from keras_recres.probes.tracing import is_float
 
@@ -241,9 +240,9 @@ def _with_states(original, layer, args, kwargs):
     if returns_states:
         return outputs, each
     mask = kwargs.get("mask")
-    mask = keras_backend.get_keras_mask(args[0]) if mask is None and args else mask
+    mask = keras_private.get_mask(args[0]) if mask is None and args else mask
     if mask is not None:
-        keras_backend.set_keras_mask(each[-1], mask)
+        keras_private.set_mask(each[-1], mask)
     return ((each[-1], *rest) if rest else each[-1]), each
 
 

@@ -12,15 +12,9 @@ import threading
 
 import keras
 from keras import tree
-from keras.src import backend as keras_backend
-from keras.src.backend.common import dtypes
-from keras.src.dtype_policies import dtype_policy
-from keras.src.layers.layer import Layer
-from keras.src.models.functional import Functional
-from keras.src.models.sequential import Sequential
 
-from keras_recres.backend import probe
-from keras_recres.layers import recurrence
+from keras_recres.backend import keras_private, probe
+from keras_recres.layers import depth_loop
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
 # Where Keras' backends keep the functions whose kinks are counted.
@@ -72,7 +66,7 @@ def scope(recorder):
     _install()
     _local.recorder = recorder
     try:
-        with keras_backend.AutocastScope(recorder.dtype):
+        with keras_private.autocast_scope(recorder.dtype):
             yield recorder
     finally:
         _local.recorder = before
@@ -102,25 +96,28 @@ def _uninstall():
 
 def _exchanges():
     """[(owner, attribute, function from the original to what takes its place)]."""
-    exchanges = [
-        (Layer, "__call__", _recorded_call),
-        (Functional, "_convert_inputs_to_tensors", _unrounded_inputs),
-        (Sequential, "input_dtype", _float_property),
-        (dtype_policy.DTypePolicy, "compute_dtype", _float_property),
-        (dtypes, "BIT64_TO_BIT32_DTYPE", _WideDtypes),
-        (keras_backend.core, "stop_gradient", _inside(keras.ops.convert_to_tensor)),
+    by_purpose = {
+        "layer_call": _recorded_call,
+        "functional_inputs": _unrounded_inputs,
+        "sequential_dtype": _float_property,
+        "policy_dtype": _float_property,
+        "narrowed_dtypes": _WideDtypes,
+        "stop_gradient": _inside(keras.ops.convert_to_tensor),
         # Recomputing a forward pass is of no use to forward derivatives.
-        (keras_backend.core, "remat", _inside(lambda function: function)),
-        # Loops in the graph hide the layers inside, and are slow to differentiate twice.
-        (recurrence, "form_of_loop", _inside(lambda *args, **kwargs: "unroll")),
-    ]
+        "remat": _inside(lambda function: function),
+    }
+    places = keras_private.tracing_places()
+    exchanges = [(*places[purpose], exchange) for purpose, exchange in by_purpose.items()]
+    # Loops in the graph hide the layers inside, and are slow to differentiate twice.
+    unrolled = _inside(lambda *args, **kwargs: "unroll")
+    exchanges.append((depth_loop, "form_of_loop", unrolled))
     exchanges += [(owner, name, _inside(new)) for owner, name, new in probe.substitutes()]
     exchanges += [
-        (getattr(keras_backend, module), name, functools.partial(_told, name))
+        (keras_private.backend_module(module), name, functools.partial(_told, name))
         for module, names in PIECEWISE_LINEAR.items()
         for name in names
     ]
-    exchanges += [(keras_backend.core, name, _in_a_loop) for name in LOOPS]
+    exchanges += [(keras_private.backend_module("core"), name, _in_a_loop) for name in LOOPS]
     return exchanges
 
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_recres.backend.keras_private import function_of, nodes_of, producer, run_graph
 from keras_recres.layers import RecurrentResidual
-from keras_recres.models.graph import function_of
 
 
 class Network:
@@ -48,7 +48,7 @@ class Network:
                 f"the input of {model.name!r} must have a known shape, but it is "
                 f"{tuple(inputs.shape)}."
             )
-        head, node, _ = logits._keras_history
+        head, given = producer(logits)
         activation = getattr(getattr(head, "activation", None), "__name__", None)
         if isinstance(head, keras.layers.Softmax) or activation in ("softmax", "sigmoid"):
             raise ValueError(
@@ -56,7 +56,7 @@ class Network:
                 "probabilities; build it without `classifier_activation`."
             )
         is_dense = isinstance(head, keras.layers.Dense)
-        features = head._inbound_nodes[node].input_tensors[0] if is_dense else logits
+        features = given[0] if is_dense else logits
         self.model = model
         self.input_shape, self.num_classes = tuple(inputs.shape[1:]), logits.shape[1]
         self.plain = keras.Model(inputs, [features, logits], name=f"{model.name}_with_features")
@@ -97,18 +97,17 @@ def _run(function, x, recur, counter):
             return lambda x, **_: _run(inner, x, recur, counter)
         return operation
 
-    outputs = function._run_through_graph(x, operation_fn=operation_fn)
+    outputs = run_graph(function, x, operation_fn)
     return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
 
 
 def _recurrent(function):
     """The RecurrentResidual of every call, in the order in which the graph is run."""
-    for depth in sorted(function._nodes_by_depth, reverse=True):
-        for node in function._nodes_by_depth[depth]:
-            if isinstance(node.operation, RecurrentResidual):
-                yield node.operation
-            elif function_of(node.operation) is not None:
-                yield from _recurrent(function_of(node.operation))
+    for node in nodes_of(function):
+        if isinstance(node.operation, RecurrentResidual):
+            yield node.operation
+        elif function_of(node.operation) is not None:
+            yield from _recurrent(function_of(node.operation))
 
 
 def _float32(tensors):

@@ -11,6 +11,7 @@ import sys
 import keras
 import numpy as np
 
+from keras_recres.backend.keras_private import sublayers
 from keras_recres.serve import verify, warmup
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def write(model, folder, preprocessing, reference, scratch, **options):
 
 def modules_of(model):
     """Where the classes of a model's layers are defined, which registers them with Keras."""
-    found = {type(layer).__module__ for layer in model._flatten_layers()}
+    found = {type(layer).__module__ for layer in sublayers(model)}
     return sorted(name for name in found if name.split(".")[0] not in ("keras", "__main__"))
 
 

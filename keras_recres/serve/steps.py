@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_recres import backend
 from keras_recres.backend.tensorflow_scan import slices
-from keras_recres.layers.recurrence import PureStep
+from keras_recres.layers.depth_loop import PureStep
 
 
 def run(layer, x0, steps, max_steps):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from keras_recres.backend import keras_private
 from keras_recres.zoo import sources, transfer
 from keras_recres.zoo.registry import check_tag, nearest, resolve, trained_tag
 
@@ -88,7 +89,8 @@ def load(
         arguments_known = True
         tag = trained_tag(record, tag, weights)
         path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
-    return _load(record, tag, overrides, dtype, path, arguments_known)
+    with keras_private.values_given_later():
+        return _load(record, tag, overrides, dtype, path, arguments_known)
 
 
 def build(name, tag=None, dtype=None, **overrides):

@@ -37,7 +37,7 @@ def cases(backend, quick):
 def measure(branch, steps, loop, remat, batch=None):
     """First and later training steps, in seconds, and how far they raised the peak memory, MiB."""
     from keras_recres import layers
-    from keras_recres.layers import recurrence
+    from keras_recres.layers import depth_loop
 
     shape = SHAPES[branch]
     shape = (batch or shape[0], *shape[1:])
@@ -67,7 +67,7 @@ def measure(branch, steps, loop, remat, batch=None):
         "first": first,
         "later": later,
         "mib": peak_mib() - before,
-        "auto": recurrence.form_of_loop("auto", steps, len(inner.weights)),
+        "auto": depth_loop.form_of_loop("auto", steps, len(inner.weights)),
     }
 
 

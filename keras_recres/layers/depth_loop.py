@@ -2,9 +2,9 @@
 
 import keras
 from keras import ops
-from keras.src.backend import set_keras_mask
 
 from keras_recres import backend
+from keras_recres.backend import keras_private
 
 # Up to this many steps unrolled ones are as fast as a loop in the graph, or faster; above, the loop
 # wins by its compile time, and for branches of any size by its step time, too: a transformer block
@@ -119,7 +119,7 @@ def update(layer, x, x0, value, mask, training):
         inputs = ops.concatenate([inputs, x0], axis=-1)
     if mask is not None:
         # On the tensor, and not as an argument: also for masking layers deep inside the branch.
-        set_keras_mask(inputs, mask)
+        keras_private.set_mask(inputs, mask)
     # `training` is said explicitly: remat runs the branch again when this call's context is gone.
     y = ops.cast(layer.branch(inputs, training=training), x.dtype)
     scale = ops.cast(value["scale"], x.dtype) if "scale" in value else layer.residual_scale
@@ -216,7 +216,7 @@ class PureStep:
             y["own"] = own
         if scope.losses:
             y["loss"] = sum(ops.cast(loss, "float32") for loss in scope.losses)
-            _forget(layer.branch, scope.losses)
+            keras_private.forget_losses(layer.branch, scope.losses)
         return x, [scope.get_current_value(v) for v in self.state_variables], y
 
     def write_state(self, state, ys):
@@ -241,17 +241,6 @@ def _unrolled(step, carry, values, constants):
         carry, y = step(carry, value, constants)
         ys.append(y)
     return carry, keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *ys)
-
-
-def _forget(branch, losses):
-    """Lets the layers of a branch forget losses that this loop adds itself.
-
-    Keras layers remember their losses in a `StatelessScope` by `id`. A tensor born after these are
-    gone may get the same one, and would then be counted as a loss of this branch, too.
-    """
-    ids = {id(loss) for loss in losses}
-    for layer in branch._flatten_layers():
-        layer._loss_ids -= ids
 
 
 def _norm(x):

@@ -1,0 +1,527 @@
+"""Faults that the tests must catch: a list, and a command that tries each of them.
+
+    python -m tests.mutations --list                  show the faults
+    python -m tests.mutations                         try all of them, about 20 minutes
+    python -m tests.mutations layers/ 'training/*'    try those whose file or test matches
+
+Whoever makes tests faster, merges them or drops some runs this before and after: what was caught
+stays caught. Whoever adds a test that guards something subtle adds a line here.
+"""
+
+import argparse
+import collections
+import dataclasses
+import fnmatch
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# What pytest's exit codes mean; only 1 shows that a test noticed a fault.
+CODES = {0: "passed", 2: "stopped before a test failed", 4: "knows no such test", 5: "ran no test"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A small change that breaks something.
+
+    Attributes:
+        file: The file to change, from the root of the checkout.
+        old: Text that occurs exactly once in it.
+        new: The text in its place.
+        test: The test that fails then, as pytest names it.
+        backend: Keras' backend that the test runs on.
+    """
+
+    file: str
+    old: str
+    new: str
+    test: str
+    backend: str = "tensorflow"
+
+
+LAYERS, MODELS = "keras_recres/layers/", "keras_recres/models/"
+ZOO, SERVE, CLI = "keras_recres/zoo/", "keras_recres/serve/", "keras_recres/cli/"
+PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
+
+FAULTS = [
+    # Layers.
+    Fault(
+        f"{LAYERS}soft_split.py",
+        "padding = max(0, (kernel_size - strides + 1) // 2)",
+        "padding = max(0, (kernel_size - strides) // 2)",
+        "tests/layers/test_tokens.py::test_soft_split_is_a_loop_over_patches",
+    ),
+    Fault(
+        f"{LAYERS}token_performer.py",
+        "half_square = ops.sum(ops.square(x), axis=-1, keepdims=True) / 2",
+        "half_square = ops.sum(ops.square(x), axis=-1, keepdims=True)",
+        "tests/layers/test_tokens.py::test_token_performer_is_its_equation",
+    ),
+    Fault(
+        f"{LAYERS}token_transformer.py",
+        "self.scale = (input_shape[-1] // self.num_heads) ** -0.5",
+        "self.scale = (self.units // self.num_heads) ** -0.5",
+        "tests/layers/test_tokens.py::test_token_transformer_is_its_equation",
+    ),
+    Fault(
+        f"{LAYERS}transformer_block.py",
+        '"drop_path", noise_shape=(None, 1, 1))',
+        '"drop_path")',
+        "tests/layers/test_tokens.py::test_drop_path_drops_whole_branches_of_examples",
+    ),
+    Fault(
+        f"{LAYERS}alpha_relu.py",
+        "exponent = ops.where(x > largest / math.log(largest), fixed, alpha)",
+        "exponent = alpha",
+        "tests/layers/test_alpha_relu.py::test_compilers_that_flush_subnormal_numbers_give_no_nan",
+    ),
+    Fault(
+        f"{BACKEND}tensorflow.py",
+        "shift = tf.stop_gradient(tf.reduce_mean(images[:1], axis=(0, 1, 2)))",
+        "shift = tf.zeros(features)",
+        "tests/layers/test_batch_normalization.py::test_a_large_mean_cancels_nothing",
+    ),
+    Fault(
+        f"{LAYERS}frn.py",
+        "or residual_dense.bias_initializer(self.sigma_a_sq)",
+        "or residual_dense.bias_initializer(self.sigma_b_sq)",
+        "tests/layers/test_residual_theory.py::"
+        "test_initial_weights_are_normal_with_the_stated_variances",
+    ),
+    Fault(
+        f"{LAYERS}conv3d_substitute.py",
+        'before = (size - 1) // 2 if self.padding == "same" else 0',
+        'before = size // 2 if self.padding == "same" else 0',
+        "tests/layers/test_conv3d_substitute.py::test_it_computes_the_equation",
+    ),
+    Fault(
+        f"{LAYERS}shared_slope.py",
+        '{**config, "seed": seed + group}',
+        '{**config, "seed": seed}',
+        "tests/layers/test_meta.py::"
+        "test_a_seeded_initializer_gives_the_same_kernel_again_but_not_equal_groups",
+    ),
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
+        "t = min(t, self.steps - 1)",
+        "t = t % self.steps",
+        "tests/layers/test_recurrent_residual.py::test_any_shape_any_steps_any_option",
+    ),
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
+        "if mask is not None and not return_states:",
+        "if mask is not None and return_states:",
+        "tests/layers/test_recurrent_residual.py::test_the_mask_reaches_every_step_and_the_output",
+    ),
+    # The loop.
+    Fault(
+        f"{LAYERS}recurrence.py",
+        'carry = {**carry, "x": ops.stop_gradient(carry["x"])}',
+        "carry = {**carry}",
+        "tests/layers/test_recurrent_residual.py::test_values_and_gradients_equal_an_explicit_loop",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        "x + scale * (y - x)",
+        "x + scale * y",
+        "tests/layers/test_recurrent_residual.py::test_values_and_gradients_equal_an_explicit_loop",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        "layer.branch(inputs, training=training)",
+        "layer.branch(inputs)",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_dropout_draws_anew_each_step_and_remat_recomputes_the_same_mask",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        '"x": ops.where(wide, x, carry["x"]),',
+        '"x": x,',
+        "tests/layers/test_recurrent_residual.py::test_exit_stops_each_example_by_itself",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        "and (training or id(v) not in weights)",
+        "",
+        "tests/layers/test_recurrent_residual.py::test_inference_assigns_nothing",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        "per_step[t].assign(values[t])",
+        "per_step[t].assign(values[0])",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_every_step_learns_its_own_statistics_beside_dropout[float32-False-scan]",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        'layer.add_loss(ops.sum(ys["loss"]))',
+        'layer.add_loss(ops.mean(ys["loss"]))',
+        "tests/layers/test_recurrent_residual.py::test_activity_losses_of_all_steps_are_collected",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        "            _forget(layer.branch, scope.losses)\n",
+        "",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_the_layers_of_a_branch_forget_losses_that_the_loop_adds",
+    ),
+    Fault(
+        f"{LAYERS}recurrence.py",
+        "keras.remat(self._apply) if remat else self._apply",
+        "self._apply",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_remat_keeps_the_states_and_not_what_is_inside_the_branch",
+        backend="jax",
+    ),
+    # Models.
+    Fault(
+        f"{MODELS}t2t_vit.py",
+        "drop_path=drop_path * i / max(1, depth - 1)",
+        "drop_path=drop_path * i / depth",
+        "tests/models/test_t2t_vit.py::test_drop_path_grows_linearly",
+    ),
+    Fault(
+        f"{MODELS}product_rules.py",
+        "return (layer.steps if steps is None else steps) * inner(layer.branch, inputs)",
+        "return layer.steps * inner(layer.branch, inputs)",
+        "tests/models/test_multiply_adds.py::test_recurrent_residual_counts_its_steps",
+    ),
+    Fault(
+        f"{MODELS}substitute.py",
+        "            copy.trainable = own.trainable\n",
+        "            copy.trainable = layer.trainable\n",
+        "tests/models/test_substitute.py::test_frozen_layers_remain_frozen_and_substitutes_are_not",
+    ),
+    # The zoo.
+    Fault(
+        f"{ZOO}manifest.py",
+        '    if found["bytes"] == expected["bytes"]:\n        found = entry_of(path)\n',
+        "",
+        "tests/zoo/test_sources.py::test_corrupt_cached_file_is_reported_and_left",
+    ),
+    Fault(
+        f"{ZOO}sources.py",
+        'os.environ.get("KERAS_RECRES_OFFLINE", "0") not in ("", "0")',
+        "False",
+        "tests/zoo/test_sources.py::test_offline_never_uses_the_network",
+    ),
+    Fault(
+        f"{ZOO}loading.py",
+        "preprocess = record.preprocessing_of(tag)",
+        "preprocess = record.preprocessing_of()",
+        "tests/zoo/test_loading.py::test_preprocess_is_that_of_the_tag",
+    ),
+    Fault(
+        f"{ZOO}loading.py",
+        "    finally:\n        keras.config.set_dtype_policy(before)",
+        "    except TypeError:\n        keras.config.set_dtype_policy(before)",
+        "tests/zoo/test_loading.py::test_policy_is_restored_after_an_error",
+    ),
+    Fault(
+        f"{ZOO}transfer.py",
+        "reason = reason or surplus(model, path)",
+        "reason = reason or ''",
+        "tests/zoo/test_loading.py::TestOwnFile::test_of_a_deeper_network_is_refused",
+    ),
+    Fault(
+        f"{ZOO}preprocessing.py",
+        'antialias=self.interpolation != "nearest"',
+        "antialias=False",
+        "tests/zoo/test_preprocessing.py::test_resize_crop_normalise",
+    ),
+    Fault(
+        f"{ZOO}convert/checkpoint.py",
+        'ENTRIES = ("state_dict_ema", "state_dict")',
+        'ENTRIES = ("state_dict", "state_dict_ema")',
+        "tests/zoo/test_convert.py::test_reads_a_saved_checkpoint",
+    ),
+    Fault(
+        f"{ZOO}convert/checkpoint.py",
+        'map_location="cpu", weights_only=True',
+        'map_location="cpu", weights_only=False',
+        "tests/zoo/test_convert.py::test_code_in_a_checkpoint_is_refused",
+    ),
+    # Probes.
+    Fault(
+        f"{PROBES}curvature_record.py",
+        "around = theta[0] + high - low",
+        "around = high",
+        "tests/probes/test_curvature_record.py::test_integrals_of_closed_curves_are_exact",
+    ),
+    Fault(
+        f"{PROBES}curvature.py",
+        "                own.append((name, value))\n",
+        "                own.append(name)\n",
+        "tests/probes/test_curvature_arguments.py::test_changed_weights_and_settings_are_seen",
+    ),
+    Fault(
+        f"{PROBES}curvature_callback.py",
+        "if (epoch + 1) % self.every == 0:",
+        "if epoch % self.every == 0:",
+        "tests/probes/test_curvature_callback.py::test_it_measures_before_and_every_other_epoch",
+    ),
+    Fault(
+        f"{PROBES}curves.py",
+        "u, w = (np.sqrt(2) * s * axis",
+        "u, w = (s * axis",
+        "tests/probes/test_curves.py::test_pca_has_the_variances_of_the_data",
+    ),
+    Fault(
+        f"{PROBES}mean_field/prediction.py",
+        "chi_b[1:] + log_p[:-1]",
+        "chi_b[1:] + log_p[1:]",
+        "tests/probes/test_mean_field_predict.py::test_relu_without_biases_in_closed_form",
+    ),
+    # Distribution over devices.
+    Fault(
+        "keras_recres/distribute.py",
+        "return apart < 0.25 / self.processes",
+        "return apart < 0.25",
+        "tests/distribute/test_scope.py::test_processes_agree_on_one_number_alone",
+    ),
+    Fault(
+        f"{BACKEND}tensorflow_distribution.py",
+        'return int(task["index"]) + (len(chiefs) if task["type"] == "worker" else 0)',
+        'return int(task["index"])',
+        "tests/distribute/test_scope.py::test_a_chief_is_the_first_of_the_workers",
+    ),
+    Fault(
+        f"{BACKEND}torch_distribution.py",
+        "batch_norm = keras.layers.BatchNormalization",
+        "batch_norm = keras.layers.GroupNormalization",
+        "tests/distribute/test_scope.py::test_batch_normalization_is_refused_in_several_processes",
+        backend="torch",
+    ),
+    # Trainings that go on.
+    Fault(
+        "training/backup.py",
+        'metadata = {"epoch": epoch + 1, "weights": name}',
+        'metadata = {"epoch": epoch, "weights": name}',
+        "tests/training/test_fit.py::test_a_continued_training_is_the_uninterrupted_one[plain]",
+    ),
+    Fault(
+        "training/callbacks.py",
+        "(epoch << 20) % 2**31",
+        "0",
+        "tests/training/test_strategy.py::"
+        "test_an_epochs_dropout_is_its_own_and_a_processs_where_each_draws",
+    ),
+    Fault(
+        "training/callbacks.py",
+        "        self.batches.epoch = epoch\n",
+        "",
+        "tests/training/test_fit.py::test_a_continued_training_is_the_uninterrupted_one[plain]",
+    ),
+    Fault(
+        "training/callbacks.py",
+        'float(logs.get("val_loss", 0.0))',
+        'float(logs.get("validation_loss", 0.0))',
+        "tests/training/test_options.py::"
+        "test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_kept",
+    ),
+    Fault(
+        "training/run_folder.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "tests/training/test_fit.py::test_two_processes_do_not_train_in_one_folder",
+    ),
+    Fault(
+        "training/batches.py",
+        "if drawn_for != epoch:",
+        "if drawn_for is None:",
+        "tests/training/test_data.py::test_a_batch_depends_on_seed_epoch_and_number_only",
+    ),
+    Fault(
+        "training/outcome.py",
+        'if len(rows) != settings["epochs"]:',
+        'if len(rows) > settings["epochs"]:',
+        "tests/training/test_fit.py::test_a_log_that_is_lost_is_said",
+    ),
+    # Training.
+    Fault(
+        "training/optimizers.py",
+        'spared = ("bias", "gamma", "beta", "token", "embedding")',
+        'spared = ("bias", "gamma", "beta", "embedding")',
+        "tests/training/test_fit.py::test_decay_shrinks_kernels_and_nothing_else",
+    ),
+    Fault(
+        "training/augment.py",
+        "2 * (size - 1) - position",
+        "2 * size - 1 - position",
+        "tests/training/test_data.py::test_a_shift_is_reflection_padding_and_a_crop",
+    ),
+    Fault(
+        "training/trainee.py",
+        "how.supervision * sum(self.loss(y, p) for p in earlier) / len(earlier)",
+        "how.supervision * sum(self.loss(y, p) for p in earlier)",
+        "tests/training/test_recurrence.py::test_deep_supervision_adds_the_loss_of_earlier_steps",
+    ),
+    Fault(
+        "training/recording.py",
+        'best = min(at_hand, key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))',
+        'best = max(at_hand, key=lambda i: runs[i]["val_accuracy"])',
+        "tests/training/test_evaluate.py::"
+        "test_runs_become_one_entry_that_loads_and_is_measured_again",
+    ),
+    # Serving.
+    Fault(
+        f"{SERVE}steps.py",
+        "tf.where(t < wide,",
+        "tf.where(t <= wide,",
+        "tests/serve/test_steps.py::test_every_example_has_its_own_number[{'unshare': ('norm',)}]",
+    ),
+    Fault(
+        f"{SERVE}verify.py",
+        "if not differences[where] <= tolerance:",
+        "if differences[where] > tolerance:",
+        "tests/serve/test_export.py::test_every_output_is_compared",
+    ),
+    Fault(
+        f"{SERVE}exporting.py",
+        "        shutil.rmtree(self.folder, ignore_errors=True)\n",
+        "",
+        "tests/serve/test_export.py::test_a_failed_export_leaves_nothing",
+    ),
+    Fault(
+        f"{SERVE}int8.py",
+        "    copy.set_weights(model.get_weights())\n",
+        "",
+        "tests/serve/test_int8.py::test_a_recurrent_model_is_nearly_itself",
+    ),
+    # The command line.
+    Fault(
+        f"{CLI}errors.py",
+        "code, said = 1, error",
+        "code, said = 2, error",
+        "tests/cli/test_computing.py::test_what_an_error_is_worth",
+    ),
+    Fault(
+        f"{CLI}saving.py",
+        "if path.exists() and not overwrite:",
+        "if path.is_dir() and not overwrite:",
+        "tests/cli/test_computing.py::test_untie_saves_the_same_function",
+    ),
+    Fault(
+        f"{CLI}options.py",
+        "loading.tag_of_file(record, weights):\n"
+        "        return zoo.load(name, weights=weights, steps=steps)",
+        "loading.tag_of_file(record, weights):\n        return zoo.load(name, weights=weights)",
+        "tests/cli/test_computing.py::test_predict_takes_other_steps",
+    ),
+    Fault(
+        f"{ZOO}registry.py",
+        "import difflib\n",
+        "import difflib\n\nimport keras\n",
+        "tests/cli/test_light.py::test_starts_within_a_second_and_without_keras",
+    ),
+]
+
+
+def main(argv=None):
+    """The command line; returns its exit code."""
+    p = argparse.ArgumentParser(
+        prog="python -m tests.mutations",
+        description="Put one fault after the other into a copy of the checkout and see whether "
+        "its test fails.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m tests.mutations\n"
+        "  python -m tests.mutations layers/ 'training/*'\n"
+        "  python -m tests.mutations --list serve\n"
+        "\nExit codes: 0 all faults were caught, 1 some were not, 2 nothing could be said: no "
+        "fault\nmatches, its text is not in the file, or tests fail without any fault.",
+    )
+    p.add_argument(
+        "patterns", nargs="*", metavar="PATTERN", help="a part of a file or test, or wildcards"
+    )
+    p.add_argument("--list", action="store_true", help="show the faults and run nothing")
+    a = p.parse_args(argv)
+    faults = [fault for fault in FAULTS if not a.patterns or _matches(fault, a.patterns)]
+    if not faults:
+        p.error(f"no fault matches {' or '.join(map(repr, a.patterns))}; --list shows all.")
+    if a.list:
+        for fault in faults:
+            print(f"{fault.file}: {fault.old.strip()!r} → {fault.new.strip()!r}\n  {fault.test}")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="mutations") as folder:
+        return try_all(faults, Path(folder, "copy"))
+
+
+def _matches(fault, patterns):
+    names = (fault.file, fault.test)
+    return any(p in name or fnmatch.fnmatchcase(name, p) for p in patterns for name in names)
+
+
+def try_all(faults, copy):
+    """Runs the tests without any fault, then with each; prints what came of it.
+
+    Args:
+        faults: The faults to try.
+        copy: A folder for the copy of the checkout, which must not exist.
+
+    Returns:
+        The exit code of the command.
+    """
+    copy_checkout(copy)
+    tests = collections.defaultdict(dict)
+    for fault in faults:
+        if (copy / fault.file).read_text(encoding="utf-8").count(fault.old) != 1:
+            print(f"{fault.file} does not have exactly once: {fault.old!r}", file=sys.stderr)
+            return 2
+        tests[fault.backend][fault.test] = None
+    for backend, names in tests.items():
+        code, seconds, output = run_tests(copy, names, backend)
+        print(f"without faults: {len(names)} tests on {backend}, {seconds:.0f} s", flush=True)
+        if code:
+            print(f"{output}\nTests fail without any fault: repair them first.", file=sys.stderr)
+            return 2
+    caught = 0
+    for fault in faults:
+        file = copy / fault.file
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+        code, seconds, _ = run_tests(copy, [fault.test], fault.backend)
+        file.write_text(text, encoding="utf-8")
+        caught += code == 1
+        said = "caught    " if code == 1 else "NOT CAUGHT"
+        why = "" if code == 1 else f" (pytest {CODES.get(code, f'ended with {code}')})"
+        print(f"{said} {seconds:4.0f} s  {fault.file}  {fault.test}{why}", flush=True)
+    print(f"{caught} of {len(faults)} faults caught.")
+    return 0 if caught == len(faults) else 1
+
+
+def copy_checkout(target):
+    """Copies what git tracks, and what it neither tracks nor ignores, to a new folder."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.split("\0"):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    shutil.copytree(ROOT / "zoo", target / "zoo", dirs_exist_ok=True)
+
+
+def run_tests(copy, tests, backend):
+    """Runs tests in the copy; returns pytest's exit code, the seconds, and what it wrote."""
+    # Without bytecode: a fault of the same size within one second would go unnoticed.
+    env = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "KERAS_BACKEND": backend}
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=copy,
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, time.perf_counter() - begin, done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
