@@ -1,14 +1,49 @@
-"""What every test shares: the backend in use, a seed, the data's whereabouts."""
+"""What every test shares: the backend in use, a seed, the data's whereabouts, a budget of time."""
 
 import os
 import pathlib
 
+import hypothesis
 import keras
 import pytest
+
+# Processor seconds, those of its processes included, that a test may take unless it is `slow`.
+BUDGET = 20
+
+# Each example of a new shape is compiled anew, which takes JAX a second or more.
+hypothesis.settings.register_profile("default", deadline=None, max_examples=8, derandomize=True)
+hypothesis.settings.register_profile("whole", deadline=None, max_examples=50)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_report_header():
     return f"keras {keras.__version__} on {keras.backend.backend()}"
+
+
+def processor_seconds():
+    """What this process and its children that ended have used."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    # From the setup on: what several tests share is paid by the first of them, and left out.
+    if call.when == "setup":
+        item.stash[BEGAN] = processor_seconds()
+    if call.when == "call":
+        spent = processor_seconds() - item.stash[BEGAN]
+        if report.passed and spent > BUDGET and not item.get_closest_marker("slow"):
+            report.outcome = "failed"
+            report.longrepr = (
+                f"{item.nodeid} took {spent:.0f} processor seconds, more than {BUDGET}: make it "
+                "cheaper, or mark it `slow`."
+            )
+    return report
+
+
+BEGAN = pytest.StashKey()
 
 
 @pytest.fixture(autouse=True)

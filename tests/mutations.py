@@ -45,6 +45,7 @@ class Fault:
 
 
 LAYERS, MODELS = "keras_recres/layers/", "keras_recres/models/"
+LOOP = f"{LAYERS}depth_loop.py"
 ZOO, SERVE, CLI = "keras_recres/zoo/", "keras_recres/serve/", "keras_recres/cli/"
 PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 
@@ -120,58 +121,58 @@ FAULTS = [
     ),
     # The loop.
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         'carry = {**carry, "x": ops.stop_gradient(carry["x"])}',
         "carry = {**carry}",
         "tests/layers/test_recurrent_residual.py::test_values_and_gradients_equal_an_explicit_loop",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         "x + scale * (y - x)",
         "x + scale * y",
         "tests/layers/test_recurrent_residual.py::test_values_and_gradients_equal_an_explicit_loop",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         "layer.branch(inputs, training=training)",
         "layer.branch(inputs)",
         "tests/layers/test_recurrent_residual.py::"
         "test_dropout_draws_anew_each_step_and_remat_recomputes_the_same_mask",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         '"x": ops.where(wide, x, carry["x"]),',
         '"x": x,',
         "tests/layers/test_recurrent_residual.py::test_exit_stops_each_example_by_itself",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         "and (training or id(v) not in weights)",
         "",
         "tests/layers/test_recurrent_residual.py::test_inference_assigns_nothing",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         "per_step[t].assign(values[t])",
         "per_step[t].assign(values[0])",
         "tests/layers/test_recurrent_residual.py::"
         "test_every_step_learns_its_own_statistics_beside_dropout[float32-False-scan]",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         'layer.add_loss(ops.sum(ys["loss"]))',
         'layer.add_loss(ops.mean(ys["loss"]))',
         "tests/layers/test_recurrent_residual.py::test_activity_losses_of_all_steps_are_collected",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
-        "            _forget(layer.branch, scope.losses)\n",
+        LOOP,
+        "            keras_private.forget_losses(layer.branch, scope.losses)\n",
         "",
         "tests/layers/test_recurrent_residual.py::"
         "test_the_layers_of_a_branch_forget_losses_that_the_loop_adds",
     ),
     Fault(
-        f"{LAYERS}recurrence.py",
+        LOOP,
         "keras.remat(self._apply) if remat else self._apply",
         "self._apply",
         "tests/layers/test_recurrent_residual.py::"

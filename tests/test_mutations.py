@@ -41,8 +41,11 @@ def test_every_area_has_faults():
 
 
 def test_patterns_choose(capsys):
-    assert main(["--list", "recurrence.py", "*test_errors*"]) == 0
-    assert "test_recurrent_residual.py::" in capsys.readouterr().out
+    assert main(["--list", "layers/", "*::test_what_an_error*"]) == 0
+    out = capsys.readouterr().out
+    assert "test_recurrent_residual.py::" in out
+    assert "test_what_an_error_is_worth" in out
+    assert "training/" not in out
     with pytest.raises(SystemExit) as stop:
         main(["nothing like this"])
     assert stop.value.code == 2

@@ -83,6 +83,8 @@ class Batches(keras.utils.PyDataset):
             raise UserError(f"groups must be from 1 to the batch size, found {groups}.")
         if not 0 <= mixup < float("inf") or (mixup and not one_hot):
             raise UserError(f"mixup must be at least 0, and needs one-hot labels, found {mixup}.")
+        if (augment or layers is not None) and not data.are_pictures:
+            raise UserError(f"{data.dataset} has no pictures that could be augmented.")
         self.data, self.batch_size, self.preprocessing = data, batch_size, preprocessing
         self.training, self.augment, self.mixup = training, tuple(augment), mixup
         if layers is not None and (mixup or not one_hot):
@@ -193,9 +195,9 @@ class Batches(keras.utils.PyDataset):
                 images, index = geometry.crops(images[indices], crops), np.arange(len(indices))
         if self.one_hot:
             labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
-        if not self.training:
-            return None, self._normalize(images[index]), labels
         rng = np.random.default_rng(draws)
+        if not (self.training and self.data.are_pictures):
+            return rng, self._normalize(images[index]), labels
         shift, flip = augmentation.draw(rng, len(index), *images.shape[1:3], self.augment)
         batch = augmentation.gather(images, index, shift, flip)
         if self.layers is not None:

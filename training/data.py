@@ -77,7 +77,8 @@ class Images:
     """One split of a data set, in memory or to be read piece by piece.
 
     Attributes:
-        images: uint8 array (N, H, W, C), or a `training.decoding.Decoded`, to be read in pieces.
+        images: uint8 array (N, H, W, C), or a `training.decoding.Decoded`, to be read in pieces; or
+            an array (N, …) of examples that are no pictures, such as points or tokens.
         labels: int64 array (N,), None if only `images` can read them.
         class_names: one str a class.
         dataset: its name.
@@ -95,6 +96,13 @@ class Images:
 
     def __len__(self):
         return len(self.images)
+
+    @property
+    def are_pictures(self):
+        """Whether the examples are pictures: pixels, which can be resized and augmented."""
+        return isinstance(self.images, Decoded) or (
+            self.images.ndim == 4 and self.images.dtype == np.uint8
+        )
 
 
 def load(
@@ -196,8 +204,11 @@ def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False
     Returns:
         An `Images` record.
     """
-    images, labels = Decoded(encoded, size, crop, interpolation), encoded.labels
-    if not stream:
+    if isinstance(encoded.data, np.ndarray):
+        images, labels = encoded.data, encoded.labels
+    else:
+        images, labels = Decoded(encoded, size, crop, interpolation), encoded.labels
+    if isinstance(images, Decoded) and not stream:
         decoded, count = images, len(images)
         images, labels = np.empty(decoded.shape, np.uint8), np.empty(count, np.int64)
         told = f"decoding {encoded.dataset} ({encoded.split})"

@@ -70,23 +70,13 @@ def measure(
         if tag is None:
             raise UserError(f"{weights} does not say what it was trained on: give --tag.")
         dataset = known.tags[tag].dataset
-    # As they are stored: of any sizes, and more than memory can hold.
-    images = data.load(READ_AS.get(dataset, dataset), split, data_dir, limit=limit, stream=True)
-    if len(images.class_names) != model.output_shape[-1]:
-        raise UserError(
-            f"{full} knows {model.output_shape[-1]} classes, but {dataset} has "
-            f"{len(images.class_names)}."
-        )
-    with progress_bar(f"measuring {full}", len(images)) as advance:
-        labels = images.images.labels()
-        measured = evaluation.evaluate(model, images.images, labels, batch_size, advance)
-    return {
-        "name": known.name,
-        "tag": tag,
-        "dataset": images.tag,
-        "split": images.split,
-        **measured,
-    }
+    split = data.read_encoded(READ_AS.get(dataset, dataset), split, data_dir, limit)
+    with progress_bar(f"measuring {full}", len(split.data)) as advance:
+        try:
+            measured = evaluation.measure(model, split, batch_size, advance)
+        except (ValueError, OSError) as error:
+            raise UserError(str(error)) from None
+    return {"name": known.name, "tag": tag, **measured}
 
 
 def main(argv=None):

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import keras
 
+from keras_recres.models.families import family_of
 from training import backup, callbacks, data, errors, eventlog, steps, strategy, teacher, trainee
 from training.errors import UserError
 from training.layer_augment import LayerAugment
@@ -80,9 +81,11 @@ def run_on(devices, a, augment, measure, more_callbacks):
             if a.weights:
                 advice = f"--weights takes those of {a.name} as it is asked for"
                 backup.load(model, a.weights, advice)
-            trained = strategy.prepare(devices, prepare(model, a, peek))
+            trained = strategy.prepare(devices, prepare(model, overrides, a, peek))
             train_data, images = train(model, trained, a, augment, folder, devices, more_callbacks)
-            more = measure(model, train_data) if measure else {}
+            # Of several outputs only what trained them knows the one to measure.
+            judged = model if len(model.outputs) == 1 else trained
+            more = measure(judged, train_data) if measure else {}
             more |= {"recipe": a.recipe or ""}
             extra = {"overrides": overrides, **images, **more}
             finish(model, settings, extra, origin, folder, devices.chief)
@@ -91,9 +94,19 @@ def run_on(devices, a, augment, measure, more_callbacks):
             summarize(folder)
 
 
-def prepare(model, a, peek):
-    """What `fit` trains: the model itself, or what trains its recurrence otherwise."""
+def prepare(model, overrides, a, peek):
+    """What `fit` trains: the model itself, or what trains its recurrence or outputs otherwise."""
     drawn = steps.parse(a.steps)
+    auxiliary = ()
+    if len(model.outputs) > 1:
+        record = model.zoo_record
+        arguments = {**record.arguments_of(model.zoo_tag), **overrides}
+        auxiliary = family_of(record.builder).auxiliary(arguments)
+        if a.deep_supervision:
+            raise UserError(
+                f"--deep-supervision is for networks with one output, but {a.name} has "
+                f"{len(model.outputs)}."
+            )
     asked = drawn or a.deep_supervision or a.backprop_steps
     if asked and not trainee.recurrent_blocks(model):
         raise UserError(
@@ -111,10 +124,10 @@ def prepare(model, a, peek):
         raise UserError(f"{a.name} has no batch normalization, which --precise-bn is for.")
     if a.backprop_steps:
         trainee.truncate(model, a.backprop_steps, drawn.fewest if drawn else None)
-    if not (drawn or a.deep_supervision or a.teacher):
+    if not (drawn or a.deep_supervision or a.teacher or auxiliary):
         return model
     taught = teacher.load(a.teacher, peek, model, a.precision) if a.teacher else None
-    how = (a.deep_supervision, taught, a.distillation, a.temperature)
+    how = (a.deep_supervision, taught, a.distillation, a.temperature, auxiliary)
     return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
 
 
@@ -126,7 +139,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     """
     p = model.preprocess
     how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True, "stream": a.stream}
-    size = model.input_shape[1:3]
+    size = model.preprocess.size
     train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
     test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
     strategy.check_images(len(train_data) if a.keep_last else None, len(test_data), devices)
@@ -228,7 +241,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         batches.close()
         test_batches.close()
         signal.signal(signal.SIGTERM, before)
-    if trained is not model:
+    if trained is not model and len(model.outputs) == 1:
         model.compile(loss=trained.loss, metrics=["accuracy"])
     cut = f"[:{len(test_data)}]" if len(test_data) == a.eval_limit else ""
     return train_data, {

@@ -8,14 +8,13 @@ from pathlib import Path
 import keras
 
 from keras_recres import zoo
+from keras_recres.models.families import family_of
 from training import optimizers
 from training.errors import UserError
 
 # Schedules of the learning rate, and the part of its peak that it ends at.
 SCHEDULES = {"cosine": 0.01, "constant": 1.0}
 OPTIMIZERS = ("adamw", "sgd")
-# Families of networks that are mostly convolutions.
-CONVOLUTIONAL = ("cifar_net", "mnist_resnet50")
 
 
 def overrides_of(steps, model_arguments):
@@ -54,9 +53,14 @@ def build(name, peek, overrides, precision="float32"):
     Returns:
         The model, whose ``preprocess`` is right for the data set, and the overrides that it was
         built with: when the config has no tag for the data set, input shape and classes follow
-        the data, a T2T-ViT's side brought into 32 to 384.
+        the data, sides brought into what the family takes.
     """
     record = record_of(name)
+    family = family_of(record.builder)
+    if (family.inputs == "image") != peek.are_pictures:
+        held = "images" if peek.are_pictures else "arrays"
+        taken = f"{family.inputs.removesuffix('s')}s"
+        raise UserError(f"{name!r} takes {taken}, but {peek.dataset} has {held}.")
     if "classifier_activation" in overrides:
         raise UserError(
             "classifier_activation cannot be set here: training takes logits, found "
@@ -65,15 +69,13 @@ def build(name, peek, overrides, precision="float32"):
     try:
         tag = peek.tag if peek.tag in record.tags else None
         if tag is None:
-            height, width, channels = peek.images.shape[1:]
-            if record.family == "t2t_vit":
-                height, width = (min(max(side, 32), 384) for side in (height, width))
-            shape = {"input_shape": (height, width, channels)}
-            overrides = {**shape, "num_classes": len(peek.class_names), **overrides}
+            shape = family.nearest_shape(peek.images.shape[1:])
+            known = {"input_shape": shape, "num_classes": len(peek.class_names)}
+            overrides = {**known, **overrides}
         model = zoo.build(record.name, tag=tag, dtype=precision, **overrides)
     except (ValueError, TypeError) as error:
         raise UserError(str(error)) from None
-    classes = model.output_shape[-1]
+    classes = model.outputs[0].shape[-1]
     if classes != len(peek.class_names) or model.input_shape[-1] != peek.images.shape[-1]:
         raise UserError(
             f"{name!r} as asked for takes {model.input_shape[-1]} channels and gives {classes} "
@@ -83,24 +85,15 @@ def build(name, peek, overrides, precision="float32"):
 
 
 def record_of(name):
-    """The zoo's record of an image classifier.
-
-    Args:
-        name: a name of the zoo.
+    """The zoo's record of a name.
 
     Raises:
-        UserError: the name is unknown, or its networks do not take images.
+        UserError: the name is unknown.
     """
     try:
-        record = zoo.info(name)
+        return zoo.info(name)
     except ValueError as error:
         raise UserError(str(error)) from None
-    if record.family == "planar":
-        raise UserError(
-            f"{name!r} classifies points, not images: `python -m training.reproduce planar` "
-            "trains it."
-        )
-    return record
 
 
 def compile_model(
@@ -148,7 +141,7 @@ def compile_model(
     loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     record = getattr(model, "zoo_record", None)
-    convolutions = record is not None and record.family in CONVOLUTIONAL
+    convolutions = record is not None and family_of(record.builder).convolutional
     model.compile(
         optimizer=optimizer,
         loss=loss,

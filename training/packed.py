@@ -3,64 +3,33 @@
 For each split the file holds ``SPLIT/bytes`` (uint8, the image files one after the other),
 ``SPLIT/offsets`` (int64, N + 1: file i is bytes[offsets[i]:offsets[i + 1]]) and ``SPLIT/labels``
 (int64), and for all of them ``format``, ``dataset``, ``tag``, ``channels`` and ``class_names``.
-Nothing in it is pickled.
+Examples that are no images, points or tokens, stand in ``SPLIT/arrays`` (N, …) in place of bytes
+and offsets. Nothing in it is pickled.
 """
 
 import os
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_recres.zoo.tfds_folder import Split
 from training.errors import UserError
 
 FORMAT = "keras_recres.packed.1"
-JPEG = b"\xff\xd8"
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """One split as it is stored.
-
-    Attributes:
-        data: list of bytes, one image file each, or a `keras_recres.zoo.tfds_folder.Stored`.
-        labels: int64 array (N,), None if the data are `Stored`, which has them.
-        class_names: one str a class.
-        dataset: its name.
-        split: the split's name.
-        channels: 1 or 3.
-    """
-
-    data: Sequence
-    labels: np.ndarray | None
-    class_names: tuple
-    dataset: str
-    split: str
-    channels: int
-
-    @property
-    def tag(self):
-        """The data set's name; "cifar10_jpeg" for a CIFAR-10 that was re-encoded as JPEG.
-
-        The real CIFAR-10 is stored as PNG: a JPEG copy has other pixels, and a result on it must
-        not pass for one on CIFAR-10. A config's name follows after "_": files are called after it.
-        """
-        if self.dataset == "cifar10" and len(self.data) and self.data[0][:2] == JPEG:
-            return "cifar10_jpeg"
-        return self.dataset.replace("/", "_")
+class Encoded(Split):
+    """One split as it is stored, see `keras_recres.zoo.tfds_folder.Split`."""
 
     def read(self, numbers):
-        """The files and the labels of these numbers: a list of bytes and an int64 array.
+        """As `Split` does it.
 
         Raises:
             UserError: One of them is damaged.
         """
-        if isinstance(self.data, list):
-            return [self.data[i] for i in numbers], np.asarray(self.labels, np.int64)[numbers]
         try:
-            return self.data.read(numbers)
+            return super().read(numbers)
         except ValueError as error:
             raise UserError(str(error)) from None
 
@@ -90,10 +59,13 @@ def write(path, parts, compress=False):
     }
     for part in parts:
         files, labels = part.read(np.arange(len(part.data)))
+        arrays[f"{part.split}/labels"] = labels
+        if isinstance(files, np.ndarray):
+            arrays[f"{part.split}/arrays"] = files
+            continue
         lengths = [len(file) for file in files]
         arrays[f"{part.split}/bytes"] = np.frombuffer(b"".join(files), dtype=np.uint8)
         arrays[f"{part.split}/offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        arrays[f"{part.split}/labels"] = labels
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(aside, "wb") as file:
@@ -130,23 +102,28 @@ def read(path, dataset, split, limit=None):
             raise UserError(
                 f"{path} has no split {split!r}, only {', '.join(_splits(file)) or 'none'}."
             )
-        joined = _get(file, path, f"{split}/bytes", np.uint8, 1)
-        offsets = _get(file, path, f"{split}/offsets", np.int64, 1)
         labels = _get(file, path, f"{split}/labels", np.int64, 1)
         names = tuple(str(name) for name in _get(file, path, "class_names"))
         channels = int(_get(file, path, "channels"))
-    consistent = (
-        len(offsets) == len(labels) + 1
-        and offsets[0] == 0
-        and offsets[-1] == len(joined)
-        and (np.diff(offsets) > 0).all()
-        and (len(labels) == 0 or 0 <= labels.min() <= labels.max() < len(names))
-    )
-    if not consistent:
+        if f"{split}/arrays" in file.files:
+            data = _get(file, path, f"{split}/arrays")
+            consistent = len(data) == len(labels)
+        else:
+            joined = _get(file, path, f"{split}/bytes", np.uint8, 1)
+            offsets = _get(file, path, f"{split}/offsets", np.int64, 1)
+            data = None
+            consistent = (
+                len(offsets) == len(labels) + 1
+                and offsets[0] == 0
+                and offsets[-1] == len(joined)
+                and (np.diff(offsets) > 0).all()
+            )
+    if not consistent or (len(labels) and not 0 <= labels.min() <= labels.max() < len(names)):
         raise UserError(f"{path} is corrupt: offsets, labels and bytes of {split!r} do not agree.")
     count = len(labels) if limit is None else min(limit, len(labels))
-    data = [joined[offsets[i] : offsets[i + 1]].tobytes() for i in range(count)]
-    return Encoded(data, labels[:count], names, dataset, split, channels)
+    if data is None:
+        data = [joined[offsets[i] : offsets[i + 1]].tobytes() for i in range(count)]
+    return Encoded(data[:count], labels[:count], names, dataset, split, channels)
 
 
 def evaluation_split(path, known=None):

@@ -1,4 +1,4 @@
-"""A recurrent network in training: steps drawn, every step supervised, a teacher followed.
+"""A network in training: steps drawn, every step or output supervised, a teacher followed.
 
 It wraps a network of the zoo and shares its weights: what is trained is the network, what is
 evaluated and saved is the network as it was built.
@@ -78,13 +78,13 @@ def graph(model, steps=None, every_step=False):
 
 
 class Trainee(keras.Model):
-    """Trains a functional model with recurrent blocks; evaluates it as it was built.
+    """Trains a functional model; evaluates the first output of it as it was built.
 
-    L = (1 − α) [CE(y, p_T) + w · mean_t CE(y, p_t)] + α τ² KL(q ‖ p_T)
+    L = (1 − α) [CE(y, p_T) + w · mean_t CE(y, p_t) + Σ_j w_j CE(y, p_j)] + α τ² KL(q ‖ p_T)
 
     where p_T is the network's output, p_t what it would give after an earlier step (deep
-    supervision, arXiv 1409.5185), and q the teacher's, both softened by the temperature τ in the
-    last term (arXiv 1503.02531, section 2).
+    supervision, arXiv 1409.5185), p_j an auxiliary output (arXiv 1409.4842, section 5), and q the
+    teacher's, both softened by the temperature τ in the last term (arXiv 1503.02531, section 2).
 
     A number of steps is a constant of the compiled training step: there is one for each number
     that is drawn, compiled when it is drawn first. A single one with masks would compute the
@@ -99,6 +99,7 @@ class Trainee(keras.Model):
         teacher: a model with the same input and output, or None.
         distillation: α, from 0 to 1.
         temperature: τ > 0.
+        auxiliary: w_j of the model's outputs after the first one.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Trainee(keras.Model):
         teacher=None,
         distillation=0.5,
         temperature=2.0,
+        auxiliary=(),
     ):
         super().__init__(name=f"{model.name}_in_training")
         self.network = model
@@ -123,6 +125,7 @@ class Trainee(keras.Model):
             teacher=teacher,
             distillation=distillation,
             divergence=Divergence(temperature),
+            auxiliary=auxiliary,
             graphs={},
             now=None,
         )
@@ -147,7 +150,7 @@ class Trainee(keras.Model):
 
     def call(self, inputs, training=None):
         if not training:
-            return self.network(inputs, training=False)
+            return keras.tree.flatten(self.network(inputs, training=False))[0]
         return self.how.graphs[self.how.now](inputs, training=True)
 
     def make_train_function(self, force=False):
@@ -181,7 +184,9 @@ class Trainee(keras.Model):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if not training:
             return loss
-        if earlier:
+        for weight, output in zip(how.auxiliary, earlier, strict=False):
+            loss = loss + weight * self.loss(y, output)
+        if earlier and how.supervision:
             loss = loss + how.supervision * sum(self.loss(y, p) for p in earlier) / len(earlier)
         if how.teacher is not None:
             follow = how.divergence(how.teacher(x, training=False), y_pred)

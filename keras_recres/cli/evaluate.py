@@ -4,12 +4,11 @@ import os
 from pathlib import Path
 
 from keras_recres.cli import images, options
-from keras_recres.cli.errors import Failure, UserError
+from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, count, show
 from keras_recres.cli.terminal import progress_bar, quietly
-from keras_recres.zoo import tfds_folder
+from keras_recres.zoo import pictures, tfds_folder
 
-JPEG = b"\xff\xd8"
 # CIFAR-10 with other pixels, which TFDS knows by no name of its own.
 RE_ENCODED = "_jpeg"
 COLUMNS = [
@@ -59,40 +58,28 @@ def add(commands):
 def _evaluate(arguments):
     record = options.check_network(arguments)
     tag = record.default_tag
-    channels = images.channels_of(record, tag)
+    images.channels_of(record, tag)
     dataset = arguments.dataset or record.tags[tag].dataset
     # A copy of other pixels lies in a folder called as the original.
-    version = _find(dataset.removesuffix(RE_ENCODED), arguments.data_dir)
-    images.pillow()
+    original = dataset.removesuffix(RE_ENCODED)
+    version = _find(original, arguments.data_dir)
+    pictures.pillow()
     options.start_keras(arguments.backend)
     with quietly(f"reading {dataset}"):
-        part = tfds_folder.read(dataset, arguments.split, version, arguments.limit)
+        split = tfds_folder.read(original, arguments.split, version, arguments.limit)
     model = options.load_network(arguments)
-    if len(part.class_names) != model.output_shape[-1]:
-        raise UserError(
-            f"{record.name} knows {model.output_shape[-1]} classes, but {dataset} has "
-            f"{len(part.class_names)}."
-        )
-    from keras_recres.zoo.evaluation import evaluate
+    from keras_recres.zoo.evaluation import measure
 
-    with progress_bar("decoding", len(part.data)) as advance:
-        pixels = [_decoded(i, data, channels, version, advance) for i, data in enumerate(part.data)]
     networks = {model.compute_dtype: model}
     if arguments.int8:
         from keras_recres import serve
 
         networks["int8"] = serve.quantized(model)
-    measured = {}
-    with progress_bar("measuring", len(pixels) * len(networks)) as advance:
+    facts, rows = {"name": record.name, "tag": tag}, []
+    with progress_bar("measuring", len(split.data) * len(networks)) as advance:
         for precision, network in networks.items():
-            measured[precision] = evaluate(
-                network, pixels, part.labels, arguments.batch_size, advance
-            )
-    read = dataset.removesuffix(RE_ENCODED)
-    if read == "cifar10" and part.data[0][:2] == JPEG:
-        read += RE_ENCODED  # What was really measured, whatever was asked for.
-    facts = {"name": record.name, "tag": tag, "dataset": read, "split": part.split}
-    rows = [{**facts, "precision": key, **values} for key, values in measured.items()]
+            measured = measure(network, split, arguments.batch_size, advance)
+            rows.append({**facts, "precision": precision, **measured})
     show(rows, COLUMNS, arguments.json)
 
 
@@ -112,12 +99,3 @@ def _find(dataset, folder):
         f"{dataset!r} is not in {folder}: there is no {dataset}/VERSION/{tfds_folder.INFO}; data "
         f"sets there: {', '.join(prepared) or 'none'}."
     )
-
-
-def _decoded(i, data, channels, version, advance):
-    try:
-        return images.decode(data, channels)
-    except ValueError as error:
-        raise Failure(f"image {i} of {version} {error}.") from None
-    finally:
-        advance(1)

@@ -7,6 +7,7 @@ from keras_recres.cli import images, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, percent, show
 from keras_recres.cli.terminal import progress_bar
+from keras_recres.zoo import pictures
 
 COLUMNS = [
     Column("image"),
@@ -44,16 +45,16 @@ def _predict(arguments):
     missing = [path for path in arguments.images if not path.is_file()]
     if missing:
         raise UserError(f"there is no image file {str(missing[0])!r}.")
-    images.pillow()
-    pixels, unreadable = {}, 0
+    pictures.pillow()
+    decoded, unreadable = {}, 0
     for path in dict.fromkeys(arguments.images):
         try:
-            pixels[path] = images.decode(path.read_bytes(), channels)
+            decoded[path] = pictures.decode(path.read_bytes(), channels)
         except ValueError as error:
             unreadable += 1
             print(f"error: {str(path)!r} {error}.", file=sys.stderr)
-    if pixels:
-        show(_rows(arguments, pixels), COLUMNS, arguments.json)
+    if decoded:
+        show(_rows(arguments, decoded), COLUMNS, arguments.json)
     return 1 if unreadable else 0
 
 

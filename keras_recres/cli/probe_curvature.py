@@ -8,6 +8,7 @@ from keras_recres.cli import images, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, count, number, show
 from keras_recres.cli.terminal import working
+from keras_recres.zoo import pictures
 
 COLUMNS = [
     Column("layer"),
@@ -64,7 +65,7 @@ def _curvature(arguments):
             if not path.is_file():
                 raise UserError(f"there is no image file {str(path)!r}.")
             try:
-                pixels.append(images.decode(path.read_bytes(), channels))
+                pixels.append(pictures.decode(path.read_bytes(), channels))
             except ValueError as error:
                 raise UserError(f"{str(path)!r} {error}.") from None
     for path in (arguments.csv, arguments.plot):

@@ -9,7 +9,8 @@ from keras_recres.cli.output import Column, number, show
 from keras_recres.cli.terminal import progress_bar
 from keras_recres.zoo import registry
 
-FAMILY = "mean_field_net"
+# What the theory needs to know of a network: the arguments of `mean_field.predict`.
+NEEDED = {"kind", "activation", "depth"}
 VARIANCES = ("sigma_w_sq", "sigma_b_sq", "sigma_v_sq", "sigma_a_sq")
 QUANTITIES = {"p": "p", "e": "e", "chi_ratio": "χ₀/χ"}
 COLUMNS = [
@@ -33,13 +34,13 @@ def add(commands):
         "signal",
         _signal,
         "compare mean-field theory with networks at initialisation, layer by layer, for the "
-        "zoo's dense residual networks (its family mean_field_net)",
+        "zoo's dense residual networks",
         [
             "probe signal frn_tanh",
             "probe signal rrn_tanh --depth 100 --width 500 --draws 32 --every 10 --csv signal.csv",
         ],
     )
-    p.add_argument("name", metavar="NAME", help=f"a name of the family {FAMILY}")
+    p.add_argument("name", metavar="NAME", help="such as frn_tanh")
     p.add_argument("--draws", type=options.positive, default=16, help="networks; default 16")
     p.add_argument("--depth", type=options.positive, help="layers; default the name's")
     p.add_argument("--width", type=options.positive, help="features; default the name's")
@@ -52,8 +53,8 @@ def add(commands):
 
 def _signal(arguments):
     record = registry.info(arguments.name)
-    if record.family != FAMILY:
-        names = ", ".join(known.name for known in registry.list(family=FAMILY))
+    if not record.arguments.keys() >= NEEDED:
+        names = ", ".join(r.name for r in registry.list() if r.arguments.keys() >= NEEDED)
         raise UserError(
             f"the theory is of dense residual networks without normalisation, which {record.name} "
             f"is not: this works for {names}."

@@ -4,6 +4,7 @@ import keras
 
 from keras_recres.layers.checks import check_count
 from keras_recres.models import cifar_parts as parts
+from keras_recres.models.families import family
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
@@ -13,6 +14,11 @@ MIN_SIDE = 16
 HEADS = {"small": (40, (4, 10, 4)), "medium": (64, (16, 8, 8)), "residual": (64, (16, 8, 8))}
 
 
+@family(
+    min_side=MIN_SIDE,
+    convolutional=True,
+    size_bound=lambda arguments: arguments.get("size", "small") == "small",
+)
 def cifar_net(
     size="small",
     variant="conv2d",

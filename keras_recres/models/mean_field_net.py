@@ -5,10 +5,19 @@ import keras
 from keras_recres.layers import FRN, RRN, AlphaReLU
 from keras_recres.layers.checks import check_count
 from keras_recres.layers.residual_dense import weight_initializer
+from keras_recres.models.families import BIAS, COLUMNS, ROWS, family
 
 KINDS = ("frn", "rrn")
 
+# The kernel of a branch by columns; an FRN's second matrix by rows.
+LAYOUT = {r"block\d+/kernel": COLUMNS, r"block\d+/bias": BIAS}
+PROJECTION = {r"block\d+/projection": ROWS}
 
+
+@family(
+    size_bound=lambda arguments: True,
+    layout=lambda arguments: LAYOUT | (PROJECTION if arguments["kind"] == "frn" else {}),
+)
 def mean_field_net(
     kind="frn",
     activation="tanh",

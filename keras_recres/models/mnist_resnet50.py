@@ -4,12 +4,14 @@ import keras
 
 from keras_recres.layers import AlphaReLU
 from keras_recres.layers.checks import check_count
+from keras_recres.models.families import family
 
 ACTIVATIONS = ("tanh", "relu", "alpha_relu")
 INITIALIZERS = ("he_normal", "he_uniform", "glorot_uniform", "glorot_normal")
 MIN_SIDE = 9
 
 
+@family(min_side=MIN_SIDE, convolutional=True, size_bound=lambda arguments: True)
 def mnist_resnet50(
     activation="relu",
     initializer="he_normal",

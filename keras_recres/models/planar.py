@@ -4,8 +4,10 @@ import keras
 
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_count, check_positive
+from keras_recres.models.families import family
 
 
+@family(inputs="points", size_bound=lambda arguments: True)
 def planar(
     depth=4,
     steps=1,

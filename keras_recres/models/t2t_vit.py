@@ -9,10 +9,24 @@ from keras_recres.layers.recurrent_residual import RecurrentResidual
 from keras_recres.layers.sinusoid_position import SinusoidPosition
 from keras_recres.layers.tokens_to_token import TokensToToken
 from keras_recres.layers.transformer_block import TransformerBlock
+from keras_recres.models.families import BIAS, COLUMNS, ROWS, family
 
 MIN_SIDE, MAX_SIDE = 32, 384
+# The first matrix of a branch by columns and the second by rows: one sum over devices a branch
+# (arXiv 1909.08053, section 3).
+LAYOUT = {
+    r".*/(qkv|kqv|mlp_hidden)/kernel": COLUMNS,
+    r".*/mlp_hidden/bias": BIAS,
+    r".*/(attention_output|mlp_output)/kernel": ROWS,
+}
 
 
+@family(
+    min_side=MIN_SIDE,
+    max_side=MAX_SIDE,
+    weights=("own", "convert"),
+    layout=lambda arguments: dict(LAYOUT),
+)
 def t2t_vit(
     depth=7,
     steps=1,

@@ -10,6 +10,7 @@ import uuid
 
 import keras
 
+from keras_recres.backend.keras_private import function_of
 from keras_recres.layers.checks import check_count, check_positive
 from keras_recres.serve import formats as other_formats
 from keras_recres.serve import int8, saved_model, server_config
@@ -43,8 +44,8 @@ def export(
     loaded in a fresh process and compared with the model before it gets its name. It has the
     signatures
 
-    - `serving_default`: `images` (or `inputs`, where they are not images), float32, as the network
-      takes them, of any batch size;
+    - `serving_default`: `images` (or `inputs`, where they are not images), float32, or integers of
+      what takes tokens, as the network takes them, of any batch size;
     - `serving_bytes`: `image_bytes`, a batch of JPEG or PNG files of any size, which are decoded,
       resized and normalised in the graph; where the network takes images and `preprocessing` is
       known;
@@ -61,7 +62,7 @@ def export(
 
     Args:
         model_or_name: A functional or Sequential Keras model that returns logits, on any backend,
-            or a name of the zoo with weights.
+            or a name of the zoo with weights. Of several outputs the first is served.
         directory: Folder of the models, made if it does not exist.
         version: Integer ≥ 1; None for the next after those that exist.
         name: Name under which the model is served; default that of the zoo or of the model.
@@ -103,7 +104,7 @@ def export(
         raise ValueError(f"`quantize` must be None or 'int8', but it is {quantize!r}.")
     saved_model.check_packages(warmup is True)
     formats = other_formats.check(formats)
-    model = _model(model_or_name)
+    model = _first_output(_model(model_or_name))
     Network(model)
     if quantize:
         model = int8.quantized(model)
@@ -202,6 +203,17 @@ def _model(model_or_name):
             f"{model_or_name!r}."
         )
     return model_or_name
+
+
+def _first_output(model):
+    """The model itself, or with its first output only: the others are for training."""
+    if function_of(model) is None or len(model.outputs) == 1:
+        return model
+    served = keras.Model(model.inputs, model.outputs[0], name=model.name)
+    for name in ("preprocess", "zoo_record", "zoo_tag"):
+        if hasattr(model, name):
+            setattr(served, name, getattr(model, name))
+    return served
 
 
 def _default_name(model):

@@ -6,6 +6,9 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_recres.serve.network import Network
+from keras_recres.serve.reference import random_inputs
+
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
 # What Keras' exporter of a format needs on a backend, as {package for pip: module}.
 EXPORTERS = {
@@ -67,12 +70,12 @@ def write(model, path, kind, batch, tolerance):
     Raises:
         ValueError: If Keras cannot export this model in this format, or the answers differ.
     """
-    shape = model.input_shape[1:]
-    x = np.random.default_rng(0).normal(size=(batch or BATCH, *shape)).astype("float32")
+    network = Network(model)
+    x = random_inputs(network, batch or BATCH)
     expected = keras.ops.convert_to_numpy(model(x, training=False))
     options = {}
     if batch is not None:
-        spec = keras.InputSpec(shape=(batch, *shape), dtype="float32", name="inputs")
+        spec = keras.InputSpec(shape=x.shape, dtype=network.input_dtype, name="inputs")
         options["input_signature"] = [spec]
     doing = "exported"
     pathlib.Path(path).parent.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ class Network:
 
     Attributes:
         input_shape: Shape of one example.
+        input_dtype: "float32", or the integers of what takes tokens.
         num_classes: Number of logits.
         steps: For every call of a `RecurrentResidual` the steps that it has, in the order of the
             graph, those of nested models included; empty if there are none, or if one of them
@@ -59,6 +60,7 @@ class Network:
         features = given[0] if is_dense else logits
         self.model = model
         self.input_shape, self.num_classes = tuple(inputs.shape[1:]), logits.shape[1]
+        self.input_dtype = inputs.dtype if "int" in inputs.dtype else "float32"
         self.plain = keras.Model(inputs, [features, logits], name=f"{model.name}_with_features")
         recurrent = list(_recurrent(function))
         shapes = [op.name for op in recurrent if op.return_states or op.return_steps_used]

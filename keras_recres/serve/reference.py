@@ -3,8 +3,11 @@
 import struct
 import zlib
 
+import keras
 import numpy as np
 from keras import ops
+
+from keras_recres.backend.keras_private import sublayers
 
 BATCH = 3
 # Between classes whose logits are nearer than this, rounding may decide.
@@ -23,7 +26,7 @@ def make(network, preprocessing, labels, max_steps):
     generator = np.random.default_rng(0)
     shape = network.input_shape
     if preprocessing is None:
-        x = generator.normal(size=(BATCH, *shape)).astype("float32")
+        x = random_inputs(network, BATCH)
     else:
         pixels = generator.integers(0, 256, (BATCH, *shape), dtype="uint8")
         x = ops.convert_to_numpy(preprocessing(pixels))
@@ -52,6 +55,16 @@ def make(network, preprocessing, labels, max_steps):
         found["serving_steps/inputs/steps"] = wanted
         found.update(_answer("serving_steps", np.concatenate(_numpy(rows)), labels))
     return found
+
+
+def random_inputs(network, batch):
+    """A batch for a `Network`: normal numbers, or tokens that all of its embeddings know."""
+    generator, shape = np.random.default_rng(0), (batch, *network.input_shape)
+    if network.input_dtype == "float32":
+        return generator.normal(size=shape).astype("float32")
+    layers = sublayers(network.model)
+    known = [layer.input_dim for layer in layers if isinstance(layer, keras.layers.Embedding)]
+    return generator.integers(0, min(known, default=2), shape).astype(network.input_dtype)
 
 
 def inputs_of(reference):

@@ -42,7 +42,7 @@ def write(model, folder, preprocessing, labels, max_pixels, max_steps):
 def _functions(network, table, preprocessing, max_pixels, max_steps):
     shape = network.input_shape
     name = "images" if len(shape) == 3 else "inputs"
-    example = tf.TensorSpec((None, *shape), tf.float32, name=name)
+    example = tf.TensorSpec((None, *shape), network.input_dtype, name=name)
 
     def answer(logits):
         return {

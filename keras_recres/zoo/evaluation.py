@@ -3,15 +3,22 @@
 import time
 
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from keras_recres.layers.checks import check_count
+from keras_recres.models.families import family_of
 from keras_recres.zoo.class_names import class_names
+from keras_recres.zoo.pictures import Pictures
+
+
+def classes_of(model):
+    """Number of logits of a model; of several outputs the first one counts."""
+    return model.outputs[0].shape[-1]
 
 
 def class_names_of(model):
     """Names of the classes of a model that `zoo.load` gave."""
-    count = model.output_shape[-1]
+    count = classes_of(model)
     tag = model.zoo_tag
     return class_names(model.zoo_record.tags[tag].dataset, count) if tag else class_names("", count)
 
@@ -58,7 +65,8 @@ def logits_of(model, images, batch_size=128, advance=None):
 
     Args:
         model: A model that `zoo.load` gave.
-        images: Sequence of uint8 arrays (height, width, channels), of any sizes, or one array.
+        images: Sequence of uint8 arrays (height, width, channels), of any sizes, or one array; of
+            whatever else the model takes one array (examples, …).
         batch_size: How many at once.
         advance: Function of the number of images just done, for a progress bar.
 
@@ -72,8 +80,9 @@ def logits_of(model, images, batch_size=128, advance=None):
             x = model.preprocess(np.stack(some))
         else:
             x = ops.concatenate([model.preprocess(image) for image in some])
-        logits = model.predict_on_batch(ops.convert_to_numpy(x))
-        parts.append(np.asarray(logits, "float64"))
+        outputs = model.predict_on_batch(ops.convert_to_numpy(x))
+        # Outputs after the first one are for training alone.
+        parts.append(np.asarray(tree.flatten(outputs)[0], "float64"))
         if advance:
             advance(len(some))
     return np.concatenate(parts)
@@ -102,7 +111,7 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
         ValueError: For labels that are not one class of the model for each image.
     """
     labels = np.asarray(labels)
-    count, classes = len(images), model.output_shape[-1]
+    count, classes = len(images), classes_of(model)
     if labels.shape != (count,) or not count or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"`labels` must be one integer below {classes} for each of the {count} images, of "
@@ -121,3 +130,39 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
         "seconds": seconds,
         "images_per_second": count / seconds,
     }
+
+
+def measure(model, split, batch_size=128, advance=None):
+    """`evaluate` on a split of a data set as it is stored.
+
+    Args:
+        model: A model that `zoo.load` gave.
+        split: A `zoo.tfds_folder.Split`.
+        batch_size: How many examples at once.
+        advance: Function of the number of examples just done, for a progress bar.
+
+    Returns:
+        What `evaluate` returns, with `dataset`, which says what was really read, and `split`.
+
+    Raises:
+        ValueError: The data set has other inputs or classes than the model.
+        OSError: It is damaged.
+    """
+    record, classes = model.zoo_record, classes_of(model)
+    inputs, arrays = family_of(record.builder).inputs, isinstance(split.data, np.ndarray)
+    if arrays == (inputs == "image"):
+        raise ValueError(
+            f"{record.name} takes {inputs.removesuffix('s')}s, but {split.dataset} has "
+            f"{'arrays' if arrays else 'images'}."
+        )
+    if len(split.class_names) != classes:
+        raise ValueError(
+            f"{record.name} knows {classes} classes, but {split.dataset} has "
+            f"{len(split.class_names)}."
+        )
+    examples = split.data if arrays else Pictures(split, model.input_shape[-1])
+    labels = split.labels
+    if labels is None:
+        _, labels = split.read(np.arange(len(split.data)))
+    measured = evaluate(model, examples, labels, batch_size, advance)
+    return {"dataset": split.tag, "split": split.split, **measured}

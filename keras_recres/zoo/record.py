@@ -142,9 +142,9 @@ class Record:
     def layout(self):
         """How `keras_recres.distribute` cuts the weights for "model_parallel", or None."""
         # Not at the top: models import Keras, and a record can do without.
-        from keras_recres.models.layouts import layout
+        from keras_recres.models.families import family_of
 
-        return layout(self.builder, self.arguments)
+        return family_of(self.builder).layout(self.arguments)
 
     def arguments_of(self, tag=None):
         """Builder arguments of a tag; of the paper's network when `tag` is None."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 INFO = "dataset_info.json"
+JPEG = b"\xff\xd8"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,18 +21,45 @@ class Split:
     """One split of an image data set, as it is stored.
 
     Attributes:
-        data: List of bytes, one image file each, or a `Stored`.
+        data: List of bytes, one image file each, or a `Stored`; or an array (N, …) of examples that
+            are no images.
         labels: int64 array (N,); None if the data are `Stored`, which has them.
         class_names: One string a class.
+        dataset: The data set's name.
         split: The split's name.
-        channels: Channels of an image.
+        channels: Channels of an image, 1 or 3; 0 of arrays.
     """
 
     data: collections.abc.Sequence
     labels: np.ndarray | None
     class_names: tuple
+    dataset: str
     split: str
     channels: int
+
+    @property
+    def tag(self):
+        """The data set's name; "cifar10_jpeg" for a CIFAR-10 that was re-encoded as JPEG.
+
+        The real CIFAR-10 is stored as PNG: a JPEG copy has other pixels, and a result on it must
+        not pass for one on CIFAR-10. A config's name follows after "_": files are called after it.
+        """
+        if self.dataset == "cifar10" and len(self.data) and self.data[0][:2] == JPEG:
+            return "cifar10_jpeg"
+        return self.dataset.replace("/", "_")
+
+    def read(self, numbers):
+        """The examples and the labels of these numbers: a list of bytes or an array, and an array.
+
+        Raises:
+            ValueError: One of them is damaged.
+        """
+        if self.labels is None:
+            return self.data.read(numbers)
+        labels = np.asarray(self.labels, np.int64)[numbers]
+        if isinstance(self.data, np.ndarray):
+            return self.data[numbers], labels
+        return [self.data[i] for i in numbers], labels
 
 
 class Stored(collections.abc.Sequence):
@@ -170,6 +198,7 @@ def read(dataset, split, version, limit=None, stored=False):
         data,
         labels,
         tuple(features[label].names),
+        dataset,
         split,
         features[image].shape[-1] or 3,
     )

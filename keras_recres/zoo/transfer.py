@@ -7,6 +7,7 @@ import warnings
 import h5py
 from keras import ops
 
+from keras_recres.backend.keras_private import producer
 from keras_recres.layers import RecurrentResidual, tying
 
 
@@ -66,9 +67,9 @@ def copy(donor, model, changes):
     """Copies the weights of `donor` into `model`, layer by layer, and checks that all fit.
 
     Both come from the same builder, so their layers have the same names. What may differ follows
-    from the changed arguments, and nothing else may: the head (the last layer with weights) with
-    `num_classes`, frozen tables with `input_shape`, a missing head with `features_only`, what is
-    learned per step with `steps`.
+    from the changed arguments, and nothing else may: the heads (of each output the last layer with
+    weights) with `num_classes`, frozen tables with `input_shape`, a missing head with
+    `features_only`, what is learned per step with `steps`.
 
     Args:
         donor: Model with the weights.
@@ -83,6 +84,7 @@ def copy(donor, model, changes):
     """
     given = {layer.name: layer for layer in donor.layers if layer.weights}
     layers = [layer for layer in model.layers if layer.weights]
+    heads = [_head(output) for output in model.outputs]
     fresh = []
     for layer in layers:
         source = given.get(layer.name)
@@ -91,7 +93,7 @@ def copy(donor, model, changes):
             continue
         if source is None or len(source.weights) != len(layer.weights):
             raise _misfit(donor, layer.name, changes)
-        if layer is layers[-1] and "num_classes" in changes and not _same_shapes(source, layer):
+        if layer in heads and "num_classes" in changes and not _same_shapes(source, layer):
             fresh.append(layer.name)
             continue
         for old, new in zip(source.weights, layer.weights, strict=True):
@@ -104,6 +106,14 @@ def copy(donor, model, changes):
     if left and "features_only" not in changes:
         raise _misfit(donor, sorted(left)[0], changes)
     return fresh
+
+
+def _head(x):
+    """The last layer with weights before an output."""
+    layer, given = producer(x)
+    while given and not getattr(layer, "weights", ()):
+        layer, given = producer(given[0])
+    return layer
 
 
 def _same_shapes(source, layer):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from keras_recres import models, serve, zoo
-from keras_recres.cli import errors, images, options, output
+from keras_recres.cli import errors, options, output
 from keras_recres.zoo import evaluation
+from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
 from tests.zoo import t2t_numpy
 
@@ -94,9 +95,9 @@ def test_images_that_are_none_are_named(tmp_path):
     deep = tmp_path / "deep.png"
     Image.fromarray(np.zeros((4, 4), "uint16")).save(deep)
     with pytest.raises(ValueError, match="not of 8 bits"):
-        images.decode(deep.read_bytes(), 3)
+        decode(deep.read_bytes(), 3)
     with pytest.raises(ValueError, match="no image that Pillow can read"):
-        images.decode(b"no image", 1)
+        decode(b"no image", 1)
 
 
 def test_evaluate_counts_right_answers(command, data_dir):

@@ -12,7 +12,7 @@ from keras import layers
 
 from keras_recres import distribute, models
 from keras_recres.layers import RecurrentResidual
-from keras_recres.models.layouts import layout
+from keras_recres.models.families import family_of
 from tests.distribute import virtual
 
 BATCH = 16
@@ -69,7 +69,8 @@ LAYOUTS = {"frn": ("mean_field_net", {"kind": "frn"}), "vit": ("t2t_vit", {})}
 def train(kind, model, options=()):
     options = dict(options)
     if kind == "model_parallel" and "layout" not in options:
-        options["layout"] = layout(*LAYOUTS[model])
+        builder, arguments = LAYOUTS[model]
+        options["layout"] = family_of(builder).layout(arguments)
     keras.utils.set_random_seed(0)
     with distribute.scope(kind, **options) as devices:
         network = devices.prepare({"norm": norm, "frn": frn, "vit": vit}[model]())

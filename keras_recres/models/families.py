@@ -1,0 +1,70 @@
+"""What is known of a builder's networks beside their layers, so that no script names a family."""
+
+import dataclasses
+from collections.abc import Callable
+
+INPUTS = ("image", "points", "tokens", "sequence", "text")
+WEIGHTS = ("own", "keras", "convert")
+# Axes of `Family.layout`: a matrix cut by columns or by rows, and a vector that goes with columns.
+MODEL = "model"
+COLUMNS, ROWS, BIAS = (None, MODEL), (MODEL, None), (MODEL,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The record of a builder; what depends on its arguments is a function of their dict.
+
+    Attributes:
+        inputs: What an example is, one of `INPUTS`.
+        min_side: Smallest side of an image in pixels.
+        max_side: Largest one, or None.
+        convolutional: Whether the networks are mostly convolutions, which XLA makes slower on
+            processors.
+        weights: Where weights come from, out of `WEIGHTS`: trained with this project, downloaded by
+            Keras, converted from the authors' checkpoints.
+        size_bound: Function of the arguments: whether weights depend on the input's size.
+        layout: Function of the arguments: {regular expression of a weight's whole path: axes} for
+            `keras_recres.distribute`, or None.
+        auxiliary: Function of the arguments: the weights in the training's loss of the outputs
+            after the first one, which are for training alone.
+    """
+
+    inputs: str = "image"
+    min_side: int = 1
+    max_side: int | None = None
+    convolutional: bool = False
+    weights: tuple[str, ...] = ("own",)
+    size_bound: Callable[[dict], bool] = lambda arguments: False
+    layout: Callable[[dict], dict | None] = lambda arguments: None
+    auxiliary: Callable[[dict], tuple[float, ...]] = lambda arguments: ()
+
+    def __post_init__(self):
+        if self.inputs not in INPUTS:
+            raise ValueError(f"`inputs` must be one of {INPUTS}, but it is {self.inputs!r}.")
+        if not self.weights or not {*self.weights} <= {*WEIGHTS}:
+            raise ValueError(f"`weights` must be out of {WEIGHTS}, but they are {self.weights!r}.")
+
+    def nearest_shape(self, shape):
+        """The input shape nearest to one of an image whose network can be built."""
+        if self.inputs != "image":
+            return tuple(shape)
+        *sides, channels = shape
+        sides = (max(self.min_side, side) for side in sides)
+        return (*(min(side, self.max_side or side) for side in sides), channels)
+
+
+def family(**record):
+    """Gives a builder its record, the attribute `family`: `@family(min_side=32)`."""
+
+    def decorate(builder):
+        builder.family = Family(**record)
+        return builder
+
+    return decorate
+
+
+def family_of(builder):
+    """The `Family` of a builder, which is named as in `keras_recres.models`."""
+    from keras_recres import models
+
+    return getattr(models, builder).family
