@@ -9,6 +9,7 @@ import pytest
 
 # Processor seconds, those of its processes included, that a test may take unless it is `slow`.
 BUDGET = 20
+BEGAN = pytest.StashKey()
 
 # Each example of a new shape is compiled anew, which takes JAX a second or more.
 hypothesis.settings.register_profile("default", deadline=None, max_examples=8, derandomize=True)
@@ -41,9 +42,6 @@ def pytest_runtest_makereport(item, call):
                 "cheaper, or mark it `slow`."
             )
     return report
-
-
-BEGAN = pytest.StashKey()
 
 
 @pytest.fixture(autouse=True)
