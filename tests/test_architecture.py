@@ -6,6 +6,8 @@ import pathlib
 
 import pytest
 
+from keras_recres import zoo
+
 pytestmark = pytest.mark.neutral
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -27,6 +29,16 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # What may import a backend: beside these files and rooms the reader of PyTorch's checkpoints.
 OF_BACKENDS = ("backend/", "distribute.py", "serve/", "zoo/convert/checkpoint.py")
 PRIVATE = "backend/keras_private.py"
+# Where no family is named: each has what it needs in its builder's record.
+WITHOUT_FAMILIES = (
+    *(f"keras_recres/{room}" for room in ("backend", "cli", "layers", "probes", "serve", "zoo")),
+    "keras_recres/distribute.py",
+    *(f"training/{name}.py" for name in ("fit", "models", "options", "trainee", "batches", "data")),
+    *(f"training/{name}.py" for name in ("evaluate", "filing", "outcome", "recording", "teacher")),
+    *(f"tests/{name}/test_battery.py" for name in ("layers", "zoo")),
+)
+# The command that reads the checkpoints of one family.
+OF_CONVERTERS = ("convert.py",)
 # Circles of imports in training/: each may go, none may come.
 CIRCLES = {
     frozenset({"benchmarks.serve", "benchmarks.serve_files"}),
@@ -150,6 +162,21 @@ def test_one_file_touches_what_is_private_in_keras(package):
         sources = [source for source, _ in imported(tree)]
         assert not any(source.startswith("keras.src") for source in sources), module
         assert not foreign_names(package, tree), module
+
+
+@pytest.mark.parametrize("path", WITHOUT_FAMILIES)
+def test_no_family_is_named_outside_its_own_files(path):
+    """What a family needs stands in its builder's record, `keras_recres.models.families`."""
+    builders = {record.builder for record in zoo.list()}
+    files = sorted((ROOT / path).rglob("*.py")) if (ROOT / path).is_dir() else [ROOT / path]
+    for file in files:
+        if file.parent.name == "convert":
+            continue  # Readers of one family's checkpoints.
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant):
+                assert node.value not in builders, (file.name, node.lineno)
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in builders or file.name in OF_CONVERTERS, file.name
 
 
 def foreign_names(package, tree):

@@ -10,8 +10,9 @@ from pathlib import Path
 import keras
 
 from keras_recres.backend import keras_private
+from keras_recres.models.families import family_of
 from keras_recres.zoo import sources, transfer
-from keras_recres.zoo.registry import check_tag, nearest, resolve, trained_tag
+from keras_recres.zoo.registry import Untrained, check_tag, nearest, resolve, trained_tag
 
 logger = logging.getLogger("keras_recres")
 
@@ -87,7 +88,7 @@ def load(
         tag, arguments_known = tag or file_tag, bool(file_tag) and tag in (None, file_tag)
     else:
         arguments_known = True
-        tag = trained_tag(record, tag, weights)
+        tag = _trained_tag(record, tag, weights)
         path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
     with keras_private.values_given_later():
         return _load(record, tag, overrides, dtype, path, arguments_known)
@@ -129,6 +130,18 @@ def _build(record, tag, overrides, dtype):
     # Frozen dataclasses and strings: Keras tracks, saves and counts none of them.
     model.zoo_record, model.zoo_tag, model.preprocess = record, tag, preprocess
     return model
+
+
+def _trained_tag(record, tag, weights):
+    try:
+        return trained_tag(record, tag, weights)
+    except Untrained as error:
+        if "convert" not in family_of(record.builder).weights:
+            raise
+        instead = error.instead.removesuffix(".")
+        raise Untrained(
+            error.what, f"{instead}; zoo.convert reads its authors' checkpoints."
+        ) from None
 
 
 def _builder(record):

@@ -22,7 +22,7 @@ class Untrained(ValueError):
 
     def __init__(self, what, instead):
         super().__init__(what + instead)
-        self.what = what
+        self.what, self.instead = what, instead
 
 
 def list(pattern="*", trained=None, dataset=None, max_params=None, family=None):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_recres.models
+from keras_recres.models.families import family
 from keras_recres.zoo import manifest, registry, sources
 
 ENVIRONMENT = (
@@ -83,6 +84,7 @@ class StepScale(keras.layers.Layer):
         return {**super().get_config(), "steps": self.steps}
 
 
+@family()
 def toy(
     steps=1, input_shape=(8, 8, 3), num_classes=7, features_only=False, per_step=False, name="toy"
 ):
