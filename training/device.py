@@ -164,7 +164,7 @@ def train(a, others, environment, budget):
 def code_digest(root=ROOT):
     """SHA-256 of the code and configs that a result depends on."""
     total = hashlib.sha256()
-    for pattern in ("keras_recres/**/*.py", "training/**/*.py", "zoo/configs/*.json"):
+    for pattern in ("keras_recres/**/*.py", "training/**/*.py", "zoo/configs/**/*.json"):
         for path in sorted(root.glob(pattern)):
             name = path.relative_to(root).as_posix()
             total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

@@ -114,11 +114,12 @@ def file_tag(name, tag, dataset, arguments, preprocessing):
         arguments: builder arguments that replace the config's.
         preprocessing: fields of the preprocessing that replace the config's.
     """
+    if tag in zoo.info(name).tags:
+        return
     path = sources.data_folder() / "configs" / f"{name}.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    if tag in config["tags"]:
-        return
-    config["tags"][tag] = {
+    # Beside the tags of the file that it extends.
+    config.setdefault("tags", {})[tag] = {
         "dataset": dataset,
         "arguments": arguments,
         "preprocessing": preprocessing,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_recres.zoo.tfds_folder import JPEG
 from training import tfds_folder
 from training.data import default_data_dir, parents
-from training.packed import JPEG
 
 PNG = b"\x89PNG"
 

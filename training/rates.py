@@ -14,7 +14,7 @@ import keras
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
-from keras_recres.zoo import sources
+from keras_recres.zoo import registry, sources
 from training import filed_runs, filing, recording, steps
 from training.provenance import hardware
 from training.run_folder import read_log, write_aside
@@ -153,5 +153,5 @@ def _family(row):
 
 
 def _digest(row):
-    config = sources.data_folder() / "configs" / f"{row.name}.json"
-    return hashlib.sha256(config.read_bytes()).hexdigest()[:12]
+    config = json.dumps(registry.config_of(row.name), sort_keys=True)
+    return hashlib.sha256(config.encode()).hexdigest()[:12]

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-FOLDERS = ("configs", "weights", "golden")
+FOLDERS = ("configs", "configs/bases", "weights", "golden")
 
 
 def read(folder):

@@ -138,15 +138,46 @@ def _read(names) -> builtins.list[Record]:
     return [_read_one(name, listed, results) for name in names]
 
 
-def _read_one(name, listed, results):
-    path = sources.data_folder() / "configs" / f"{name}.json"
+def config_of(name):
+    """The content of a name's config, with that of the file in `configs/bases` that it extends.
+
+    Raises:
+        ValueError: One of the files is missing, no JSON object, or another name's.
+    """
+    config = _json(f"configs/{name}.json")
+    if config.get("name") != name:
+        raise ValueError(
+            f"configs/{name}.json must have the name {name!r}, found {config.get('name')!r}."
+        )
+    base = config.pop("extends", None)
+    return config if base is None else _extended(_json(f"configs/bases/{base}.json"), config)
+
+
+def _json(file):
+    path = sources.data_folder() / file
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing, which another config extends.") from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}.") from None
-    record = Record.from_dict(config, where=path.name)
-    if record.name != name:
-        raise ValueError(f"{path} must have the name {name!r}, found {record.name!r}.")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must be a JSON object, found {content!r}.")
+    return content
+
+
+def _extended(base, config):
+    """`config` with what it lacks of `base`, objects key by key."""
+    both = {
+        key: _extended(base[key], value)
+        for key, value in config.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return {**config, **{key: value for key, value in base.items() if key not in config}, **both}
+
+
+def _read_one(name, listed, results):
+    record = Record.from_dict(config_of(name), where=f"{name}.json")
     return dataclasses.replace(
         record,
         trained_tags=tuple(t for t in record.tags if sources.weights_file(name, t) in listed),
