@@ -214,3 +214,23 @@ def test_initial_values_are_those_of_the_seed():
     with keras_private.values_given_later():
         later = kernel()
     np.testing.assert_array_equal(*(ops.convert_to_numpy(v) for v in (later, kernel())))
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX alone is slow to compute initial values")
+def test_the_zoo_loads_without_computing_initial_values(monkeypatch):
+    from keras_recres import zoo
+
+    asked = []
+    for kind in (keras.initializers.GlorotUniform, keras.initializers.Orthogonal):
+        original = kind.__call__
+        monkeypatch.setattr(
+            kind, "__call__", lambda *a, of=original, **k: (asked.append(a[1]), of(*a, **k))[1]
+        )
+    zoo.load("vit3_rec")
+    assert not asked
+    model = zoo.load("vit3_rec", num_classes=3)  # The head is fresh, and nothing else.
+    assert not asked
+    head = ops.convert_to_numpy(model.get_layer("head").kernel)
+    assert 0.01 < head.std() < 0.03
+    zoo.load("vit3_rec", weights=None)
+    assert asked
