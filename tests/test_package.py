@@ -29,56 +29,67 @@ def run(code, **env):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_import_pulls_in_nothing_heavy():
     code = (
         "import keras, sys; before = set(sys.modules); import keras_recres;"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}));"
+        "import keras_recres.serve as serve; print(serve.export.__name__);"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     )
-    added = set(run(code).split())
+    first, export, second = run(code).splitlines()
+    added, with_serve = set(first.split()), set(second.split())
     assert "keras_recres" in added
     assert not added & {"tensorflow_datasets", "matplotlib", "PIL", "rich", "keras_cv", "h5py"}
     other = {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
     assert not added & other
+    assert export == "export"
+    assert not with_serve & {*other, "tensorflow_serving", "grpc", "PIL", "h5py"}
 
 
+@pytest.mark.slow
 def test_import_adds_little_to_that_of_keras():
     code = (
         "import keras, time; start = time.process_time(); import keras_recres;"
         "print(time.process_time() - start)"
     )
-    # Processor time, and the least of three: this machine may be busy.
-    assert min(float(run(code)) for _ in range(3)) < 0.05
+    # Processor time, and once of three times is enough: this machine may be busy.
+    assert any(float(run(code)) < 0.05 for _ in range(3))
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.slow
 def test_works_without_tensorflow(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
-        "import keras, keras_recres, numpy as np\n"
+        # The library first: its layers are registered all the same.
+        "import keras_recres, keras, numpy as np\n"
+        "print(keras.saving.get_registered_object('keras_recres>RecurrentResidual').__name__)\n"
         "model = keras_recres.zoo.load('planar_rec', weights=None)\n"
         "print(model.predict(np.zeros((3, 2)), verbose=0).shape, 'tensorflow' in sys.modules)\n"
         "print(sys.modules['tensorflow'])"
     )
-    assert run(code, KERAS_BACKEND=backend).splitlines()[-2:] == ["(3, 2) True", "None"]
+    wanted = ["RecurrentResidual", "(3, 2) True", "None"]
+    assert run(code, KERAS_BACKEND=backend).splitlines()[-3:] == wanted
 
 
+@pytest.mark.slow
 def test_an_unknown_backend_is_named():
-    code = (
-        "import keras; keras.backend.backend = lambda: 'numpy'\n"
-        "try: import keras_recres\n"
-        "except ImportError as error: print(error)"
-    )
-    assert "tensorflow, jax and torch, but this one is 'numpy'" in run(code)
+    code = "try: import keras_recres\nexcept ImportError as error: print(error)"
+    said = run(code, KERAS_BACKEND="numpy")
+    assert "tensorflow, jax and torch, but this one is 'numpy'" in said
 
 
+@pytest.mark.neutral
 def test_version_is_the_metadata_one():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{keras_recres.__version__}"' in text
     assert (ROOT / "keras_recres" / "py.typed").exists()
 
 
+@pytest.mark.neutral
 def test_only_the_backend_folder_imports_backends():
     allowed = {"backend", "serve"}
     pattern = re.compile(r"^\s*(import|from) (tensorflow|jax|torch)\b", re.MULTILINE)
@@ -91,12 +102,14 @@ def test_only_the_backend_folder_imports_backends():
         assert not found or "convert" in path.as_posix(), path
 
 
+@pytest.mark.neutral
 def test_the_readme_names_no_missing_file():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_readme_snippet_runs():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     snippet = re.search(r"```python\n(import keras\n.*?)```", text, re.DOTALL).group(1)

@@ -16,6 +16,7 @@ from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
 from tests.zoo import t2t_numpy
 
+pytestmark = pytest.mark.neutral
 Image = pytest.importorskip("PIL.Image")
 
 
@@ -209,6 +210,7 @@ def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
     assert not [*tmp_path.glob("*.h5")]
 
 
+@pytest.mark.slow
 def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
     asked = {}
     if keras.backend.backend() != "tensorflow":

@@ -11,6 +11,8 @@ from keras_recres import zoo
 from keras_recres.cli.main import COMMANDS
 from tests.cli.conftest import ROOT, table
 
+pytestmark = pytest.mark.neutral
+
 # Arguments, exit code, what must be said.
 LIGHT = [
     (["--help"], 0, "examples:"),
@@ -32,11 +34,27 @@ LIGHT = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), LIGHT, ids=lambda value: str(value)[:30])
-def test_starts_within_a_second_and_without_keras(arguments, code, said):
-    # -X importtime names every module that is imported.
+# Runs the command lines one after the other, as the command's beginning does. After each is written
+# down which modules are there, so that the first that imports one too many is known.
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, sys
+import keras_recres_cli
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["keras-recres", *arguments]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            code = keras_recres_cli.main()
+        except SystemExit as stop:  # argparse
+            code = stop.code
+    roots = sorted({name.partition(".")[0] for name in sys.modules})
+    print(json.dumps([code or 0, said.getvalue(), roots]))
+"""
+
+
+def test_starts_within_a_second_and_without_keras():
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "keras_recres_cli", *arguments],
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps([line for line, *_ in LIGHT])],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -44,15 +62,17 @@ def test_starts_within_a_second_and_without_keras(arguments, code, said):
         # Wide, so that no sentence is broken.
         env={**os.environ, "COLUMNS": "300"},
     )
-    imported = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    words = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-    assert done.returncode == code, words
-    assert said in " ".join([done.stdout, *words])
-    modules = {line.rpartition("|")[2].strip().split(".")[0] for line in imported}
-    assert "keras_recres" in modules
-    assert not modules & {"keras", "tensorflow", "jax", "torch", "matplotlib", "h5py"}
+    assert done.returncode == 0, done.stderr
+    for (arguments, code, said), line in zip(LIGHT, done.stdout.splitlines(), strict=True):
+        found, text, roots = json.loads(line)
+        assert found == code, (arguments, text)
+        assert said in " ".join(text.splitlines()), arguments
+        assert "keras_recres" in roots
+        heavy = {"keras", "tensorflow", "jax", "torch", "matplotlib", "h5py"}
+        assert not {*roots} & heavy, arguments
 
 
+@pytest.mark.slow
 def test_takes_less_than_a_second():
     # Processor time, and the least of three: this machine may be busy.
     code = (
@@ -63,17 +83,6 @@ def test_takes_less_than_a_second():
     command = [sys.executable, "-c", code]
     said = [subprocess.check_output(command, text=True, cwd=ROOT) for _ in range(3)]
     assert min(float(text.split()[-1]) for text in said) < 1
-
-
-def test_the_layers_are_registered_when_the_library_is_imported_first():
-    code = (
-        "import keras_recres, keras; "
-        "print(keras.saving.get_registered_object('keras_recres>RecurrentResidual').__name__)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.stdout.split()[-1] == "RecurrentResidual", done.stderr
 
 
 def test_list_is_the_registry(command):

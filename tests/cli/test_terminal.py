@@ -13,6 +13,7 @@ import pytest
 from keras_recres.cli import terminal
 from tests.cli.conftest import ROOT
 
+pytestmark = pytest.mark.neutral
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
 
 
@@ -104,6 +105,7 @@ def test_what_libraries_write_is_kept_for_crashes(capfd, error, kept):
     assert capfd.readouterr().err == kept + ", after"
 
 
+@pytest.mark.slow
 def test_in_tmux(tmp_path):
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed")

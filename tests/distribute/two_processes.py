@@ -3,6 +3,8 @@
 import json
 import socket
 
+from tests.distribute import virtual
+
 KIND = {"tensorflow": "multi_worker", "jax": "data_parallel", "torch": "data_parallel"}
 
 
@@ -32,7 +34,7 @@ def environments(backend):
                 "KERAS_DISTRIBUTION_JOB_ADDRESSES": ",".join(hosts),
                 "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
                 "KERAS_DISTRIBUTION_PROCESS_ID": str(i),
-                "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
+                "XLA_FLAGS": virtual.environment(1)["XLA_FLAGS"],
             },
             "torch": {
                 "WORLD_SIZE": "2",

@@ -7,7 +7,7 @@ import keras
 
 def environment(count):
     """Environment variables of a process that calls `make` and has so many devices."""
-    flags = f"--xla_force_host_platform_device_count={count}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
     # XLA gives all virtual devices one thread a core. On two cores two programs that it has begun
     # can hold one each, and wait for their other halves until it aborts (jaxlib 0.10).
     threads = {"NPROC": str(4 * count)}

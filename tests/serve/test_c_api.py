@@ -8,6 +8,7 @@ from keras_recres import models, zoo
 from tests.serve.conftest import LABELS, ROOT, SHAPE, run_python
 from tests.serve.requests_of import encode, logits_of, logits_of_files
 
+pytestmark = pytest.mark.slow
 BATCHES = (1, 7, 64)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -37,6 +37,7 @@ def quick(monkeypatch, needs_tensorflow):
     monkeypatch.setattr(saved_model, "check", lambda *args: None)
 
 
+@pytest.mark.neutral
 def test_files(exported):
     for name in ("tiny_vit", "planar_rec"):
         folder = exported / name / "1"
@@ -47,6 +48,7 @@ def test_files(exported):
     assert text.splitlines() == LABELS
 
 
+@pytest.mark.neutral
 def test_server_configuration_is_what_the_server_parses(needs_serving_api, exported):
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
@@ -65,6 +67,7 @@ def test_server_configuration_is_what_the_server_parses(needs_serving_api, expor
     ]
 
 
+@pytest.mark.neutral
 def test_warm_up_requests_are_answered(needs_serving_api, exported):
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
@@ -95,6 +98,7 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_saved_model_cli(exported, tmp_path, planar):
     x = np.array([[0.5, -1], [2, 0.1], [0, 0]], "float32")
     np.save(tmp_path / "x.npy", x)
@@ -113,6 +117,7 @@ def reference_of_planar(planar):
     return reference.make(Network(planar), None, ["0", "1"], 64)
 
 
+@pytest.mark.slow
 def test_other_answers_are_found_in_a_fresh_process(exported, reference_of_planar, tmp_path):
     wrong = dict(reference_of_planar)
     wrong["serving_default/outputs/logits"] = wrong["serving_default/outputs/logits"] + 2e-5
@@ -120,6 +125,7 @@ def test_other_answers_are_found_in_a_fresh_process(exported, reference_of_plana
         saved_model.check(exported / "planar_rec/1", wrong, 1e-5, tmp_path)
 
 
+@pytest.mark.neutral
 def test_every_output_is_compared(exported, reference_of_planar):
     folder = exported / "planar_rec/1"
     found = verify.check(folder, reference_of_planar, 1e-5)
@@ -140,6 +146,7 @@ def test_every_output_is_compared(exported, reference_of_planar):
 
 @pytest.mark.parametrize("step", ["write", "check"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.neutral
 def test_a_failed_export_leaves_nothing(monkeypatch, quick, tmp_path, step, error):
     def fail(*args, **options):
         raise error
@@ -153,6 +160,7 @@ def test_a_failed_export_leaves_nothing(monkeypatch, quick, tmp_path, step, erro
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.neutral
 def test_versions(monkeypatch, quick, tmp_path):
     model = small()
     assert serve.export(model, tmp_path, name="m") == tmp_path / "m" / "1"
@@ -166,6 +174,7 @@ def test_versions(monkeypatch, quick, tmp_path):
     assert sorted(os.listdir(tmp_path / "m")) == ["1", "2", "7", "8"]
 
 
+@pytest.mark.neutral
 def test_another_process_takes_the_version(monkeypatch, quick, tmp_path):
     def meanwhile(folder, *args):
         (tmp_path / "m" / "1").mkdir()
@@ -175,6 +184,7 @@ def test_another_process_takes_the_version(monkeypatch, quick, tmp_path):
     assert serve.export(small(), tmp_path, name="m") == tmp_path / "m" / "2"
 
 
+@pytest.mark.neutral
 def test_own_batching_parameters_are_kept(quick, tmp_path):
     serve.export(small(), tmp_path, name="m")
     file = tmp_path / "config" / "batching_parameters.txt"
@@ -184,6 +194,7 @@ def test_own_batching_parameters_are_kept(quick, tmp_path):
     assert (tmp_path / "config" / "models.config").read_text().count("base_path") == 2
 
 
+@pytest.mark.neutral
 def test_names_and_labels_of_the_zoo(quick, tmp_path):
     path = serve.export("cifar_small", tmp_path)
     assert path == tmp_path / "cifar_small" / "1"
@@ -227,22 +238,26 @@ def test_names_and_labels_of_the_zoo(quick, tmp_path):
         ),
     ],
 )
+@pytest.mark.neutral
 def test_wrong_arguments(quick, tmp_path, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         serve.export(**{"model_or_name": small(), "directory": tmp_path / "d", **arguments})
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.neutral
 def test_preprocessing_of_what_is_no_image(quick, tmp_path):
     with pytest.raises(ValueError, match="is for images of 1 or 3 channels"):
         serve.export(small(shape=(4,)), tmp_path, preprocessing=zoo.Preprocessing(size=(4, 4)))
 
 
+@pytest.mark.neutral
 def test_max_steps_must_allow_those_of_the_model(quick, planar, tmp_path):
     with pytest.raises(ValueError, match="at least the 13 steps of 'planar_rec'"):
         serve.export(planar, tmp_path, max_steps=12)
 
 
+@pytest.mark.neutral
 def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(warmup, "available", lambda: False)
     with pytest.raises(ImportError, match=r"pip install 'keras-recres\[serve\]'"):
@@ -250,17 +265,6 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(saved_model.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'keras-recres\[tensorflow\]'"):
         serve.export(small(), tmp_path)
-
-
-def test_importing_serve_is_light():
-    code = (
-        "import keras, sys; before = {*sys.modules}; import keras_recres.serve as s;"
-        "print(s.export.__name__, *sorted({m.split('.')[0] for m in {*sys.modules} - before}))"
-    )
-    names = run_python(["-c", code]).split()
-    assert names[0] == "export"
-    heavy = {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
-    assert not {*names} & {*heavy, "tensorflow_serving", "grpc", "PIL", "h5py"}
 
 
 @pytest.mark.parametrize("name", ["cifar_small", "cifar_small_metahead"])
@@ -308,6 +312,7 @@ def test_steps_of_a_nested_model_and_of_a_layer_called_twice():
     )
 
 
+@pytest.mark.neutral
 def test_default_preprocessing_must_be_for_images(planar):
     assert exporting._preprocessing(None, planar, (2,)) is None
     model = give_preprocessing(small())

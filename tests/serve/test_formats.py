@@ -30,6 +30,7 @@ def test_the_logits_are_those_of_the_model(planar, tmp_path, monkeypatch, kind):
     assert (path / "assets.extra" / f"planar_rec{formats.SUFFIXES[kind]}").stat().st_size > 100
 
 
+@pytest.mark.neutral
 def test_other_logits_fail_and_leave_nothing(planar, tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "check", lambda names: names)
     monkeypatch.setitem(formats.RUN, "onnx", lambda path, x: logits_of(planar, x + 1e-3))
@@ -39,6 +40,7 @@ def test_other_logits_fail_and_leave_nothing(planar, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.neutral
 def test_what_an_exporter_says_is_one_sentence(planar, tmp_path, monkeypatch):
     def fail(self, path, **options):
         raise RuntimeError("no such\n  operator " + "x" * 1000)
@@ -65,6 +67,7 @@ def test_onnx_with_a_fixed_batch_is_for_exporters_that_need_it(tmp_path, monkeyp
     export(model, tmp_path, "onnx", monkeypatch, format_batch=4)
 
 
+@pytest.mark.neutral
 def test_missing_packages_are_named(monkeypatch):
     find = importlib.util.find_spec
     hidden = {"tf2onnx", "onnx", "jax2onnx", "onnxruntime"}
@@ -73,6 +76,7 @@ def test_missing_packages_are_named(monkeypatch):
         formats.check(("onnx",))
 
 
+@pytest.mark.neutral
 def test_unknown_and_impossible_formats(monkeypatch):
     with pytest.raises(ValueError, match="'onnx', 'litert', 'openvino', but it has 'onxn'"):
         formats.check(("onxn",))

@@ -26,6 +26,7 @@ def test_a_recurrent_model_is_nearly_itself(planar):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.neutral
 def test_the_accuracy_lost_is_counted(planar):
     x = points(300)
     labels = logits_of(planar, x).argmax(1)
@@ -38,12 +39,14 @@ def test_the_accuracy_lost_is_counted(planar):
     assert serve.accuracy_lost(planar, planar, x, labels).lost == 0
 
 
+@pytest.mark.neutral
 def test_it_can_be_exported(needs_tensorflow, planar, tmp_path):
     with checked_here():
         path = serve.export(planar, tmp_path, warmup=False, quantize="int8")
     assert path == tmp_path / "planar_rec" / "1"
 
 
+@pytest.mark.neutral
 def test_wrong_arguments(planar, tmp_path):
     inputs = keras.Input((2, 2, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 1)(inputs))

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import threading
-import urllib.error
 import urllib.request
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 from tests.serve.conftest import LABELS
 from tests.serve.requests_of import encode, logits_of, logits_of_files
 
+pytestmark = pytest.mark.slow
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 TOO_LARGE = (5000, 10000)  # 50 megapixels
 
@@ -57,13 +57,10 @@ def refusal(stub, message):
 
 
 def http(server, path, body=None):
-    """Status and JSON of a REST request."""
-    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    try:
-        with urllib.request.urlopen(f"http://{server.rest}{path}", data, timeout=60) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+    """The JSON that answers a REST request."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(f"http://{server.rest}{path}", data, timeout=60) as answer:
+        return json.load(answer)
 
 
 def test_predict(stub, vit, pixels):
@@ -91,25 +88,23 @@ def test_metadata(server, stub):
     assert {*found.signature_def} == names
     images = found.signature_def["serving_steps"].inputs["images"]
     assert [d.size for d in images.tensor_shape.dim] == [-1, 32, 32, 3]
-    status, answer = http(server, "/v1/models/tiny_vit/metadata")
-    assert status == 200
+    answer = http(server, "/v1/models/tiny_vit/metadata")
     assert {*answer["metadata"]["signature_def"]["signature_def"]} == names
-    assert http(server, "/v1/models/tiny_vit")[1]["model_version_status"][0]["version"] == "1"
+    assert http(server, "/v1/models/tiny_vit")["model_version_status"][0]["version"] == "1"
 
 
 def test_rest_in_rows_and_columns(server, planar):
     x = np.array([[0.5, -1], [2, 0.25], [0, 1]], "float32")
     expected = logits_of(planar, x)
     path = "/v1/models/planar_rec:predict"
-    status, answer = http(server, path, {"instances": x.tolist()})
-    assert status == 200
+    answer = http(server, path, {"instances": x.tolist()})
     np.testing.assert_allclose([row["logits"] for row in answer["predictions"]], expected, **CLOSE)
     assert [row["classes"] for row in answer["predictions"]] == [str(i) for i in expected.argmax(1)]
-    _, answer = http(server, path, {"inputs": {"inputs": x.tolist()}})
+    answer = http(server, path, {"inputs": {"inputs": x.tolist()}})
     np.testing.assert_allclose(answer["outputs"]["logits"], expected, **CLOSE)
     rows = [{"inputs": row, "steps": [13]} for row in x.tolist()]
     path = "/v1/models/planar_rec/versions/1:predict"
-    _, answer = http(server, path, {"signature_name": "serving_steps", "instances": rows})
+    answer = http(server, path, {"signature_name": "serving_steps", "instances": rows})
     np.testing.assert_allclose([row["logits"] for row in answer["predictions"]], expected, **CLOSE)
 
 
@@ -172,7 +167,8 @@ def test_broken_images_are_refused_and_cost_no_memory(server, stub, broken, pixe
     assert ask(stub, "tiny_vit", "serving_bytes", image_bytes=[good])["logits"].shape == (1, 5)
 
 
-def test_wrong_tensors(stub, pixels):
+def test_wrong_tensors(stub):
+    """What the graphs themselves refuse, whatever server runs them."""
     x = np.zeros((2, 32, 32, 3), "float32")
     steps = np.ones((2, 2), "int32")
     for message, sentence in (
@@ -183,14 +179,8 @@ def test_wrong_tensors(stub, pixels):
         (request("tiny_vit", images=x[0]), "must have shape (batch, 32, 32, 3), not] [32 32 3]"),
         (request("tiny_vit", images=np.float32(1)), "images must have shape (batch, 32, 32, 3)"),
         (request("tiny_vit", images=x[..., :1]), "not] [2 32 32 1]"),
-        (request("tiny_vit", images=x.astype("float64")), "must be float32, but it is float64"),
-        (request("tiny_vit", images=pixels[:2]), "must be float32, but it is uint8"),
-        (request("tiny_vit", image=x), "inputs must be exactly ['images'], but they are ['image']"),
-        (request("tiny_vit"), "inputs must be exactly ['images']"),
-        (request("tiny_vit", "serving", images=x), "there is no signature 'serving'"),
-        (request("tiny_vit", "serving_bytes", image_bytes=x), "must be string, but it is float32"),
         (request("tiny_vit", "serving_bytes", image_bytes=[[b"a"]]), "must have shape (batch)"),
-        (request("tiny_vit", "serving_steps", images=x), "['images', 'steps']"),
+        (request("planar_rec", inputs=x[:1, 0, 0]), "must have shape (batch, 2), not] [1 3]"),
         (request("tiny_vit", "serving_steps", images=x, steps=steps * 0), "between 1 and 64"),
         (request("tiny_vit", "serving_steps", images=x, steps=steps * 65), "between 1 and 64"),
         (request("tiny_vit", "serving_steps", images=x, steps=steps[:1]), "a row for every exam"),
@@ -198,63 +188,9 @@ def test_wrong_tensors(stub, pixels):
     ):
         code, details = refusal(stub, message)
         assert (code, sentence in details) == ("INVALID_ARGUMENT", True), details
-    assert refusal(stub, request("tiny", images=x)) == ("NOT_FOUND", "there is no model 'tiny'")
-    message = request("tiny_vit", images=x)
-    message.model_spec.version.value = 9
-    assert refusal(stub, message)[0] == "NOT_FOUND"
 
 
-def test_malformed_tensors(stub):
-    good = request("tiny_vit", images=np.zeros((1, 32, 32, 3), "float32"))
-    for change in (
-        lambda t: t.tensor_shape.dim[0].__setattr__("size", 2),
-        lambda t: t.tensor_shape.dim[0].__setattr__("size", 1 << 40),
-        lambda t: t.tensor_shape.dim[0].__setattr__("size", -1),
-        lambda t: t.__setattr__("tensor_content", t.tensor_content[:-1]),
-        lambda t: t.__setattr__("dtype", 99),
-        lambda t: t.__setattr__("dtype", 0),
-    ):
-        message = type(good)()
-        message.CopyFrom(good)
-        change(message.inputs["images"])
-        code, details = refusal(stub, message)
-        assert code == "INVALID_ARGUMENT"
-        assert "input 'images' is no well-formed tensor" in details
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "status", "sentence"),
-    [
-        ("/v1/models/planar_rec:predict", b"{", 400, "the body is no JSON"),
-        ("/v1/models/planar_rec:predict", b"[" * 100000, 400, "the body is no JSON"),
-        ("/v1/models/planar_rec:predict", {}, 400, "either 'instances' or 'inputs'"),
-        ("/v1/models/planar_rec:predict", {"instances": 3}, 400, "must be a list"),
-        ("/v1/models/planar_rec:predict", {"instances": []}, 400, "must be a list"),
-        ("/v1/models/planar_rec:predict", {"instances": [[1, 2], [3]]}, 400, "is malformed"),
-        ("/v1/models/planar_rec:predict", {"instances": [["a", "b"]]}, 400, "is malformed"),
-        ("/v1/models/planar_rec:predict", {"instances": [[1, 2, 3]]}, 400, "(batch, 2), not] [1 3"),
-        ("/v1/models/planar_rec:predict", {"instances": [{"x": [1, 2]}]}, 400, "exactly the inp"),
-        ("/v1/models/planar_rec:classify", {"instances": [[1, 2]]}, 404, "malformed request"),
-        ("/v1/models/planar:predict", {"instances": [[1, 2]]}, 404, "no model 'planar'"),
-        ("/v1/models/planar_rec/versions/2:predict", {"instances": [[1, 2]]}, 404, "version 2"),
-        ("/v1/models/planar/metadata", None, 404, "no model 'planar'"),
-        ("/", None, 404, "malformed request: /"),
-    ],
-)
-def test_rest_errors(server, path, body, status, sentence):
-    found, answer = http(server, path, body)
-    assert found == status
-    assert sentence in answer["error"]
-
-
-def test_rest_refuses_what_is_no_base64_or_no_image(server):
-    for text, sentence in (("Y2F0", "neither a JPEG nor a PNG"), ("*", "is malformed")):
-        body = {"signature_name": "serving_bytes", "instances": [{"b64": text}]}
-        status, answer = http(server, "/v1/models/tiny_vit:predict", body)
-        assert (status, sentence in answer["error"]) == (400, True), answer
-
-
-def test_thousands_of_requests_at_once(server, stub, planar, vit, pixels, broken):
+def test_hundreds_of_requests_at_once(server, stub, planar, vit, pixels, broken):
     """Good and bad ones from eight threads: every answer is right, and memory does not grow."""
     x = np.random.default_rng(1).uniform(-3, 3, (50, 2)).astype("float32")
     expected = logits_of(planar, x)
@@ -283,8 +219,8 @@ def test_thousands_of_requests_at_once(server, stub, planar, vit, pixels, broken
             counts[kind] += 1
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(one, range(600)))
+        list(pool.map(one, range(120)))
         before = server.memory()
-        list(pool.map(one, range(600, 2600)))
-    assert counts == {"good": 2340, "bad": 260}
+        list(pool.map(one, range(120, 360)))
+    assert counts == {"good": 324, "bad": 36}
     assert server.memory() - before < 20e6

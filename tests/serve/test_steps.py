@@ -52,7 +52,8 @@ def test_every_example_has_its_own_number(options):
         tolerance = 1e-5 if exact else 0.05
         np.testing.assert_allclose(found[i : i + 1], expected, rtol=tolerance, atol=tolerance)
     with_others = run(x[:1], tf.constant(WANTED[:1])).numpy().astype("float32")
-    np.testing.assert_allclose(found[:1], with_others, rtol=1e-6 if exact else 0.05)
+    tolerance = 1e-6 if exact else 0.05
+    np.testing.assert_allclose(found[:1], with_others, rtol=tolerance, atol=tolerance)
 
 
 def test_an_empty_batch():

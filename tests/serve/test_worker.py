@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_recres import serve
 from keras_recres.serve import reference, saved_model, verify, worker
 from keras_recres.serve.network import Network
 
@@ -35,12 +36,27 @@ def test_a_model_from_configuration_and_weights(needs_tensorflow, job):
         assert verify.check(job["folder"], dict(expected), 1e-6)
 
 
+@pytest.fixture(scope="module")
+def exported_from_here(needs_tensorflow, planar, tmp_path_factory):
+    """The two processes that write and check a SavedModel, which import TensorFlow each."""
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("tests/serve/test_export.py exports from this one")
+    return serve.export(planar, tmp_path_factory.mktemp("exported"), warmup=False)
+
+
+def test_an_export_from_another_backend_answers_as_the_model_does(exported_from_here):
+    # Answers that differ from this backend's would have ended it.
+    assert (exported_from_here / "saved_model.pb").is_file()
+
+
+@pytest.mark.neutral
 def test_layers_that_cannot_be_imported(job):
     job["modules"] = ["no_such_module"]
     with pytest.raises(ValueError, match=r"cannot be loaded again \(No module named 'no_such_mod"):
         worker.run(job)
 
 
+@pytest.mark.neutral
 def test_modules_of_layers(planar, vit):
     assert saved_model.modules_of(planar) == ["keras_recres.layers.recurrent_residual"]
     found = saved_model.modules_of(vit)

@@ -2,12 +2,13 @@
 
 import shutil
 
+import keras
 import pytest
 
 from keras_recres.zoo import sources
 from tests.training import small
 from tests.training.pictures import VIT, corners
-from training import fit, packed
+from training import curves, fit, models, packed
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +40,17 @@ def fit_arguments(corners_file, tmp_path):
 
 
 @pytest.fixture
-def small_model(monkeypatch):
-    """Trains a small classifier with dropout in place of a T2T-ViT."""
+def small_model(monkeypatch, without_xla):
+    """Trains a small classifier with dropout in place of a T2T-ViT, and draws no curve."""
     monkeypatch.setattr(fit, "build", small.build)
+    monkeypatch.setattr(curves, "draw", lambda *args: None)  # Which takes as long as the rest.
+
+
+@pytest.fixture
+def without_xla(monkeypatch):
+    """TensorFlow runs graphs as they are: XLA takes longer to compile a step than all take."""
+    if keras.backend.backend() == "tensorflow":
+        monkeypatch.setattr(models, "jit_compile", lambda convolutions=False: False)
 
 
 @pytest.fixture

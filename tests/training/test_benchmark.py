@@ -8,6 +8,8 @@ import pytest
 from training import batches, benchmark, errors
 from training.benchmarks import train
 
+pytestmark = pytest.mark.neutral
+
 BACKEND = keras.backend.backend()
 
 
@@ -64,6 +66,7 @@ def test_what_leaves_no_case_is_one_sentence(measured, capsys):
     assert measured == []
 
 
+@pytest.mark.slow
 def test_what_feeds_a_training_is_measured(tmp_path, capsys):
     found = tmp_path / "feed.json"
     assert run_feed("--only", "False", "--json", str(found)) == 0

@@ -13,9 +13,12 @@ from training.benchmarks import serve as benchmark
 from training.benchmarks import serve_files
 from training.errors import UserError
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="what is served is TensorFlow's"
-)
+pytestmark = [
+    pytest.mark.neutral,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="what is served is TensorFlow's"
+    ),
+]
 KERAS = ("Keras predict", "Keras tf.function")
 
 
@@ -35,6 +38,7 @@ def row():
         return {"backend": "tensorflow", **case, **benchmark.measure(**case)}
 
 
+@pytest.mark.slow
 def test_every_way_is_measured_and_agrees(row):
     assert row["model"] == "cifar_small"
     found = [(cell["threads"], cell["batch"], cell["way"]) for cell in row["speed"]]
@@ -53,6 +57,7 @@ def test_every_way_is_measured_and_agrees(row):
     json.dumps(row)
 
 
+@pytest.mark.slow
 def test_the_report_has_them_all(row, capsys):
     benchmark.report([row])
     out = " ".join(capsys.readouterr().out.split())
@@ -62,6 +67,7 @@ def test_the_report_has_them_all(row, capsys):
     assert "needs: pip install openvino" in out
 
 
+@pytest.mark.slow
 def test_other_answers_are_not_timed(row, capsys):
     class Wrong:
         def ask(self, way, batch, repeats=1):

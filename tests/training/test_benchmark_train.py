@@ -7,6 +7,8 @@ import pytest
 
 from training.benchmarks import by_hand, train
 
+pytestmark = pytest.mark.neutral
+
 TINY = {
     "t2t_vit": {
         "depth": 1,
@@ -45,6 +47,7 @@ def training(library, kind, model, **options):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.slow
 def test_loss_and_gradients_are_ours(library, network):
     kind, model, batch, ours = network
     theirs = training(library, kind, model).loss_and_gradients(*batch)

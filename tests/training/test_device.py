@@ -32,6 +32,8 @@ from training import (
 )
 from training.provenance import ROOT
 
+pytestmark = pytest.mark.neutral
+
 
 @pytest.fixture
 def short(monkeypatch):
@@ -342,6 +344,7 @@ def machine(tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_a_row_is_trained_elsewhere_without_tensorflow_and_filed_here(
     empty_zoo, short, toy_cifar, machine, tmp_path, capsys
 ):

@@ -15,6 +15,8 @@ from tests.training.pictures import VIT, corners, png
 from training import errors, evaluate, filing, fit, models, packed, recording
 from training.errors import UserError
 
+pytestmark = pytest.mark.neutral
+
 
 def copy_of_the_zoo(target, patch):
     """A copy without weights and results, in which vit3 is a very small network."""
@@ -42,6 +44,7 @@ def two_runs(tmp_path_factory):
     base = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         copy_of_the_zoo(base / "zoo", patch)
+        patch.setattr(models, "jit_compile", lambda convolutions: False)  # Which takes longer.
         packed.write(base / "corners.npz", data)
         arguments = ["vit3", "--dataset=corners", f"--data-dir={base / 'corners.npz'}"]
         arguments += [f"--out={base / 'run0'}", "--epochs=1", "--batch-size=16"]

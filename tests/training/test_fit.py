@@ -1,6 +1,7 @@
 """Training from the command line: what is learnt, resuming, repeating, mistakes."""
 
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
@@ -11,8 +12,20 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
+from keras_recres.layers import RecurrentResidual
 from tests.training.pictures import VIT, corners
-from training import callbacks, data, errors, fit, models, packed, provenance, rates, run_folder
+from training import (
+    callbacks,
+    data,
+    errors,
+    fit,
+    models,
+    optimizers,
+    packed,
+    provenance,
+    rates,
+    run_folder,
+)
 from training.errors import UserError
 
 
@@ -24,6 +37,7 @@ def metrics(tmp_path, out="run"):
     return json.loads((tmp_path / out / "metrics.json").read_text())
 
 
+@pytest.mark.slow  # It trains a T2T-ViT.
 def test_fit_learns_and_leaves_everything_behind(fit_arguments, corners_file, tmp_path, capsys):
     assert run(fit_arguments(epochs=6, label_smoothing=0.0)) == 0
     m = metrics(tmp_path)
@@ -83,22 +97,11 @@ def interrupt_in(monkeypatch, epoch):
 
 # Sixteen steps an epoch: the last gradients of one are collected for the first update of the next.
 COLLECTED = {"accumulate": 3, "ema": 0.9, "name": "cifar_small"}
+if keras.backend.backend() != "torch":  # Whose trainer knows one step.
+    COLLECTED |= {"steps_per_execution": 3, "groups": 2}
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {},
-        COLLECTED,
-        pytest.param(
-            {**COLLECTED, "steps_per_execution": 3, "groups": 2},
-            marks=pytest.mark.skipif(
-                keras.backend.backend() == "torch", reason="PyTorch's trainer knows one step"
-            ),
-        ),
-    ],
-    ids=["plain", "collected", "several_at_once"],
-)
+@pytest.mark.parametrize("more", [{}, COLLECTED], ids=["plain", "collected"])
 def test_a_continued_training_is_the_uninterrupted_one(
     fit_arguments, small_model, tmp_path, capsys, monkeypatch, more
 ):
@@ -122,6 +125,7 @@ def test_a_continued_training_is_the_uninterrupted_one(
     assert not (tmp_path / "parts" / "backup").exists()
 
 
+@pytest.mark.neutral
 def test_the_commit_is_that_of_the_start(fit_arguments, small_model, tmp_path, monkeypatch):
     """Of the code that was loaded, whatever is committed meanwhile."""
     now = ["begun"]
@@ -144,6 +148,7 @@ def test_a_seed_fixes_the_result(fit_arguments, small_model, tmp_path):
     assert abs(a - c) > 1e-3
 
 
+@pytest.mark.neutral
 def test_other_settings_in_the_same_folder_are_refused(
     fit_arguments, small_model, tmp_path, capsys
 ):
@@ -162,6 +167,7 @@ def test_other_settings_in_the_same_folder_are_refused(
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.neutral
 def test_a_mistake_before_the_first_step_does_not_block_the_folder(fit_arguments, small_model):
     assert run(fit_arguments(batch_size=4096)) == 2
     assert run(fit_arguments(epochs=1, limit=64, eval_limit=32)) == 0
@@ -205,6 +211,7 @@ def test_mixed_precision_trains(fit_arguments, small_model, tmp_path):
         ({"model_arguments": ["num_classes=7"]}, "gives 7 classes"),
     ],
 )
+@pytest.mark.neutral
 def test_mistakes_end_in_one_sentence_and_code_2(fit_arguments, capsys, changes, sentence):
     assert run(fit_arguments(**changes)) == 2
     out, err = capsys.readouterr()
@@ -214,6 +221,7 @@ def test_mistakes_end_in_one_sentence_and_code_2(fit_arguments, capsys, changes,
     assert out == ""
 
 
+@pytest.mark.neutral
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit) as stop:
         fit.main(["--help"])
@@ -221,6 +229,7 @@ def test_help_teaches(capsys):
     assert "examples:" in capsys.readouterr().out
 
 
+@pytest.mark.neutral
 def test_overrides_are_json_or_text():
     overrides = models.overrides_of("2,4,2", ["drop_path=0.2", "loop=scan", 'unshare=["norm"]'])
     assert overrides == {
@@ -237,6 +246,7 @@ def peek(tag, shape, classes):
     return data.Images(np.zeros((1, *shape), np.uint8), np.zeros(1, int), names, tag, "train", tag)
 
 
+@pytest.mark.neutral
 def test_a_tag_of_the_config_decides_the_model():
     model, overrides = models.build("vit3_rec", peek("mnist", (28, 28, 1), 10), {})
     assert (model.input_shape, model.output_shape) == ((None, 32, 32, 1), (None, 10))
@@ -245,6 +255,7 @@ def test_a_tag_of_the_config_decides_the_model():
 
 
 @pytest.mark.parametrize(("side", "taken"), [(20, 32), (48, 48), (500, 384)])
+@pytest.mark.neutral
 def test_without_a_tag_the_data_decide(side, taken):
     model, overrides = models.build("vit3", peek("toy", (side, side, 1), 5), {"depth": 1})
     assert model.input_shape == (None, taken, taken, 1)
@@ -265,6 +276,24 @@ def test_decay_shrinks_kernels_and_nothing_else(name, optimizer):
         v.assign(keras.ops.ones(v.shape))
     # Gradients of zero, so that nothing but the decay moves them: w ← w − 0.1 · 0.5 · w.
     model.optimizer.apply(
+        [keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables
+    )
+    for v in model.trainable_variables:
+        wanted = 0.95 if v.name == "kernel" else 1
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(v), wanted, 1e-6, err_msg=v.path)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_decay_spares_vectors_whatever_they_are_called(optimizer):
+    branch = keras.Sequential([keras.layers.Dense(4), keras.layers.PReLU()])
+    block = RecurrentResidual(branch, steps=2, residual_scale="learned")
+    model = keras.Sequential([keras.Input((4,)), block, keras.layers.RMSNormalization()])
+    names = {v.name for v in model.trainable_variables}
+    assert names >= {"kernel", "bias", "alpha", "scale"}
+    made = optimizers.make(model, optimizer, rate=0.1, weight_decay=0.5, epsilon=1e-7)
+    for v in model.trainable_variables:
+        v.assign(np.ones(v.shape))
+    made.apply(
         [keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables
     )
     for v in model.trainable_variables:
@@ -293,6 +322,7 @@ def test_without_decay_it_is_adam_and_the_rate_may_stay():
     assert rates == pytest.approx([0, 5e-3, 1e-2, 1e-2, 1e-2], rel=1e-3, abs=1e-8)
 
 
+@pytest.mark.neutral
 def test_an_epoch_written_twice_counts_once(tmp_path):
     (tmp_path / "log.csv").write_text("epoch,loss\n0,3\n1,2.5\n1,2\n")
     assert run_folder.read_log(tmp_path / "log.csv") == [
@@ -301,6 +331,37 @@ def test_an_epoch_written_twice_counts_once(tmp_path):
     ]
 
 
+@pytest.mark.neutral
+def test_a_setting_that_only_the_earlier_training_had_is_told(tmp_path):
+    settings = {"name": "vit3", "tag": "x"}
+    folder = run_folder.RunFolder(tmp_path, {**settings, "ema": 0.9})
+    folder.metrics.write_text("{}")
+    folder.weights.write_text("")
+    folder.close()
+    with pytest.raises(UserError, match=r"holds a training with ema 0\.9, not None:"):
+        run_folder.RunFolder(tmp_path, settings)
+    with pytest.raises(UserError, match=r"holds a training with seed None, not 3:"):
+        run_folder.RunFolder(tmp_path, {**settings, "ema": 0.9, "seed": 3})
+    run_folder.RunFolder(tmp_path, {**settings, "ema": 0.9}).close()
+
+
+@pytest.mark.neutral
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    file = tmp_path / "settings.json"
+    run_folder.write_aside(file, "old\n")
+    write = Path.write_text
+
+    def full(self, text, *args, **kwargs):
+        write(self, text[: len(text) // 2], *args, **kwargs)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_folder.write_aside(file, "new and longer\n")
+    assert file.read_text() == "old\n"
+
+
+@pytest.mark.neutral
 def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
     settings = {"name": "vit3", "tag": "x"}
     folder = run_folder.RunFolder(tmp_path, settings)
@@ -315,6 +376,7 @@ def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
         run_folder.RunFolder(tmp_path, settings)
 
 
+@pytest.mark.neutral
 def test_to_begin_anew_removes_what_is_of_the_training_once_all_is_checked(
     fit_arguments, small_model, tmp_path, capsys
 ):
@@ -339,6 +401,7 @@ def test_to_begin_anew_removes_what_is_of_the_training_once_all_is_checked(
     assert names == ["mine.weights.h5", "vit7.corners.weights.h5"]
 
 
+@pytest.mark.neutral
 def test_a_log_that_is_lost_is_said(fit_arguments, small_model, tmp_path, monkeypatch, capsys):
     silent = keras.callbacks.Callback()
     monkeypatch.setattr(keras.callbacks, "CSVLogger", lambda *_, **__: silent)
@@ -346,6 +409,7 @@ def test_a_log_that_is_lost_is_said(fit_arguments, small_model, tmp_path, monkey
     assert "log.csv has 0 of 2 epochs" in capsys.readouterr().err
 
 
+@pytest.mark.neutral
 def test_a_config_of_a_data_set_is_trained_on(fit_arguments, small_model, tmp_path):
     parts = [corners(64, 0, "train"), corners(32, 1, "test")]
     parts = [dataclasses.replace(part, dataset="corners/grey") for part in parts]
@@ -362,6 +426,7 @@ def test_a_config_of_a_data_set_is_trained_on(fit_arguments, small_model, tmp_pa
         ('{"epoch": 1, "weights": "epoch-1.weights.h5"}', "epoch-1.weights.h5, which is not there"),
     ],
 )
+@pytest.mark.neutral
 def test_a_damaged_backup_is_one_sentence(
     fit_arguments, small_model, tmp_path, capsys, text, sentence
 ):
@@ -379,6 +444,7 @@ def test_a_damaged_backup_is_one_sentence(
 @pytest.mark.parametrize(
     ("devices", "name"), [(["tpu:0", "tpu:1"], "2 x "), (["cpu:0"], " core"), ([], " core")]
 )
+@pytest.mark.neutral
 def test_hardware_is_the_accelerator_or_the_processor(monkeypatch, devices, name):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda *_: devices)
     said = provenance.hardware()
@@ -386,6 +452,7 @@ def test_hardware_is_the_accelerator_or_the_processor(monkeypatch, devices, name
     assert rates.Rates(Path("absent"), here=said).on_accelerator == (name == "2 x ")
 
 
+@pytest.mark.neutral
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     pytest.importorskip("fcntl")
     settings = {"name": "vit3", "tag": "x"}
@@ -413,6 +480,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
             run_folder.RunFolder(tmp_path / "run", settings)
 
 
+@pytest.mark.neutral
 def test_fit_on_mnist(data_dir, small_model, tmp_path):
     pytest.importorskip("tensorflow_datasets")
     arguments = ["vit3", "--dataset=mnist", f"--data-dir={data_dir / 'tfds'}"]

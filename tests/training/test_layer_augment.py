@@ -12,6 +12,8 @@ from training import data, geometry, layer_augment, models, optimizers, recipes,
 from training.errors import UserError
 from training.layer_augment import LayerAugment
 
+pytestmark = pytest.mark.neutral
+
 
 def rng(seed=0):
     return np.random.default_rng(seed)
@@ -219,6 +221,7 @@ def test_the_rate_cools_down_after_its_cosine():
     )
 
 
+@pytest.mark.slow
 def test_the_official_recipe_runs(corners_file, tmp_path, monkeypatch):
     # XLA takes longer to compile a step than all of them take.
     monkeypatch.setattr(models, "jit_compile", lambda convolutions: False)

@@ -14,6 +14,8 @@ from training.reproduce.meta_heads import DENSE, GROUPS, HEADS, Head
 from training.reproduce.meta_heads_report import parameters
 from training.reproduce.paired import T95, Difference, difference, verdict
 
+pytestmark = pytest.mark.neutral
+
 
 def built(head):
     """The model as the training's command line builds it."""

@@ -58,6 +58,7 @@ def rows(tmp_path, out):
     return run_folder.read_log(tmp_path / out / "log.csv")
 
 
+@pytest.mark.neutral
 def test_nan_in_one_of_several_steps_at_once_says_which_they_were():
     watcher = callbacks.StopAtNaN(7)
     watcher.on_epoch_begin(1)
@@ -76,6 +77,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.neutral
 def test_on_a_terminal_a_bar_says_how_fast_it_is(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     bar = callbacks.Progress(epochs=2, steps=4, batch_size=16)
@@ -184,6 +186,7 @@ def test_averaged_weights_are_evaluated_and_kept(train, tmp_path, accumulate):
     assert again["val_loss"] == pytest.approx(m["val_loss"], abs=1e-5)
 
 
+@pytest.mark.neutral
 def test_decay_shrinks_kernels_alone(train):
     options = {"limit": 16, "learning_rate": 1e-2}
     _, without = train("without", **options)
@@ -204,6 +207,7 @@ def test_steps_at_once_are_the_same_steps(train):
     assert four["val_loss"] == pytest.approx(one["val_loss"], abs=1e-6)
 
 
+@pytest.mark.neutral
 def test_bfloat16_rounds_what_is_computed_and_not_what_is_kept(train):
     exact, _ = train("exact")
     rounded, kept = train("rounded", precision="mixed_bfloat16")
@@ -211,6 +215,7 @@ def test_bfloat16_rounds_what_is_computed_and_not_what_is_kept(train):
     assert {value.dtype for value in kept.values() if value.ndim} == {np.dtype("float32")}
 
 
+@pytest.mark.neutral
 def test_tensorboard_shows_what_the_csv_does(train, tmp_path):
     tf = pytest.importorskip("tensorflow")
     train("run", "--tensorboard", epochs=2)
@@ -225,6 +230,7 @@ def test_tensorboard_shows_what_the_csv_does(train, tmp_path):
             assert found[key][number] == pytest.approx(row[key], rel=1e-6)
 
 
+@pytest.mark.neutral
 def test_the_checksum_is_that_of_its_standard():
     # RFC 3720, B.4: CRC-32C of 32 bytes of zeros is 8a9136aa; TFRecords rotate and add.
     assert eventlog.checksum(bytes(32)) == (
@@ -232,6 +238,7 @@ def test_the_checksum_is_that_of_its_standard():
     )
 
 
+@pytest.mark.neutral
 def test_weights_that_do_not_fit_are_one_sentence(train, tmp_path, capsys):
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     other.save_weights(tmp_path / "other.weights.h5")
@@ -258,6 +265,7 @@ def test_weights_that_do_not_fit_are_one_sentence(train, tmp_path, capsys):
     assert "other.keras is no .weights.h5 file" in capsys.readouterr().err
 
 
+@pytest.mark.neutral
 def test_a_backup_of_another_model_is_one_sentence(train, tmp_path, capsys):
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     backup = tmp_path / "run" / "backup"
@@ -270,6 +278,7 @@ def test_a_backup_of_another_model_is_one_sentence(train, tmp_path, capsys):
     assert "--no-resume" in message
 
 
+@pytest.mark.neutral
 def test_what_is_not_asked_for_is_not_in_the_settings():
     a = options.arguments(["vit3", "--dataset=mnist"])
     assert not options.settings_of(a, "vit3", "mnist").keys() & options.LATER.keys()

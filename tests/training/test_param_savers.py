@@ -9,6 +9,8 @@ from keras_recres.layers import MetaConv2D
 from training.benchmarks import param_savers
 from training.benchmarks import param_savers_forms as forms
 
+pytestmark = pytest.mark.neutral
+
 
 def randomize(layer):
     rng = np.random.default_rng(0)

@@ -27,6 +27,8 @@ from training import (
 )
 from training.errors import UserError
 
+pytestmark = pytest.mark.neutral
+
 
 def rows_of(*names, data_dir=None, seeds=None):
     return pending_rows.rows(names, data_dir, seeds)

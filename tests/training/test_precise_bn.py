@@ -78,8 +78,9 @@ def normalised(name, peek, overrides, precision="float32"):
     return small._build(name, peek, overrides, precision, norm)
 
 
+@pytest.mark.neutral
 def test_the_option_is_recorded_and_asks_for_batch_normalization(
-    fit_arguments, tmp_path, monkeypatch, capsys
+    fit_arguments, without_xla, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(fit, "build", normalised)
     options = {"epochs": 1, "limit": 64, "eval-limit": 32}
@@ -95,6 +96,7 @@ def test_the_option_is_recorded_and_asks_for_batch_normalization(
     assert "vit3 has no batch normalization" in capsys.readouterr().err
 
 
+@pytest.mark.neutral
 def test_it_is_a_number_of_batches(fit_arguments, capsys):
     with pytest.raises(SystemExit):
         run(fit_arguments("run", precise_bn="some"))

@@ -12,6 +12,8 @@ from training import filing, fit, options, pending_rows, recipes, steps
 from training import models as training_models
 from training.errors import UserError
 
+pytestmark = pytest.mark.neutral
+
 MEASURED = re.compile(r"^ {4}(\w+) +(\d+\.\d+)(?: ± (\d+\.\d+))? %", re.MULTILINE)
 
 

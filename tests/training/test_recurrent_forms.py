@@ -12,6 +12,8 @@ from training.reproduce import __main__ as reproduce
 from training.reproduce import recurrent_forms
 from training.reproduce.recurrent_forms import forms
 
+pytestmark = pytest.mark.neutral
+
 STEPS = (2, 4, 2)  # Of vit3_rec.
 WIDTH = 256
 

@@ -17,6 +17,8 @@ from keras_recres.zoo import sources
 from training.report import __main__ as report
 from training.report import curves, entries, page
 
+pytestmark = pytest.mark.neutral
+
 DRIVER = pathlib.Path(__file__).with_name("report_drive.js")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # The page in a frame, since browsers have a least width of their own and phones have not.

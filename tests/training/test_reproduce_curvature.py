@@ -18,6 +18,8 @@ from training.reproduce import curvature_claims as claims
 from training.reproduce import curvature_vit, planar
 from training.reproduce.curvature_probed import Probed, join, probe
 
+pytestmark = pytest.mark.neutral
+
 RNG = np.random.default_rng(2)
 
 
@@ -93,6 +95,7 @@ def test_claims_compare_kinds_and_correlate_inside_them():
     assert 0.5 < found["all"].value < 1
 
 
+@pytest.mark.slow
 def test_planar_command_line(tmp_path, capsys, monkeypatch):
     # Fewer layers and steps, for less to compile.
     sizes = ((1, 1), (1, 3), (3, 1))
@@ -149,6 +152,7 @@ def tiny_vits(monkeypatch):
     monkeypatch.setattr(curvature_vit, "trained_names", lambda: ["vit3_rec"])
 
 
+@pytest.mark.slow
 def test_vit_command_line(tmp_path, capsys, tiny_vits, corners_file):
     arguments = ["curvature", "--part=vit", "--images=100", "--vit-theta=4", "--vit-seeds=1"]
     arguments += [f"--data-dir={corners_file}", f"--out={tmp_path}"]

@@ -12,7 +12,10 @@ from training import errors
 from training.benchmarks import mean_field as benchmark
 from training.reproduce import __main__ as reproduce
 
+pytestmark = pytest.mark.neutral
 
+
+@pytest.mark.slow
 def test_small_networks(tmp_path, capsys):
     arguments = ["--width", "24", "--depth", "3", "--draws", "3", "--out", str(tmp_path)]
     assert errors.run(reproduce.main, ["mean_field", *arguments]) == 0

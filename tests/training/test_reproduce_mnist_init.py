@@ -20,6 +20,8 @@ from training.reproduce.mnist_init_cells import Cells
 from training.reproduce.mnist_init_maps import MAPS, below_trouble, best_values, exponent
 from training.reproduce.mnist_init_nets import Run
 
+pytestmark = pytest.mark.neutral
+
 OF = {m.name: m for m in MAPS}
 
 
@@ -142,6 +144,7 @@ def test_trainings_are_kept_line_by_line(tmp_path):
         Cells(tmp_path, {"steps": 4})
 
 
+@pytest.mark.slow
 def test_the_command_trains_reports_and_goes_on(tmp_path, monkeypatch, capsys, data_dir):
     for module in (mnist_init_maps, mnist_init_report):
         monkeypatch.setattr(module, "DEPTHS", (1, 2, 3))

@@ -18,6 +18,8 @@ from training.reproduce import __main__ as reproduce
 from training.reproduce import mnist_resnet50, mnist_run
 from training.reproduce import mnist_resnet50_memory as memory
 
+pytestmark = pytest.mark.neutral
+
 NAME = "mnist_resnet50_alpha_relu_he"
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -19,8 +20,17 @@ def spirals(seeds):
     return np.repeat(x[:, None], seeds, axis=1), np.repeat(y[:, None], seeds, axis=1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_xla():
+    """TensorFlow runs graphs as they are: XLA takes longer to compile a step than all take."""
+    with pytest.MonkeyPatch.context() as patch:
+        if keras.backend.backend() == "tensorflow":
+            patch.setattr(planar, "jit_compile", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="module")
-def recurrent():
+def recurrent(without_xla):
     return planar.train(RECURRENT, *spirals(3), steps=400)
 
 
@@ -41,6 +51,7 @@ def test_training_lowers_every_seed_below_chance(recurrent):
     assert recurrent.accuracy.mean() > 0.5
 
 
+@pytest.mark.neutral
 def test_no_seed_knows_of_another(recurrent):
     x, y = spirals(3)
     x[:, 1:] *= 0.3
@@ -70,10 +81,12 @@ def results(*rows):
         (((0.03, 1.00), (0.02, 1.00), (0.01, 1.00)), "saturated"),
     ],
 )
+@pytest.mark.neutral
 def test_ordering_is_judged_by_loss_and_accuracy(rows, verdict):
     assert planar.ordering(results(*rows)) == verdict
 
 
+@pytest.mark.neutral
 def test_the_pictured_seed_is_the_median_one():
     result = planar.Result(SHALLOW, np.array([0.3, 0.1, 0.9, 0.2]), np.ones(4), [], 0.3)
     assert result.median_seed == 3
@@ -81,6 +94,7 @@ def test_the_pictured_seed_is_the_median_one():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.neutral
 def test_curves_are_two_apart_from_one_another(family):
     x, y = points(family)
     assert x.shape == (200, 2)
@@ -90,6 +104,7 @@ def test_curves_are_two_apart_from_one_another(family):
     assert gaps.min() > 0.1
 
 
+@pytest.mark.neutral
 def test_the_spiral_is_the_documented_one():
     x, y = points("spiral")
     radius = np.linalg.norm(x[y == 0], axis=1)
@@ -99,6 +114,8 @@ def test_the_spiral_is_the_documented_one():
     assert angle[-1] - angle[0] == pytest.approx(2 * np.pi, rel=1e-5)
 
 
+@pytest.mark.neutral
+@pytest.mark.slow
 def test_command_line_prints_the_table_and_leaves_pictures(tmp_path, capsys):
     arguments = ["planar", "--seeds=2", "--steps=100", f"--out={tmp_path / 'run'}"]
     assert errors.run(reproduce.main, arguments) == 0
@@ -121,6 +138,8 @@ def test_command_line_prints_the_table_and_leaves_pictures(tmp_path, capsys):
     )
 
 
+@pytest.mark.neutral
+@pytest.mark.slow
 def test_sweep_covers_every_setting(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("training.reproduce.planar_sweep.SCALES", (0.3,))
     arguments = ["planar", "--sweep", "--seeds=1", "--steps=100", f"--out={tmp_path}"]
@@ -142,6 +161,7 @@ def test_sweep_covers_every_setting(tmp_path, capsys, monkeypatch):
         (["planar", "--out=/proc/nowhere"], "--out /proc/nowhere can't be written to"),
     ],
 )
+@pytest.mark.neutral
 def test_mistakes_get_one_sentence(arguments, sentence, capsys):
     assert errors.run(reproduce.main, arguments) == 2
     err = capsys.readouterr().err

@@ -11,6 +11,8 @@ from training import data, errors, recipes
 from training.reproduce import __main__ as reproduce
 from training.reproduce import by_image, t2t_vit, t2t_vit_report
 
+pytestmark = pytest.mark.neutral
+
 SETTINGS = {"tag": "tiny_imagenet80", "epochs": 50, "limit": None, "backend": "jax"}
 
 

@@ -33,6 +33,7 @@ NETWORKS = {
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_as_it_would_have(fit_arguments, tmp_path):
     moments = list(killed.MOMENTS)
     if keras.backend.backend() == "jax":
@@ -44,6 +45,7 @@ def test_killed_at_any_moment_it_ends_as_it_would_have(fit_arguments, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow
 def test_networks_of_the_zoo_go_on_as_if_nothing_had_happened(name, fit_arguments, tmp_path):
     if name == "vit3_rec" and keras.backend.backend() != "torch":
         pytest.skip("XLA compiles three trainings of it for minutes")

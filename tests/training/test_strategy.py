@@ -27,8 +27,10 @@ import sys
 from tests.distribute import virtual
 virtual.make()
 from tests.training import killed, small
-from training import callbacks, errors, fit, teacher
+from training import callbacks, curves, errors, fit, models, teacher
 fit.build = teacher.build = small.build_recurrent
+# Both take longer than the training.
+curves.draw, models.jit_compile = lambda *args: None, lambda convolutions=False: "auto"
 if sys.argv[1] == "killed":
     killed.before(callbacks.StopAtNaN, "on_train_batch_end",
                   lambda self, batch, logs=None: self._epoch == 1 and batch >= 2)
@@ -68,7 +70,7 @@ def both(how, first, second=None):
 
 
 @pytest.fixture
-def small_model(monkeypatch):
+def small_model(monkeypatch, without_xla):
     """Trains a small recurrent classifier in place of a T2T-ViT."""
     for module in (fit, teacher):
         monkeypatch.setattr(module, "build", small.build_recurrent)
@@ -92,6 +94,7 @@ def check_same(tmp_path, *outs):
 
 
 @KILL
+@pytest.mark.slow
 def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
     fit_arguments, taught, tmp_path
 ):
@@ -109,6 +112,7 @@ def test_two_processes_train_as_one_also_if_killed_and_the_first_writes(
 
 @KILL
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has a process a device")
+@pytest.mark.slow
 def test_two_devices_of_a_process_train_as_one_also_if_killed(fit_arguments, taught, tmp_path):
     kind = {"tensorflow": "mirrored"}.get(BACKEND, "data_parallel")
     options = {**taught, "ema": 0.9}
@@ -123,6 +127,7 @@ def test_two_devices_of_a_process_train_as_one_also_if_killed(fit_arguments, tau
 
 
 @KILL
+@pytest.mark.slow
 def test_processes_that_see_other_folders_are_refused(fit_arguments, small_model, tmp_path):
     options = {**OPTIONS, "strategy": "auto"}
     here, there = (fit_arguments(out, ARGUMENTS, **options) for out in ("here", "there"))
@@ -189,6 +194,7 @@ def test_accumulation_is_for_one_device_where_it_fails(fit_arguments, small_mode
         ({"strategy": "tree"}, r"--strategy on \w+ must be one of .*three, found 'tree'\. Did .*"),
     ],
 )
+@pytest.mark.neutral
 def test_what_devices_cannot_share_is_one_sentence(
     fit_arguments, small_model, three, capsys, extra, message
 ):

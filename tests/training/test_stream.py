@@ -56,6 +56,7 @@ def folders(tmp_path_factory):
     return found
 
 
+@pytest.mark.neutral
 def test_both_formats_of_tfds_hold_the_same(folders):
     usual = data.load("corners", "train", folders["tfrecord"])
     assert len(usual) == 96
@@ -76,6 +77,7 @@ def test_both_formats_of_tfds_hold_the_same(folders):
     assert len(data.load("corners", "evaluation", folders["array_record"], limit=5)) == 5
 
 
+@pytest.mark.neutral
 def test_stored_files_read_like_a_list(folders):
     stored = data.read_encoded("corners", "train", folders["array_record"]).data
     usual = data.read_encoded("corners", "train", folders["tfrecord"]).data
@@ -86,6 +88,7 @@ def test_stored_files_read_like_a_list(folders):
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.neutral
 def test_damaged_records_are_told_in_a_sentence(folders, tmp_path, stream):
     shutil.copytree(folders["array_record"] / "corners", tmp_path / "corners")
     (file,) = tmp_path.glob("corners/*/corners-train.array_record*")
@@ -96,6 +99,7 @@ def test_damaged_records_are_told_in_a_sentence(folders, tmp_path, stream):
         data.load("corners", "train", tmp_path, stream=stream).images.read(np.arange(96))
 
 
+@pytest.mark.neutral
 def test_more_files_may_be_opened_than_systems_allow_at_first():
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -110,6 +114,7 @@ def test_more_files_may_be_opened_than_systems_allow_at_first():
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.neutral
 def test_an_array_record_folder_is_packed_as_any_other(folders, tmp_path):
     part = data.read_encoded("corners", "train", folders["array_record"])
     packed.write(tmp_path / "corners.npz", [part])
@@ -119,6 +124,7 @@ def test_an_array_record_folder_is_packed_as_any_other(folders, tmp_path):
     np.testing.assert_array_equal(packed_images.labels, usual.labels)
 
 
+@pytest.mark.neutral
 def test_images_are_brought_to_a_size_alike(corners_file):
     how = {"size": (24, 20), "crop": 0.9, "interpolation": "bilinear", "limit": 40}
     whole = data.load("corners", "train", corners_file, **how)
@@ -128,6 +134,7 @@ def test_images_are_brought_to_a_size_alike(corners_file):
 
 
 @pytest.mark.parametrize("layered", [False, True])
+@pytest.mark.neutral
 def test_batches_of_a_stream_are_the_same(corners_file, layered):
     def batches(stream):
         part = data.load("corners", "train", corners_file, limit=100, stream=stream)
@@ -146,6 +153,7 @@ def test_batches_of_a_stream_are_the_same(corners_file, layered):
 
 
 @pytest.mark.parametrize("how", ["array", "stream", "layers", "evaluation"])
+@pytest.mark.neutral
 def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeypatch, how):
     part = data.load("corners", "train", corners_file, limit=76, stream=how == "stream")
     layers = LayerAugment(9, 0.25, 0.8, 1.0) if how == "layers" else None
@@ -210,6 +218,7 @@ def test_making_batches_leaves_the_global_generator_alone(corners_file):
     np.testing.assert_array_equal(*drawn)
 
 
+@pytest.mark.neutral
 def test_a_group_mixes_within_itself(corners_file):
     part = data.load("corners", "train", corners_file, limit=64)
     part.labels[:] = 0
@@ -222,6 +231,7 @@ def test_a_group_mixes_within_itself(corners_file):
     assert (together.max(1) < 0.99).any()
 
 
+@pytest.mark.neutral
 def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
     """Not out of one that was brought to the network's size before, which has lost pixels."""
     stored = data.load("corners", "train", corners_file, limit=40).images
@@ -243,6 +253,7 @@ def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
     np.testing.assert_array_equal(evaluated, part.images.read(np.arange(16))[0])
 
 
+@pytest.mark.neutral
 def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
     part = data.load("corners", "train", corners_file, limit=100, stream=True)
     monkeypatch.setattr(batches_module, "THREADS", 2)
@@ -279,6 +290,7 @@ def test_a_training_learns_the_same_from_a_stream(fit_arguments, small_model, fo
     assert losses[2] < losses[0]
 
 
+@pytest.mark.neutral
 def test_a_picture_that_is_none_ends_it_in_a_sentence(fit_arguments, small_model, tmp_path, capsys):
     train, test = corners(64, 0, "train"), corners(32, 1, "test")
     train.data[37] = b"no picture at all"

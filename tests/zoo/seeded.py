@@ -2,8 +2,9 @@
 
     python -m tests.zoo.seeded [NAME …]
 
-adds the logits of new names to `seeded.json`, on the backend in use, and writes those of the given
-names anew: for networks that were changed on purpose.
+adds the logits of new names without trained weights to `seeded.json`, on the backend in use, writes
+those of the given names anew, for networks that were changed on purpose, and drops those of names
+whose trained weights have a golden file.
 """
 
 import json
@@ -57,10 +58,15 @@ def give_weights(model):
         weight.assign(value.astype("float32"))
 
 
-def logits_of(model):
-    """Logits of two fixed inputs, standard normal numbers."""
-    x = np.random.default_rng(0).standard_normal((2, *model.input_shape[1:])).astype("float32")
-    return keras.ops.convert_to_numpy(model(x, training=False))
+def inputs_of(model):
+    """Two fixed inputs, standard normal numbers."""
+    shape = (2, *model.input_shape[1:])
+    return np.random.default_rng(0).standard_normal(shape).astype("float32")
+
+
+def logits_of(record):
+    """The logits that are kept of a record's network."""
+    return np.asarray(read()[networks()[network(record)].name])
 
 
 def read():
@@ -69,15 +75,17 @@ def read():
 
 
 def main(renew):
-    found = {name: logits for name, logits in read().items() if name not in renew}
-    records = networks().values()
-    for record in records:
-        if record.name not in found:
+    kept = {name: logits for name, logits in read().items() if name not in renew}
+    lines = []
+    for record in networks().values():
+        if record.default_tag in record.trained_tags:
+            continue
+        if record.name not in kept:
             model = zoo.build(record.name, tag=record.default_tag)
             give_weights(model)
-            found[record.name] = np.round(logits_of(model).astype("float64"), 8).tolist()
-    names = [record.name for record in records]
-    lines = [f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in names]
+            found = keras.ops.convert_to_numpy(model(inputs_of(model), training=False))
+            kept[record.name] = np.round(found.astype("float64"), 8).tolist()
+        lines.append(f"  {json.dumps(record.name)}: {json.dumps(kept[record.name])}")
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from keras_recres.zoo.class_names import CLASS_NAMES, class_names
 
+pytestmark = pytest.mark.neutral
+
 
 def test_known_and_unknown_data_sets():
     assert class_names("cifar10", 10)[3] == "cat"

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_recres.backend import keras_private
 from keras_recres.zoo import convert
 from keras_recres.zoo.convert import t2t
 from tests.zoo import t2t_numpy
@@ -41,6 +42,7 @@ def assert_official(model, state, x, **kwargs):
 @pytest.mark.parametrize(
     ("token_type", "steps"), [("performer", [1, 1, 1]), ("transformer", [2, 4, 2])]
 )
+@pytest.mark.neutral
 def test_logits_at_full_size(token_type, steps):
     state = t2t_numpy.random_state(3, token_type=token_type)
     model = convert.t2t_vit(state, depth=3, steps=steps, token_type=token_type, verbose=False)
@@ -49,25 +51,31 @@ def test_logits_at_full_size(token_type, steps):
 
 @pytest.mark.parametrize(
     ("token_type", "first", "steps"),
-    [("performer", (7, 4, 2), 2), ("performer", (3, 2, 1), 1), ("transformer", (5, 3, 1), 1)],
+    [
+        pytest.param("performer", (7, 4, 2), 2, marks=pytest.mark.neutral),
+        ("performer", (3, 2, 1), 1),
+        pytest.param("transformer", (5, 3, 1), 1, marks=pytest.mark.neutral),
+    ],
 )
 def test_logits_of_small_images_and_other_first_splits(token_type, first, steps):
     state = t2t_numpy.random_state(2, side=64, first=first, token_type=token_type, classes=7)
-    model = convert.t2t_vit(
-        state,
-        depth=2,
-        steps=steps,
-        num_classes=7,
-        input_shape=(64, 64, 3),
-        token_type=token_type,
-        first_kernel_size=first[0],
-        first_strides=first[1],
-        verbose=False,
-    )
+    with keras_private.values_given_later():
+        model = convert.t2t_vit(
+            state,
+            depth=2,
+            steps=steps,
+            num_classes=7,
+            input_shape=(64, 64, 3),
+            token_type=token_type,
+            first_kernel_size=first[0],
+            first_strides=first[1],
+            verbose=False,
+        )
     kwargs = {"steps": [steps] * 2, "first": first, "token_type": token_type}
     assert_official(model, state, images(64, batch=2), **kwargs)
 
 
+@pytest.mark.neutral
 def test_each_permutation_matters():
     # The model in which one of the patch-ordered weights keeps PyTorch's order must be wrong.
     state, x = t2t_numpy.random_state(**SMALL), images(32)
@@ -84,6 +92,7 @@ def test_each_permutation_matters():
     np.testing.assert_allclose(logits(model, x), wanted, rtol=0, atol=1e-4)
 
 
+@pytest.mark.neutral
 def test_unshared_weights_are_the_checkpoints_in_every_step():
     state, x = t2t_numpy.random_state(**SMALL), images(32)
     own = {"unshare": ("norm",), "step_embedding": True, "residual_scale": "learned"}
@@ -91,6 +100,7 @@ def test_unshared_weights_are_the_checkpoints_in_every_step():
     assert_official(model, state, x, steps=[3, 3])
 
 
+@pytest.mark.neutral
 def test_features_only_leaves_the_head_out():
     state, x = t2t_numpy.random_state(**SMALL), images(32)
     features = logits(convert.t2t_vit(state, **SMALL_MODEL, features_only=True), x)
@@ -98,6 +108,7 @@ def test_features_only_leaves_the_head_out():
     np.testing.assert_allclose(got, t2t_numpy.forward(state, x, steps=[1, 1]), atol=1e-4)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize("entry", ["state_dict_ema", "state_dict", None])
 def test_reads_a_saved_checkpoint(tmp_path, entry):
     torch = pytest.importorskip("torch")
@@ -113,6 +124,7 @@ def test_reads_a_saved_checkpoint(tmp_path, entry):
     assert_official(convert.t2t_vit(path, **SMALL_MODEL), state, images(32), steps=[1, 1])
 
 
+@pytest.mark.neutral
 def test_takes_tensors_and_keeps_half_precision_values():
     torch = pytest.importorskip("torch")
     state = {k: torch.tensor(v).bfloat16() for k, v in t2t_numpy.random_state(**SMALL).items()}
@@ -123,6 +135,7 @@ def test_takes_tensors_and_keeps_half_precision_values():
     )
 
 
+@pytest.mark.neutral
 def test_report_counts_every_weight(capsys):
     state = t2t_numpy.random_state(2, side=64)
     model = convert.t2t_vit(state, depth=2, input_shape=(64, 64, 3))
@@ -150,6 +163,7 @@ def fault(state, **kwargs):
     return sentence
 
 
+@pytest.mark.neutral
 def test_faults_are_named():
     state = t2t_numpy.random_state(**SMALL)
     assert "`depth` is 3, but a dict has 2 blocks: pass depth=2." in fault(state, depth=3)
@@ -172,6 +186,7 @@ def test_faults_are_named():
     assert "with and without the prefix" in fault({**state, "module.head.bias": np.zeros(5)})
 
 
+@pytest.mark.neutral
 def test_another_patch_size_is_told_by_its_shapes():
     state = t2t_numpy.random_state(**SMALL)
     assert "attention1.norm1.weight is (147,) and must be (75,)" in fault(
@@ -179,6 +194,7 @@ def test_another_patch_size_is_told_by_its_shapes():
     )
 
 
+@pytest.mark.neutral
 def test_file_faults_are_named(tmp_path):
     torch = pytest.importorskip("torch")
     missing = tmp_path / "no.pth.tar"
@@ -195,6 +211,7 @@ class Unsafe:
     """Stands for code inside a checkpoint."""
 
 
+@pytest.mark.neutral
 def test_code_in_a_checkpoint_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
     path = tmp_path / "unsafe.pth"
@@ -202,6 +219,7 @@ def test_code_in_a_checkpoint_is_refused(tmp_path):
     assert "is not a PyTorch checkpoint of plain weights" in fault(path)
 
 
+@pytest.mark.neutral
 def test_without_torch_the_remedy_is_said(tmp_path, monkeypatch):
     if keras.backend.backend() == "torch":
         pytest.skip("PyTorch is the backend here, so it cannot be absent.")

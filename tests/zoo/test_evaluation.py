@@ -39,6 +39,7 @@ def test_evaluate_is_what_keras_measures(model):
         evaluation.evaluate(model, pixels, labels + 5)
 
 
+@pytest.mark.neutral
 def test_images_of_several_sizes_go_one_by_one(model):
     rng = np.random.default_rng(2)
     shapes = [(32, 32, 3), (40, 50, 3), (32, 32, 3), (64, 33, 3)]
@@ -50,6 +51,7 @@ def test_images_of_several_sizes_go_one_by_one(model):
     assert done == [3, 1]
 
 
+@pytest.mark.neutral
 def test_softmax_and_names(model):
     p = evaluation.softmax(np.array([[1000.0, 1000.0, -1000.0]]))
     np.testing.assert_allclose(p, [[0.5, 0.5, 0.0]])
@@ -58,6 +60,7 @@ def test_softmax_and_names(model):
     assert evaluation.class_names_of(small(2, tag=None)) == ("0", "1")
 
 
+@pytest.mark.neutral
 def test_predictions_are_decoded(model):
     logits = np.zeros((2, 10), "float32")
     logits[0, 3] = logits[1, 9] = np.log(9)

@@ -148,6 +148,7 @@ def test_runs_inside_a_model():
     assert model(IMAGENET(x)).shape == (2, 24, 24, 3)
 
 
+@pytest.mark.neutral
 def test_for_input_shape():
     p = IMAGENET.for_input_shape((64, 32, 3))
     assert (p.size, p.mean, p.crop) == ((64, 32), IMAGENET.mean, 0.75)
@@ -163,6 +164,7 @@ def test_for_input_shape():
         (images(24, 24), r"must have shape .* found \(24, 24\)"),
     ],
 )
+@pytest.mark.neutral
 def test_wrong_images(x, sentence):
     with pytest.raises(ValueError, match=sentence):
         IMAGENET(x)
@@ -180,11 +182,13 @@ def test_wrong_images(x, sentence):
         ({"mean": (0.5,), "std": (0.0,)}, "std positive"),
     ],
 )
+@pytest.mark.neutral
 def test_wrong_arguments(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         Preprocessing(**arguments)
 
 
+@pytest.mark.neutral
 def test_is_frozen_and_comparable():
     assert copy.deepcopy(IMAGENET) == IMAGENET
     assert hash(copy.deepcopy(IMAGENET)) == hash(IMAGENET)

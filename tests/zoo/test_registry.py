@@ -9,6 +9,8 @@ from keras_recres import zoo
 from keras_recres.zoo import registry
 from keras_recres.zoo.record import Record, Result
 
+pytestmark = pytest.mark.neutral
+
 HEADER = [field.name for field in dataclasses.fields(Result)]
 
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import json
@@ -7,11 +8,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from keras_recres import zoo
 from keras_recres.zoo import manifest, sources
+
+pytestmark = pytest.mark.neutral
 
 FILE = "weights/toy_rec.small.weights.h5"
 
@@ -255,6 +259,7 @@ for _ in range(50):
 """
 
 
+@pytest.mark.slow
 def test_concurrent_downloads(remote, cached, toy_zoo):
     expected = json.dumps(manifest.read(toy_zoo)[FILE])
     command = [sys.executable, "-c", DOWNLOAD_MANY, FILE, remote.as_uri(), str(cached), expected]
@@ -278,6 +283,21 @@ def test_manifest_lists_every_file(toy_zoo):
     assert listed[FILE] == {"sha256": digest, "bytes": len(content)}
     (toy_zoo / "golden" / ".gitkeep").touch()
     assert manifest.describe(toy_zoo) == listed
+
+
+def test_a_manifest_is_written_whole_or_not_at_all(toy_zoo, monkeypatch):
+    file, write = toy_zoo / "manifest.json", Path.write_text
+    before = file.read_text()
+
+    def full(self, text, *args, **kwargs):
+        write(self, text[: len(text) // 2], *args, **kwargs)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (toy_zoo / "golden" / "toy_rec.small.npz").write_bytes(b"one file more")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        manifest.write(toy_zoo)
+    assert file.read_text() == before
 
 
 def test_a_folder_without_manifest_lists_nothing(tmp_path):
