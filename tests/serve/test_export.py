@@ -37,6 +37,7 @@ def quick(monkeypatch, needs_tensorflow):
     monkeypatch.setattr(saved_model, "check", lambda *args: None)
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_files(exported):
     for name in ("tiny_vit", "planar_rec"):

@@ -135,6 +135,7 @@ def test_packed_equals_tfds(tfds_dir, tmp_path, capsys):
             assert (through.split, through.tag) == (direct.split, direct.tag)
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_mnist_is_mnist(tfds_dir):
     encoded = data.read_encoded("mnist", "evaluation", tfds_dir)
@@ -145,6 +146,7 @@ def test_mnist_is_mnist(tfds_dir):
     assert test.tag == "mnist"
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_cifar10_stored_as_jpeg_is_called_so(data_dir, tfds_dir):
     jpeg = data.load("cifar10", "test", data_dir / "tfds_cifar10_jpeg")

@@ -72,6 +72,7 @@ def read_run(path):
     return json.loads((path / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_runs_become_one_entry_that_loads_and_is_measured_again(
     folder, trained, corners_file, capsys
 ):

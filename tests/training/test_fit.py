@@ -480,6 +480,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
             run_folder.RunFolder(tmp_path / "run", settings)
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_fit_on_mnist(data_dir, small_model, tmp_path):
     pytest.importorskip("tensorflow_datasets")

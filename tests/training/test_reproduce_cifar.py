@@ -66,6 +66,7 @@ def trained(toy, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_measures_the_training_set_and_the_exact_part(trained, toy):
     m = read(trained)
     # Ten classes: chance is a tenth.
