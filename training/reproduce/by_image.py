@@ -12,7 +12,7 @@ from keras_recres.zoo import evaluation
 from training import data
 from training.errors import UserError
 from training.evaluate import READ_AS
-from training.reproduce.paired import difference
+from training.reproduce.effects import by_example
 from training.terminal import progress_bar
 
 
@@ -54,10 +54,10 @@ def sentences(pairs, found):
     said = []
     for plain, other in pairs:
         if plain in found and other in found:
-            one = difference(found[other], found[plain])
+            one = by_example(found[other], found[plain])
             low, high = one.interval
             said.append(
                 f"{other} against {plain}, one training each, paired by image: {one} points "
-                f"({one.count:,} images, 95 % interval {low:+.2f} to {high:+.2f})."
+                f"({one.seeds:,} images, 95 % interval {low:+.2f} to {high:+.2f})."
             )
     return said

@@ -10,8 +10,8 @@ from keras_recres import zoo
 from training.errors import output_folder
 from training.reproduce import tables
 from training.reproduce.cifar_summary import BEST, FINAL, Summary, remarks, summarize
+from training.reproduce.effects import Cells, Effect, method, sentence
 from training.reproduce.meta_heads import DENSE, FORMS, GROUPS, HEADS, Head
-from training.reproduce.paired import Difference, difference, sentence
 from training.run_folder import write_aside
 
 COLUMNS = (
@@ -32,24 +32,27 @@ class Row:
     head: Head
     parameters: int
     measured: Summary
-    against_dense: Difference
+    against_dense: Effect
 
 
 def rows(runs):
     """A `Row` for every head, in the order of `HEADS`."""
     summaries = {summary.label: summary for summary in summarize(runs)}
-    dense = summaries[DENSE].values(FINAL)
+    cells = cells_of(summaries.values())
     return [
         Row(
             head,
             parameters(head),
             summaries[head.label],
-            difference(summaries[head.label].values(FINAL), dense)
-            if head.groups
-            else difference({}, {}),
+            cells.difference(head.label, DENSE) if head.groups else Effect(),
         )
         for head in HEADS
     ]
+
+
+def cells_of(summaries):
+    """The `Cells` of the heads."""
+    return Cells({summary.label: summary.values(FINAL) for summary in summaries})
 
 
 def parameters(head):
@@ -58,33 +61,21 @@ def parameters(head):
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def values(table, form, groups=GROUPS):
-    """{(groups, seed): accuracy after the last epoch, %} of the heads of a form."""
-    return {
-        (row.head.groups, seed): value
-        for row in table
-        if row.head.form == form and row.head.groups in groups
-        for seed, value in row.measured.values(FINAL).items()
-    }
-
-
 def claims(table):
-    """What the trainings say of each claim: pairs of a (title, `Difference`).
+    """What the trainings say of each claim: pairs of a (title, `Effect`).
 
-    The first is the paper's. Pairs have the same seed, and the same number of groups or the same
-    form where these are not what differs.
+    The first is the paper's. Compared are heads with the same number of groups or the same form
+    where these are not what differs.
     """
     of = {row.head.label: row for row in table}
     dense, published = of[DENSE], of["raw_4"]
     share = published.parameters / dense.parameters
     most, fewest = max(GROUPS), min(GROUPS)
+    cells = cells_of(row.measured for row in table)
 
-    def by_form(groups):
-        return {
-            (form, seed): value
-            for form in FORMS
-            for (_, seed), value in values(table, form, (groups,)).items()
-        }
+    def over_groups(form, other):
+        pairs = [(Head(form, n).label, Head(other, n).label) for n in GROUPS]
+        return cells.mean_difference(pairs)
 
     return [
         (
@@ -94,15 +85,17 @@ def claims(table):
         ),
         (
             "Softmax against raw weights, both from N(0, 1), over all numbers of groups",
-            difference(values(table, "softmax"), values(table, "raw")),
+            over_groups("softmax", "raw"),
         ),
         (
             "Weights from N(0, 1/N) against N(0, 1), over all numbers of groups",
-            difference(values(table, "preserving"), values(table, "raw")),
+            over_groups("preserving", "raw"),
         ),
         (
             f"{most} groups against {fewest}, over all forms",
-            difference(by_form(most), by_form(fewest)),
+            cells.mean_difference(
+                [(Head(form, most).label, Head(form, fewest).label) for form in FORMS]
+            ),
         ),
     ]
 
@@ -127,9 +120,8 @@ def notes(table):
     """What the numbers are."""
     said = [
         "Mean ± sample standard deviation over the seeds; differences are of the last epoch's "
-        "accuracy, paired by seed, mean ± standard error, intervals by Student's t; that the pairs "
-        "of one seed have one order of the images is not counted. Each group has 10 units, and "
-        "M = N."
+        "accuracy. Each group has 10 units, and M = N.",
+        method(cells_of(row.measured for row in table)),
     ]
     return " ".join([*said, *remarks(row.measured for row in table)])
 

@@ -7,7 +7,7 @@ from keras_recres import zoo
 from training.errors import output_folder
 from training.reproduce import tables
 from training.reproduce.cifar_summary import FINAL, Summary, remarks, summarize
-from training.reproduce.paired import Difference, difference, sentence
+from training.reproduce.effects import Cells, Effect, method, sentence
 from training.reproduce.recurrent_forms import ONCE, PLAIN, Form
 from training.run_folder import write_aside
 
@@ -29,7 +29,7 @@ class Row:
     parameters: int
     multiply_adds: int
     measured: Summary
-    against_plain: Difference
+    against_plain: Effect
 
 
 def rows(forms, runs, a):
@@ -43,21 +43,24 @@ def rows(forms, runs, a):
     from keras_recres.models import multiply_adds
 
     measured = {summary.label: summary for summary in summarize(runs)}
-    plain = measured[PLAIN].values(FINAL)
-    found = []
+    cells, found = cells_of(measured.values()), []
     for form in forms:
         model = zoo.build(form.name(a.blocks), tag=a.dataset, **form.arguments)
         counts = (model.count_params(), multiply_adds(model).total)
-        summary = measured[form.label]
-        against = {} if form.label == PLAIN else summary.values(FINAL)
-        found.append(Row(form, *counts, summary, difference(against, plain)))
+        against = Effect() if form.label == PLAIN else cells.difference(form.label, PLAIN)
+        found.append(Row(form, *counts, measured[form.label], against))
     return found
+
+
+def cells_of(summaries):
+    """The `Cells` of the forms."""
+    return Cells({summary.label: summary.values(FINAL) for summary in summaries})
 
 
 def sentences(table):
     """The claims in words, a list of str."""
     of = {row.form.label: row for row in table}
-    recurrence = difference(of[PLAIN].measured.values(FINAL), of[ONCE].measured.values(FINAL))
+    recurrence = cells_of(row.measured for row in table).difference(PLAIN, ONCE)
     said = [sentence("Blocks that run several times against once, all shared", recurrence)]
     for row in table:
         if row.form.label in (ONCE, PLAIN):
@@ -70,10 +73,8 @@ def sentences(table):
 
 def notes(table):
     """What the numbers are."""
-    said = [
-        "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
-        "paired by seed, mean ± standard error, intervals by Student's t."
-    ]
+    said = ["Top-1 after the last epoch, mean ± sample standard deviation over the seeds."]
+    said.append(method(cells_of(row.measured for row in table)))
     return " ".join([*said, *remarks(row.measured for row in table)])
 
 

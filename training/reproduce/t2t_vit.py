@@ -4,8 +4,8 @@ Jiang, Cui, Wang, "Residual network with recurrent structures": on ImageNet 3 bl
 top-1 and 67.16 % when they run several times, 7 blocks 71.63 and 74.57 %, with no parameter added.
 `vit7_rec_plus`, ours, has norms and a learned vector for every step besides. The trainings are
 those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this compares what is
-filed, differences paired by seed: trained alike but for what a recipe of `vit7_rec_plus`' own asks
-for, which is told. With --data-dir it compares the zoo's weights, too, image by image.
+filed, trained alike but for what a recipe of `vit7_rec_plus`' own asks for, which is told. With
+--data-dir it compares the zoo's weights, too, image by image.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from training.errors import UserError, output_folder
 from training.evaluate import READ_AS
 from training.reproduce import by_image
 from training.reproduce.cifar_summary import FINAL, Summary
-from training.reproduce.paired import difference
+from training.reproduce.effects import Cells
 
 # Each network, and what is to be better than it.
 PAPERS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"))
@@ -132,32 +132,33 @@ def differences(found):
                 yield found[0], other, key
 
 
+def cells_of(table, names=NAMES):
+    """The `Cells` of the table's networks."""
+    return Cells({row.name: row.measured.values(FINAL) for row in table if row.name in names})
+
+
 def claims(table):
-    """What the trainings say of each pair, a list of (plain, recurrent, `Difference`)."""
+    """What the trainings say of each pair, a list of (plain, recurrent, `Effect`).
+
+    The paper's four networks tell the spread of their seeds; what they are compared with besides
+    tells its own, too.
+    """
     of = {row.name: row for row in table}
+    papers, all_cells = cells_of(table, sum(PAPERS, ())), cells_of(table)
     return [
-        (of[plain], of[recurrent], _difference(of[recurrent], of[plain]))
+        (
+            of[plain],
+            of[recurrent],
+            (papers if (plain, recurrent) in PAPERS else all_cells).difference(recurrent, plain),
+        )
         for plain, recurrent in PAIRS
     ]
 
 
-def _difference(one, other):
-    return difference(one.measured.values(FINAL), other.measured.values(FINAL))
-
-
 def together(table):
-    """The difference that recurrence makes over all pairs of seeds of the paper's two pairs.
-
-    None while one of the two has none.
-    """
-    of = {row.name: row.measured.values(FINAL) for row in table}
-    if not all(of[plain].keys() & of[recurrent].keys() for plain, recurrent in PAPERS):
-        return None
-    plain, recurrent = (
-        {(pair, seed): value for pair in PAPERS for seed, value in of[pair[side]].items()}
-        for side in (0, 1)
-    )
-    return difference(recurrent, plain)
+    """The mean of the differences that recurrence makes in the paper's two pairs, an `Effect`."""
+    pairs = [(recurrent, plain) for plain, recurrent in PAPERS]
+    return cells_of(table, sum(PAPERS, ())).mean_difference(pairs)
 
 
 def settings_of(row):

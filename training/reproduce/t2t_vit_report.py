@@ -2,10 +2,12 @@
 
 from training.reproduce import tables
 from training.reproduce.cifar_summary import FINAL
-from training.reproduce.paired import sentence
+from training.reproduce.effects import method, sentence
 from training.reproduce.t2t_vit import (
     IMPROVED,
     PAIRS,
+    PAPERS,
+    cells_of,
     claims,
     differences,
     settings_of,
@@ -42,7 +44,7 @@ def sentences(table):
             title += f" (printed {recurrent.printed - plain.printed:+.2f} on ImageNet)"
         said.append(sentence(title, found))
     both = together(table)
-    if both:
+    if both.mean is not None:
         said.append(sentence("Recurrence, both depths together", both))
     trained = [settings_of(row) for row in table if row.name not in IMPROVED]
     for one, other, key in differences([settings for settings in trained if settings]):
@@ -50,10 +52,8 @@ def sentences(table):
             f"{one['name']} and {other['name']} say nothing of each other: they were trained with "
             f"{key} {one.get(key)!r} and {other.get(key)!r}."
         )
-    said.append(
-        "Top-1 after the last epoch, mean ± sample standard deviation over the seeds; differences "
-        "paired by seed, mean ± standard error, intervals by Student's t."
-    )
+    said.append("Top-1 after the last epoch, mean ± sample standard deviation over the seeds.")
+    said.append(method(cells_of(table, sum(PAPERS, ()))))
     return said
 
 
