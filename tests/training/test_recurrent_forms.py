@@ -87,25 +87,26 @@ def prepare(run, a, value):
     (run.path / "metrics.json").write_text(json.dumps(metrics))
 
 
-def test_differences_are_paired_and_kept(empty_zoo, tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_differences_are_told_and_kept(empty_zoo, tmp_path, monkeypatch, capsys):
     out, a = tmp_path / "out", asked(tmp_path / "out")
     better = {"once": -0.03, "norms": 0.02, "sampled": -0.001}
     for form in forms(3):
-        for seed, luck in enumerate((0.0, 0.02, 0.01)):
+        for seed, luck in enumerate((0.0, 0.002, 0.001)):
             if form.label in ("recurrent", *better):
                 value = 0.6 + luck + better.get(form.label, 0) * (1 + 0.01 * seed)
                 prepare(form.run(seed, a), a, value)
     arguments = ["recurrent_forms", "--report"]
     assert errors.run(reproduce.main, [*arguments, f"--out={out}", "--record"]) == 0
     said = capsys.readouterr().out
-    assert "several times against once, all shared: more accurate; +3.03 ± 0.02 points" in said
+    assert "several times against once, all shared: more accurate; +3.03 ± 0.08 points" in said
     assert "own (+0.27% parameters) against all shared: more accurate; +2.02 ±" in said
-    assert "(+0.00% parameters) against all shared: less accurate; -0.10 ± 0.00" in said
+    assert "(+0.00% parameters) against all shared: equal to within 1 point; -0.10 ± 0.08" in said
     assert said.count("not measured yet") == 5
     assert "not the original pixels" in said
     text = (out / "recurrent_forms.md").read_text(encoding="utf-8")
     assert "| norms of every step's own | 1,8" in text
-    assert "| 63.02 ± 1.01 | +2.02 ± 0.01 | 3 |" in text
+    assert "| 62.12 ± 0.11 | +2.02 ± 0.08 | 3 |" in text
     assert (out / "recurrent_forms.png").read_bytes().startswith(b"\x89PNG")
     # Elsewhere what was filed counts, each form as itself.
     again = [*arguments, f"--out={tmp_path / 'again'}", "--adopt=cifar10_jpeg"]

@@ -36,22 +36,22 @@ def run(tmp_path, *more):
     return errors.run(reproduce.main, ["t2t_vit", f"--out={tmp_path / 'out'}", *more])
 
 
-def test_differences_are_paired_by_seed(filed, tmp_path, capsys):
-    filed({"vit3": (0.50, 0.52, 0.54), "vit3_rec": (0.531, 0.55, 0.569), "vit7": (0.6,)})
+def test_differences_are_told_with_the_spread_of_all_seeds(filed, tmp_path, capsys):
+    filed({"vit3": (0.50, 0.502, 0.504), "vit3_rec": (0.531, 0.533, 0.535), "vit7": (0.6,)})
     # A form of one's own is another network.
     filed({"vit3": (0.9,)}, model_arguments={"depth": 9})
     assert run(tmp_path) == 0
     said = capsys.readouterr().out
     start = "vit3_rec against vit3, with the same parameters (printed +5.63 on ImageNet): "
-    assert start + "more accurate; +3.00 ± 0.06 points (3 pairs, 95 % interval +2.75 to" in said
+    assert start + "more accurate; +3.10 ± 0.16 points (6 trainings, 95 % interval +2.65 to" in said
     assert "vit7_rec against vit7, with the same parameters (printed +2.94 on" in said
     assert "not measured yet" in said
     assert "both depths together" not in said  # There is one of 7 blocks only.
     text = (tmp_path / "out" / "t2t_vit.md").read_text(encoding="utf-8")
     rows = [line.split(" | ")[4:] for line in text.splitlines() if line.startswith("| vit")]
     assert rows == [
-        ["52.00 ± 2.00", "3 |"],
-        ["55.00 ± 1.90", "3 |"],
+        ["50.20 ± 0.20", "3 |"],
+        ["53.30 ± 0.20", "3 |"],
         ["60.00", "1 |"],
         ["pending", " |"],
         ["pending", " |"],
@@ -86,10 +86,10 @@ def test_pairs_of_other_recipes_stand_in_one_table_with_a_word(filed, tmp_path, 
     assert run(tmp_path) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "vit3 and vit7 say nothing of each other: they were trained with epochs 50 and 9" in said
-    assert "+10.00 points (1 pair" in said
-    assert "+5.00 points (1 pair" in said
+    assert "+10.00 points (2 trainings" in said
+    assert "+5.00 points (2 trainings" in said
     # Of differences within one recipe each: 10 and 5 points.
-    assert "both depths together: not decided; +7.50 ± 2.50 points (2 pairs" in said
+    assert "both depths together: not decided: too few trainings; +7.50 points (4 trainings" in said
 
 
 @pytest.mark.parametrize("tag", ["cifar10_jpeg", "cifar10"])
