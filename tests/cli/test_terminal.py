@@ -25,6 +25,8 @@ def on_a_terminal(*arguments, columns=100, without_rich=False, **env):
 
     code = "import sys, keras_recres_cli; sys.argv[0] = 'keras-recres'; "
     code += "sys.modules['rich'] = None; " if without_rich else ""
+    # pytest's workers say 80 columns, which would win over the terminal's own size.
+    inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
@@ -33,7 +35,7 @@ def on_a_terminal(*arguments, columns=100, without_rich=False, **env):
         stdout=terminal,
         stderr=terminal,
         cwd=ROOT,
-        env={**os.environ, "TERM": "xterm-256color", **env},
+        env={**inherited, "TERM": "xterm-256color", **env},
     )
     os.close(terminal)
     said = b""

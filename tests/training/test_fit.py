@@ -191,7 +191,7 @@ def test_mixed_precision_trains(fit_arguments, small_model, tmp_path):
     ("changes", "sentence"),
     [
         ({"name": "vit33"}, "did you mean 'vit3'"),
-        ({"name": "planar_rec"}, "classifies points, not images"),
+        ({"name": "planar_rec"}, "'planar_rec' takes points, but corners has images"),
         ({"dataset": "cifar10"}, "holds the data set 'corners', not 'cifar10'"),
         ({"data_dir": "/nowhere/at.npz"}, "there is no packed file"),
         ({"data_dir": "/nowhere"}, "is not in /nowhere"),
