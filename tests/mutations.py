@@ -1,7 +1,7 @@
 """Faults that the tests must catch: a list, and a command that tries each of them.
 
     python -m tests.mutations --list                  show the faults
-    python -m tests.mutations                         try all of them, about 20 minutes
+    python -m tests.mutations                         try all of them, one on each core
     python -m tests.mutations layers/ 'training/*'    try those whose file or test matches
 
 Whoever makes tests faster, merges them or drops some runs this before and after: what was caught
@@ -10,9 +10,11 @@ stays caught. Whoever adds a test that guards something subtle adds a line here.
 
 import argparse
 import collections
+import concurrent.futures
 import dataclasses
 import fnmatch
 import os
+import queue
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# In one process, and also what is slow.
+OPTIONS = ("-x", "-q", "-n0", "-m", "", "-p", "no:cacheprovider")
 # What pytest's exit codes mean; only 1 shows that a test noticed a fault.
 CODES = {0: "passed", 2: "stopped before a test failed", 4: "knows no such test", 5: "ran no test"}
 
@@ -62,6 +66,12 @@ FAULTS = [
         "half_square = ops.sum(ops.square(x), axis=-1, keepdims=True) / 2",
         "half_square = ops.sum(ops.square(x), axis=-1, keepdims=True)",
         "tests/layers/test_tokens.py::test_token_performer_is_its_equation",
+    ),
+    Fault(
+        f"{LAYERS}token_performer.py",
+        'wide = "float64" if self.compute_dtype == "float64" else "float32"',
+        "wide = self.compute_dtype",
+        "tests/layers/test_tokens.py::test_token_layers_in_half_precision[TokenPerformer]",
     ),
     Fault(
         f"{LAYERS}token_transformer.py",
@@ -119,6 +129,24 @@ FAULTS = [
         "if mask is not None and return_states:",
         "tests/layers/test_recurrent_residual.py::test_the_mask_reaches_every_step_and_the_output",
     ),
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
+        "            regularizer=weight.regularizer,\n",
+        "",
+        "tests/layers/test_recurrent_residual.py::test_copies_have_what_their_weight_has",
+    ),
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
+        "            constraint=weight.constraint,\n",
+        "",
+        "tests/layers/test_recurrent_residual.py::test_copies_have_what_their_weight_has",
+    ),
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
+        "            autocast=keras_private.autocasts(weight),\n",
+        "",
+        "tests/layers/test_recurrent_residual.py::test_copies_have_what_their_weight_has",
+    ),
     # The loop.
     Fault(
         LOOP,
@@ -156,7 +184,20 @@ FAULTS = [
         "per_step[t].assign(values[t])",
         "per_step[t].assign(values[0])",
         "tests/layers/test_recurrent_residual.py::"
-        "test_every_step_learns_its_own_statistics_beside_dropout[float32-False-scan]",
+        "test_every_step_learns_its_own_statistics_beside_dropout[float32-False-scan-5]",
+    ),
+    Fault(
+        LOOP,
+        "per_step[t].assign(values[t])",
+        "per_step[t].assign(values[0])",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_batch_norm_statistics_are_shared_unless_unshared",
+    ),
+    Fault(
+        LOOP,
+        "        keras_private.set_mask(inputs, mask)\n",
+        "        pass\n",
+        "tests/layers/test_recurrent_residual.py::test_the_mask_reaches_every_step_and_the_output",
     ),
     Fault(
         LOOP,
@@ -197,6 +238,18 @@ FAULTS = [
         "            copy.trainable = own.trainable\n",
         "            copy.trainable = layer.trainable\n",
         "tests/models/test_substitute.py::test_frozen_layers_remain_frozen_and_substitutes_are_not",
+    ),
+    Fault(
+        f"{MODELS}untie.py",
+        "zip(layer.weights, new.weights, strict=True)",
+        "zip(layer.trainable_weights, new.trainable_weights, strict=True)",
+        "tests/models/test_untie.py::test_statistics_are_copied_as_weights_are",
+    ),
+    Fault(
+        f"{MODELS}cifar_parts.py",
+        "momentum=0.9",
+        "momentum=0.99",
+        "tests/models/test_cifar_net.py::test_norms_forget_a_tenth_a_batch",
     ),
     # The zoo.
     Fault(
@@ -420,6 +473,43 @@ FAULTS = [
         "import difflib\n\nimport keras\n",
         "tests/cli/test_light.py::test_starts_within_a_second_and_without_keras",
     ),
+    # Order, draws, settings, decay and files.
+    Fault(
+        "training/batches.py",
+        "order = np.random.default_rng((self.seed, epoch)).permutation",
+        "order = np.random.default_rng(self.seed).permutation",
+        "tests/training/test_data.py::test_each_epoch_has_an_order_of_its_own",
+    ),
+    Fault(
+        "training/batches.py",
+        "draws = (self.seed, epoch, number, *",
+        "draws = (self.seed, epoch, 0, *",
+        "tests/training/test_data.py::test_each_batch_draws_an_augmentation_of_its_own",
+    ),
+    Fault(
+        "training/run_folder.py",
+        "for key in {**found, **asked} if",
+        "for key in asked if",
+        "tests/training/test_fit.py::test_a_setting_that_only_the_earlier_training_had_is_told",
+    ),
+    Fault(
+        "training/optimizers.py",
+        "if len(v.shape) <= 1 or any(",
+        "if any(",
+        "tests/training/test_fit.py::test_decay_spares_vectors_whatever_they_are_called",
+    ),
+    Fault(
+        f"{ZOO}manifest.py",
+        'partial = path.with_name(f".{path.name}.{os.getpid()}")',
+        "partial = path",
+        "tests/zoo/test_sources.py::test_a_manifest_is_written_whole_or_not_at_all",
+    ),
+    Fault(
+        "training/run_folder.py",
+        'aside = Path(path).with_name(f".{Path(path).name}.part")',
+        "aside = Path(path)",
+        "tests/training/test_fit.py::test_a_write_that_fails_leaves_the_old_file_whole",
+    ),
 ]
 
 
@@ -481,19 +571,38 @@ def try_all(faults, copy):
         if code:
             print(f"{output}\nTests fail without any fault: repair them first.", file=sys.stderr)
             return 2
+    copies = queue.SimpleQueue()
+    for number in range(os.cpu_count() or 1):
+        copies.put(copy if number == 0 else Path(shutil.copytree(copy, f"{copy}{number}")))
+
+    def try_one(fault):
+        own = copies.get()
+        try:
+            return fault, *try_fault(fault, own)
+        finally:
+            copies.put(own)
+
     caught = 0
-    for fault in faults:
-        file = copy / fault.file
-        text = file.read_text(encoding="utf-8")
-        file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
-        code, seconds, _ = run_tests(copy, [fault.test], fault.backend)
-        file.write_text(text, encoding="utf-8")
-        caught += code == 1
-        said = "caught    " if code == 1 else "NOT CAUGHT"
-        why = "" if code == 1 else f" (pytest {CODES.get(code, f'ended with {code}')})"
-        print(f"{said} {seconds:4.0f} s  {fault.file}  {fault.test}{why}", flush=True)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for fault, code, seconds in pool.map(try_one, faults):
+            caught += code == 1
+            said = "caught    " if code == 1 else "NOT CAUGHT"
+            why = "" if code == 1 else f" (pytest {CODES.get(code, f'ended with {code}')})"
+            print(f"{said} {seconds:4.0f} s  {fault.file}  {fault.test}{why}", flush=True)
     print(f"{caught} of {len(faults)} faults caught.")
     return 0 if caught == len(faults) else 1
+
+
+def try_fault(fault, copy):
+    """Runs a fault's test with the fault in a copy; returns pytest's exit code and the seconds."""
+    file = copy / fault.file
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+    try:
+        code, seconds, _ = run_tests(copy, [fault.test], fault.backend)
+    finally:
+        file.write_text(text, encoding="utf-8")
+    return code, seconds
 
 
 def copy_checkout(target):
@@ -513,7 +622,7 @@ def run_tests(copy, tests, backend):
     env = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "KERAS_BACKEND": backend}
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        [sys.executable, "-m", "pytest", *OPTIONS, *tests],
         cwd=copy,
         env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **env},
         stdout=subprocess.PIPE,

@@ -23,12 +23,12 @@ def convolution(x, kernel, bias):
     """Zero-padded by 1, cross-correlated: x (B, C, *space), kernel (out, C, 3, …), bias (out,)."""
     space = x.shape[2:]
     padded = np.pad(x, [(0, 0), (0, 0)] + [(1, 1)] * len(space))
-    y = np.zeros((x.shape[0], len(bias), *space))
+    y = 0
     for offset in np.ndindex(*kernel.shape[2:]):
         window = [slice(o, o + n) for o, n in zip(offset, space, strict=True)]
         taps = kernel[(slice(None), slice(None), *offset)]
-        y += np.einsum("bc...,oc->bo...", padded[(slice(None), slice(None), *window)], taps)
-    return y + bias.reshape(1, -1, *[1] * len(space))
+        y = y + np.tensordot(taps, padded[(slice(None), slice(None), *window)], axes=(1, 1))
+    return np.moveaxis(y, 0, 1) + bias.reshape(1, -1, *[1] * len(space))
 
 
 def prelu(x, slope):

@@ -1,5 +1,6 @@
 """The CIFAR-10 networks: counts to the unit, and the logits of the paper's networks."""
 
+import functools
 import math
 import re
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_recres.backend import keras_private
 from keras_recres.layers import MetaDense, MetaLayer
 from keras_recres.models import cifar_net
+from tests.gradients import computed
 from tests.models.cifar_numpy import Net
 
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
@@ -18,7 +21,17 @@ COUNTS = {
     "medium": (357_265, 176_761, 187_433, 292_961),
     "residual": (1_573_902, 846_222, 931_086, 1_516_766),
 }
-CASES = [(size, variant, "published") for size in COUNTS for variant in VARIANTS]
+CASES = [
+    pytest.param(
+        size,
+        variant,
+        "published",
+        # The other two have the residual bodies that differ.
+        marks=[pytest.mark.neutral] if size == "residual" and "conv" in variant else [],
+    )
+    for size in COUNTS
+    for variant in VARIANTS
+]
 CASES.append(("medium", "meta", "grouped"))
 
 
@@ -30,8 +43,17 @@ def trainable(model):
     return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
+@functools.cache
+def network(*args, **kwargs):
+    """A network with random weights, built once for all tests that read it."""
+    with keras_private.values_given_later():
+        model = cifar_net(*args, **kwargs)
+        randomize(model)
+    return model
+
+
 def logits(model, x):
-    return ops.convert_to_numpy(model(x, training=False)).astype("float64")
+    return computed(model, x, training=False).astype("float64")
 
 
 def randomize(model):
@@ -59,9 +81,8 @@ def assert_equals_numpy(model, x, *case, **options):
 
 @pytest.mark.parametrize(("size", "variant", "layout"), CASES)
 def test_equals_the_numpy_reference(size, variant, layout):
-    model = cifar_net(size, variant, layout)
+    model = network(size, variant, layout)
     assert trainable(model) == COUNTS[size][VARIANTS.index(variant)]
-    randomize(model)
     # Batches of 2 everywhere: JAX compiles each operation for each shape, and the zoo's have 2.
     x = images(2, 32, 32, 3)
     want = assert_equals_numpy(model, x, size, variant, layout)
@@ -81,6 +102,7 @@ def dropouts(model):
     return found
 
 
+@pytest.mark.neutral
 def test_what_is_dropped():
     stem = [("drop1", 0.1)]
     dense, grouped = [("dense_dropout", 0.2)], [("meta_dense", 0.1)]
@@ -91,24 +113,46 @@ def test_what_is_dropped():
         "residual": residual,
     }
     for size in COUNTS:
-        assert dropouts(cifar_net(size)) == [*stem, *maps[size], *dense]
-        assert dropouts(cifar_net(size, "metahead")) == [*stem, *maps[size], *grouped]
+        assert dropouts(network(size, "conv2d", "published")) == [*stem, *maps[size], *dense]
+        metahead = network(size, "metahead", "published")
+        assert dropouts(metahead) == [*stem, *maps[size], *grouped]
         kept = residual if size == "residual" else []
         for variant in ("conv3d", "meta"):
-            assert dropouts(cifar_net(size, variant)) == [*stem, *kept, *dense]
+            model = network(size, variant, "published")
+            assert dropouts(model) == [*stem, *kept, *dense]
 
 
 def test_equals_the_numpy_reference_on_other_images():
-    model = cifar_net("medium", "meta", input_shape=(16, 28, 1), num_classes=4)
-    randomize(model)
-    assert_equals_numpy(model, images(1, 16, 28, 1), "medium", "meta")
+    model = network("medium", "meta", input_shape=(16, 28, 1), num_classes=4)
+    assert_equals_numpy(model, images(2, 16, 28, 1), "medium", "meta")
+
+
+def norms(model):
+    kind = keras.layers.BatchNormalization
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize(
+    ("size", "variant", "count"), [("small", "meta", 3), ("medium", "conv3d", 6)]
+)
+def test_norms_forget_a_tenth_a_batch(size, variant, count):
+    """As the paper's, PyTorch's default: Keras' forgets a hundredth."""
+    found = norms(network(size, variant, "published"))
+    assert len(found) == count
+    assert {(norm.momentum, norm.epsilon) for norm in found} == {(0.9, 1e-5)}
 
 
 @pytest.mark.parametrize("variant", ["meta", "metahead"])
 def test_softmax_is_that_of_every_meta_layer(variant):
-    model = cifar_net("small", variant, meta_softmax=True)
-    randomize(model)
+    model = network("small", variant, meta_softmax=True)
     assert_equals_numpy(model, images(2, 32, 32, 3), "small", variant, softmax=True)
+
+
+@functools.cache
+def fresh(size, variant):
+    """A network with its initial values, which no test changes."""
+    keras.utils.set_random_seed(1)
+    return cifar_net(size, variant)
 
 
 def meta_layers(model):
@@ -117,15 +161,19 @@ def meta_layers(model):
 
 def test_meta_initializer_is_that_of_every_meta_layer_and_each_has_values_of_its_own():
     initializer = keras.initializers.RandomUniform(5.0, 6.0)
-    model = cifar_net("residual", "meta", meta_initializer=initializer)
-    kernels = [ops.convert_to_numpy(layer.kernel) for layer in meta_layers(model)]
-    assert len(kernels) == 32
+    # What is read is computed all the same, and the rest doesn't matter.
+    with keras_private.values_given_later():
+        model = cifar_net("medium", "meta", meta_initializer=initializer)
+        kernels = [ops.convert_to_numpy(layer.kernel) for layer in meta_layers(model)]
+        randomize(model)
+    assert len(kernels) == 2
     assert all(kernel.min() >= 5 and kernel.max() <= 6 for kernel in kernels)
-    assert len({kernel.tobytes() for kernel in kernels}) == 32
+    assert len({kernel[:8, :16].tobytes() for kernel in kernels}) == 2
 
 
 def test_meta_layers_begin_with_unit_variance():
-    kernels = [layer.kernel for layer in meta_layers(cifar_net("residual", "meta"))]
+    kernels = [layer.kernel for layer in meta_layers(fresh("medium", "meta"))]
+    assert len(kernels) == 2
     values = np.concatenate([ops.convert_to_numpy(kernel).ravel() for kernel in kernels])
     assert abs(values.mean()) < 0.1
     assert abs(values.std() - 1) < 0.1
@@ -143,7 +191,7 @@ def test_meta_layers_begin_with_unit_variance():
     ],
 )
 def test_kernels_and_biases_begin_uniform_within_the_fan_in(variant, name, fan_in):
-    layer = cifar_net("small", variant).get_layer(name)
+    layer = fresh("small", variant).get_layer(name)
     layer = getattr(layer, "dense", layer)
     bound = 1 / math.sqrt(fan_in)
     kernel, bias = ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)
@@ -152,7 +200,7 @@ def test_kernels_and_biases_begin_uniform_within_the_fan_in(variant, name, fan_i
 
 
 def test_slopes_and_norms_begin_as_in_the_paper():
-    for weight in cifar_net("medium", "meta").weights:
+    for weight in fresh("medium", "meta").weights:
         value = {"alpha": 0.25, "gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
         if weight.name in value:
             np.testing.assert_array_equal(ops.convert_to_numpy(weight), value[weight.name])
@@ -167,21 +215,21 @@ def test_slopes_and_norms_begin_as_in_the_paper():
     ],
 )
 def test_sizes_of_the_meta_head(arguments, groups, outputs, units):
-    model = cifar_net("small", "metahead", **arguments)
+    model = network("small", "metahead", **arguments)
     body = COUNTS["small"][0] - 81_961 - 410
     head = 2048 * units + (units + 1) * groups + groups * outputs + 1
     assert trainable(model) == body + head + 10 * (units * outputs + 1)
 
 
-@pytest.mark.parametrize(("size", "features"), [("small", 40), ("medium", 64), ("residual", 64)])
+@pytest.mark.parametrize(("size", "features"), [("small", 40), ("medium", 64)])
 def test_features_only(size, features):
     for variant in VARIANTS if size == "small" else ("metahead",):
-        model = cifar_net(size, variant, features_only=True)
+        model = network(size, variant, features_only=True)
         assert model.output_shape == (None, features)
 
 
 def test_classifier_activation():
-    model = cifar_net(classifier_activation="softmax", num_classes=7, name="mine")
+    model = network(classifier_activation="softmax", num_classes=7, name="mine")
     assert model.name == "mine"
     np.testing.assert_allclose(logits(model, images(2, 32, 32, 3)).sum(axis=1), 1, atol=1e-5)
 
@@ -190,10 +238,9 @@ def test_images_are_channels_last_whatever_the_global_format():
     before = keras.config.image_data_format()
     keras.config.set_image_data_format("channels_first")
     try:
-        model = cifar_net("medium", "meta")
+        model = network("medium", "meta", name="channels_first")
     finally:
         keras.config.set_image_data_format(before)
-    randomize(model)
     assert_equals_numpy(model, images(2, 32, 32, 3), "medium", "meta")
 
 
@@ -204,7 +251,9 @@ def test_trains_in_mixed_precision():
         model = cifar_net("small", "meta", input_shape=(16, 16, 3))
     finally:
         keras.config.set_dtype_policy(before)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # Compiling takes TensorFlow three times as long as the rest.
+    model.compile("adam", loss, jit_compile=keras.backend.backend() == "jax")
     old = [ops.convert_to_numpy(w) for w in model.trainable_weights]
     loss = model.train_on_batch(images(4, 16, 16, 3), np.arange(4))
     assert np.isfinite(loss)
@@ -212,6 +261,7 @@ def test_trains_in_mixed_precision():
         assert np.any(value != ops.convert_to_numpy(weight)), weight.path
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -98,6 +98,7 @@ def test_an_activation_layer_is_copied_for_every_block(tmp_path):
     np.testing.assert_allclose(to_numpy(loaded(IMAGES)), to_numpy(model(IMAGES)), atol=1e-6)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

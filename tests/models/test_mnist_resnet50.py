@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_recres.backend import keras_private
 from keras_recres.layers import AlphaReLU
 from keras_recres.models import mnist_resnet50
+from tests.gradients import computed
 
+# The zoo's battery computes this network on each backend.
+pytestmark = pytest.mark.neutral
 IMAGES = np.random.default_rng(0).uniform(0, 1, (2, 28, 28, 1)).astype("float32")
 
 
@@ -65,31 +69,36 @@ def test_every_kernel_begins_with_the_initializer(alpha_relu):
 
 
 def test_saved_and_loaded_with_its_features(alpha_relu, tmp_path):
-    want = ops.convert_to_numpy(alpha_relu(IMAGES, training=False))
+    want = computed(alpha_relu, IMAGES, training=False)
     assert want.shape == (2, 10)
     assert np.isfinite(want).all()
     alpha_relu.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    features = keras.Model(loaded.input, loaded.get_layer("flatten").output)(IMAGES, training=False)
-    got = ops.convert_to_numpy(loaded.get_layer("head")(features))
+    with keras_private.values_given_later():
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    features = keras.Model(loaded.input, loaded.get_layer("flatten").output)
+    got = computed(loaded.get_layer("head"), computed(features, IMAGES, training=False))
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_relu_network_is_that_of_keras_applications_but_for_the_margin_of_a_pooling():
     """With the margin put back, equal weights give equal features."""
     model = mnist_resnet50("relu", features_only=True)
     assert model.output_shape == (None, 2048)
     inputs = keras.Input((28, 28, 1))
-    keras_own = keras.applications.ResNet50(weights=None, include_top=False, input_tensor=inputs)
-    keras_own.set_weights(model.get_weights())
+    with keras_private.values_given_later():
+        keras_own = keras.applications.ResNet50(
+            weights=None, include_top=False, input_tensor=inputs
+        )
+        keras_own.set_weights(model.get_weights())
     margin = {"pool1_pad": keras.layers.ZeroPadding2D(1)}
     with_margin = keras.models.clone_model(
         model, clone_function=lambda layer: margin.get(layer.name) or layer
     )
-    got = ops.convert_to_numpy(with_margin(IMAGES, training=False))
-    want = ops.convert_to_numpy(keras_own(IMAGES, training=False)).reshape(2, 2048)
+    got = computed(with_margin, IMAGES, training=False)
+    want = computed(keras_own, IMAGES, training=False).reshape(2, 2048)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
-    without = ops.convert_to_numpy(model(IMAGES, training=False))
+    without = computed(model, IMAGES, training=False)
     assert np.abs(without - want).max() > 0.01 * np.abs(want).max()
 
 

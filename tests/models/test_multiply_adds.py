@@ -13,6 +13,9 @@ from keras_recres import layers
 from keras_recres.models import multiply_adds, planar, t2t_vit
 from keras_recres.models import product_rules as rules_module
 
+# Counts of shapes: nothing is computed.
+pytestmark = pytest.mark.neutral
+
 
 def conv(maps, groups=1):
     return keras.layers.Conv2D(maps, 3, padding="same", groups=groups)

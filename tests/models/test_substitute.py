@@ -12,6 +12,9 @@ from keras import ops
 import keras_recres
 from keras_recres import layers
 from keras_recres.models import multiply_adds, rules, substitute, t2t_vit
+from tests.gradients import computed
+
+JIT = keras.backend.backend() == "jax"  # Compiling these trainings takes TensorFlow longer.
 
 
 def values(weights):
@@ -45,6 +48,7 @@ ALL = {
 }
 
 
+@pytest.mark.neutral
 def test_vgg16():
     vgg16 = keras.applications.VGG16(weights=None, input_shape=(64, 64, 3), classes=10)
     before = values(vgg16.weights)
@@ -73,11 +77,12 @@ def test_vgg16():
     ]
     for name in ("block1_conv1", "predictions"):
         assert_equal(values(slim.get_layer(name).weights), values(vgg16.get_layer(name).weights))
-    outputs = ops.convert_to_numpy(slim(images(2, 64, 64, 3), training=False))
+    outputs = computed(slim, images(2, 64, 64, 3), training=False)
     assert outputs.shape == (2, 10)
     assert np.isfinite(outputs).all()
 
 
+@pytest.mark.neutral
 def test_mobilenet():
     model = keras.applications.MobileNet(
         alpha=0.25, weights=None, input_shape=(32, 32, 3), classes=4
@@ -105,14 +110,13 @@ def test_the_result_is_saved_and_substituted_further(tmp_path):
     x = images(2, 8, 8, 4)
     slim.save(tmp_path / "slim.keras")
     loaded = keras.models.load_model(tmp_path / "slim.keras")
-    outputs = slim.predict(x, verbose=0)
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), outputs, atol=1e-6)
+    np.testing.assert_allclose(computed(loaded, x), computed(slim, x), atol=1e-6)
     slimmer, table = substitute(loaded, {"hidden": rules.meta_dense(groups=4)}, verbose=False)
     assert [row.path for row in table.rows if row.substitute] == ["hidden"]
     assert slimmer.count_params() < loaded.count_params() < model.count_params()
     for name in ("conv1", "norm", "conv2", "head"):
         assert_equal(values(slimmer.get_layer(name).weights), values(slim.get_layer(name).weights))
-    assert np.isfinite(slimmer.predict(x, verbose=0)).all()
+    assert np.isfinite(computed(slimmer, x)).all()
 
 
 def test_every_kind_of_substitute_learns_and_leaves_the_model_alone():
@@ -124,7 +128,7 @@ def test_every_kind_of_substitute_learns_and_leaves_the_model_alone():
     assert slim.get_layer("conv2").output.shape == (None, 4, 4, 8)
     kept = slim.get_layer("head")
     assert_equal(values(kept.weights), values(model.get_layer("head").weights))
-    slim.compile(keras.optimizers.Adam(0.01), "mse")
+    slim.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=JIT)
     x = images(32, 8, 8, 4)
     target = np.repeat(x.mean(axis=(1, 2, 3))[:, None] * 5, 3, axis=1)
     losses = slim.fit(x, target, epochs=15, batch_size=16, verbose=0).history["loss"]
@@ -147,7 +151,7 @@ def test_activation_bias_initialisers_and_regularisers_are_taken_over():
         assert layer.activity_regularizer is not None
         np.testing.assert_array_equal(values([layer.kernel])[0], 0.5)
         assert table.rows[0].note == "without its kernel_regularizer"
-        outputs = keras.Model(slim.input, layer.output).predict(images(2, 8, 8, 4), verbose=0)
+        outputs = computed(keras.Model(slim.input, layer.output), images(2, 8, 8, 4))
         # ReLU is the last that happens.
         assert outputs.min() == 0
         assert outputs.max() > 0
@@ -167,7 +171,7 @@ def test_the_dtype_policy_is_taken_over(policy):
     assert len(table.rows) == 3
     assert {layer.dtype_policy.name for layer in slim.layers[1:]} == {policy}
     assert slim.output.dtype == keras.DTypePolicy(policy).compute_dtype
-    assert slim.predict(images(2, 8, 8, 4), verbose=0).shape == (2, 8)
+    assert computed(slim, images(2, 8, 8, 4)).shape == (2, 8)
 
 
 def nested_model():
@@ -211,14 +215,15 @@ def test_nested_models_and_shared_layers(tmp_path):
     d2 = [m.get_layer("head").get_layer("d2") for m in (model, slim)]
     assert_equal(*(values(layer.weights) for layer in d2))
     x = {"large": images(3, 6, 6, 4), "small": images(3, 4, 4, 4)}
-    outputs = slim.predict(x, verbose=0)
+    outputs = computed(slim, x)
     assert {key: y.shape for key, y in outputs.items()} == {"once": (3, 4), "twice": (3, 4)}
-    slim.compile("sgd", {"once": "mse", "twice": "mse"})
+    slim.compile("sgd", {"once": "mse", "twice": "mse"}, jit_compile=JIT)
     slim.fit(x, {"once": np.zeros((3, 4)), "twice": np.zeros((3, 4))}, verbose=0)
     slim.save(tmp_path / "nested.keras")
     loaded = keras.models.load_model(tmp_path / "nested.keras")
-    for key, y in loaded.predict(x, verbose=0).items():
-        np.testing.assert_allclose(y, slim.predict(x, verbose=0)[key], atol=1e-5)
+    want = computed(slim, x)
+    for key, y in computed(loaded, x).items():
+        np.testing.assert_allclose(y, want[key], atol=1e-5)
 
 
 def test_without_a_substitute_the_copy_computes_the_same():
@@ -226,10 +231,12 @@ def test_without_a_substitute_the_copy_computes_the_same():
     copy, table = substitute(model, {"middle": rules.meta_dense(groups=7)}, verbose=False)
     assert table.rows[0].note == "7 groups do not divide 32 features"
     x = {"large": images(3, 6, 6, 4), "small": images(3, 4, 4, 4)}
-    for key, y in model.predict(x, verbose=0).items():
-        np.testing.assert_allclose(copy.predict(x, verbose=0)[key], y, atol=1e-6)
+    got = computed(copy, x)
+    for key, y in computed(model, x).items():
+        np.testing.assert_allclose(got[key], y, atol=1e-6)
 
 
+@pytest.mark.neutral
 def test_layers_of_ours_are_kept_with_their_weights():
     model = t2t_vit(
         2, 2, embed_dim=32, token_dim=16, num_classes=4, input_shape=(32, 32, 3), unshare=("norm",)
@@ -237,7 +244,7 @@ def test_layers_of_ours_are_kept_with_their_weights():
     slim, table = substitute(model, {"head": rules.meta_dense(groups=2)}, verbose=False)
     assert_equal(values(model.weights)[:-2], values(slim.weights)[: len(model.weights) - 2])
     assert table.uncounted == ()
-    assert np.isfinite(slim.predict(images(2, 32, 32, 3), verbose=0)).all()
+    assert np.isfinite(computed(slim, images(2, 32, 32, 3))).all()
 
 
 def test_frozen_layers_remain_frozen_and_substitutes_are_not():
@@ -293,9 +300,10 @@ def test_a_rule_of_ones_own_and_a_lambda_layer():
     ]
     assert table.rows[0].multiply_adds == (256, 96)
     assert slim.count_params() == 48 + 64 + 34
-    assert slim.predict(images(2, 16), verbose=0).shape == (2, 2)
+    assert computed(slim, images(2, 16)).shape == (2, 2)
 
 
+@pytest.mark.neutral
 def test_the_first_rule_that_gives_a_substitute_is_taken():
     slim, table = substitute(
         small_model(),
@@ -373,6 +381,7 @@ def test_unusual_dense_layers_are_kept():
     assert "low-rank" in rules.meta_dense(2)(low_rank, shape)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize(
     ("rule", "options"),
@@ -415,6 +424,7 @@ def test_equal_layers_begin_with_different_weights():
     assert not np.allclose(*values([first.kernel, second.kernel]))
 
 
+@pytest.mark.neutral
 def test_the_table_is_plain_text(capsys):
     _, table = substitute(small_model(), ALL)
     printed = capsys.readouterr().out
@@ -438,10 +448,10 @@ def test_models_that_take_any_size():
     slim, table = substitute(model, rules.meta_conv2d(4), verbose=False)
     assert table.total.multiply_adds == (None, None)
     assert "? → ?" in str(table)
-    assert slim.predict(images(1, 5, 7, 4), verbose=0).shape == (1, 5, 7, 8)
+    assert computed(slim, images(1, 5, 7, 4)).shape == (1, 5, 7, 8)
     slim, table = substitute(model, rules.conv3d(2), input_shape=(5, 6, 4), verbose=False)
     assert table.total.multiply_adds == (30 * 9 * 32, 30 * 2 * 27 * 2 * 4)
-    assert slim.predict(images(1, 5, 7, 4), verbose=0).shape == (1, 5, 7, 8)
+    assert computed(slim, images(1, 5, 7, 4)).shape == (1, 5, 7, 8)
 
 
 class Subclassed(keras.Model):
@@ -465,6 +475,7 @@ def around(layer):
     return keras.Model(inputs, layer(keras.layers.Dense(8, name="hidden")(inputs)))
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("model", "wanted", "message"),
     [
@@ -511,6 +522,7 @@ def test_mistakes_are_told_in_one_sentence(model, wanted, message):
     assert str(error.value).count("\n") == 0
 
 
+@pytest.mark.neutral
 def test_an_input_shape_that_is_none_is_refused():
     with pytest.raises(ValueError, match="must be a tuple of sides, but it is 8"):
         substitute(small_model(), ALL, input_shape=8, verbose=False)
@@ -525,7 +537,7 @@ def test_a_softmax_remains_one_over_all_features():
     wanted = {"conv": rules.meta_conv2d(4), "predictions": rules.meta_dense(4)}
     slim, table = substitute(model, wanted, verbose=False)
     assert [row.substitute for row in table.rows] == ["MetaConv2D", "MetaDense"]
-    maps, classes = (ops.convert_to_numpy(y) for y in slim(images(2, 8, 8, 8)))
+    maps, classes = computed(slim, images(2, 8, 8, 8))
     np.testing.assert_allclose(maps.reshape(2, 64, 16).sum(-1), np.ones((2, 64)), atol=1e-5)
     np.testing.assert_allclose(classes.sum(-1), np.ones(2), atol=1e-5)
 
@@ -538,6 +550,7 @@ def test_a_substitute_of_another_shape_is_refused():
     assert slim.get_layer("conv1").filters == 8
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -557,6 +570,7 @@ def test_wrong_arguments_of_the_rules(make, message):
         make()
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     "function",
     [substitute, rules.conv3d, rules.meta_conv2d, rules.meta_dense],

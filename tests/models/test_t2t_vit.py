@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_recres.backend import keras_private
 from keras_recres.models import t2t_vit
+from tests.gradients import computed
 
 TINY = {"embed_dim": 32, "token_dim": 16, "num_classes": 2, "input_shape": (32, 32, 3)}
 
@@ -20,12 +22,35 @@ def images(shape=(32, 32, 3), batch=2, seed=0):
     return np.random.default_rng(seed).normal(size=(batch, *shape)).astype("float32")
 
 
+def assigned(model, seed=0):
+    """The model with weights that hide nothing and keep the signal's size."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        value = rng.normal(size=weight.shape) * 0.3
+        if len(weight.shape) == 2:
+            value = value / np.sqrt(weight.shape[0])
+        weight.assign((weight.name in ("gamma", "scale")) + value)
+    return model
+
+
+def built(*args, seed=0, **kwargs):
+    """A network with such weights: JAX would take long to compute initial ones."""
+    with keras_private.values_given_later():
+        return assigned(t2t_vit(*args, **kwargs), seed)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """Two blocks of two steps and of one."""
+    return built(2, [2, 1], **TINY)
+
+
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("arguments", "trainable", "total"),
     [
         ({"depth": 3}, 2_150_350, 2_204_878),
         ({"depth": 3, "steps": [2, 4, 2]}, 2_150_350, 2_204_878),
-        ({"depth": 7}, 4_255_694, 4_310_222),
         ({"depth": 7, "steps": 2}, 4_255_694, 4_310_222),
         ({"depth": 7, "token_type": "transformer"}, 4_255_310, 4_305_742),
     ],
@@ -42,42 +67,40 @@ def test_parameter_counts_are_the_papers(arguments, trainable, total):
     [
         ((32, 32, 3), 3, 1, 8 * 8),
         ((32, 32, 3), 7, 4, 2 * 2),
-        ((64, 64, 3), 7, 4, 4 * 4),
         ((64, 48, 1), 3, 2, 8 * 6),
         ((33, 47, 3), 4, 4, 2 * 3),
-        ((224, 224, 3), 7, 4, 14 * 14),
         ((384, 384, 3), 7, 4, 24 * 24),
         ((384, 32, 3), 7, 4, 24 * 2),
     ],
 )
 def test_input_sizes(shape, kernel, stride, tokens):
-    model = t2t_vit(
+    model = built(
         1, **{**TINY, "input_shape": shape}, first_kernel_size=kernel, first_strides=stride
     )
     assert model.get_layer("tokens_to_token").output.shape == (None, tokens, 32)
     assert model.get_layer("position").output.shape == (None, tokens + 1, 32)
     if (kernel, stride) != (7, 4) and 32 not in shape:
         # The others are only built: compiling each takes its time.
-        got = model.predict_on_batch(images(shape))
+        got = computed(model, images(shape))
         assert got.shape == (2, 2)
         assert np.isfinite(got).all()
 
 
-def test_features_only_is_what_the_head_reads():
-    model = t2t_vit(2, 2, **TINY)
-    features = t2t_vit(2, 2, **TINY, features_only=True)
-    features.set_weights(model.get_weights()[: len(features.weights)])
-    x, head = images(), model.get_layer("head")
+def test_features_only_is_what_the_head_reads(tiny):
+    with keras_private.values_given_later():
+        features = t2t_vit(2, [2, 1], **TINY, features_only=True)
+        features.set_weights(tiny.get_weights()[: len(features.weights)])
+    x, head = images(), tiny.get_layer("head")
     assert features.output_shape == (None, 32)
-    wanted = features.predict_on_batch(x) @ ops.convert_to_numpy(head.kernel)
+    wanted = computed(features, x) @ ops.convert_to_numpy(head.kernel)
     np.testing.assert_allclose(
-        model.predict_on_batch(x), wanted + ops.convert_to_numpy(head.bias), atol=1e-5
+        tiny.predict_on_batch(x), wanted + ops.convert_to_numpy(head.bias), atol=1e-5
     )
 
 
 @pytest.mark.parametrize("steps", [1, [2, 1]])
-def test_is_its_layers_one_after_another(steps):
-    model = t2t_vit(2, steps, **TINY)
+def test_is_its_layers_one_after_another(steps, tiny):
+    model = built(2, **TINY) if steps == 1 else tiny
     y = model.input
     for name in ("tokens_to_token", "class_token", "position"):
         y = model.get_layer(name)(y)
@@ -87,21 +110,21 @@ def test_is_its_layers_one_after_another(steps):
     y = model.get_layer("head")(model.get_layer("norm")(y)[:, 0])
     by_hand = keras.Model(model.input, y)
     x = images()
-    np.testing.assert_allclose(model.predict_on_batch(x), by_hand.predict_on_batch(x), atol=1e-5)
+    np.testing.assert_allclose(computed(model, x), computed(by_hand, x), atol=1e-5)
 
 
-def test_weights_files_fit_any_steps(tmp_path):
-    once, twice = t2t_vit(2, **TINY), t2t_vit(2, [3, 2], **TINY)
-    path = tmp_path / "once.weights.h5"
-    once.save_weights(path)
-    twice.load_weights(path)
-    for a, b in zip(once.weights, twice.weights, strict=True):
+def test_weights_files_fit_any_steps(tiny, tmp_path):
+    deeper = built(2, [3, 2], **TINY, seed=1)
+    path = tmp_path / "tiny.weights.h5"
+    tiny.save_weights(path)
+    deeper.load_weights(path)
+    for a, b in zip(tiny.weights, deeper.weights, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
-    assert np.abs(once.predict_on_batch(images()) - twice.predict_on_batch(images())).max() > 1e-4
+    assert np.abs(computed(tiny, images()) - computed(deeper, images())).max() > 1e-4
 
 
 def test_keras_file_round_trip(tmp_path):
-    model = t2t_vit(
+    model = built(
         2,
         [2, 1],
         **{**TINY, "input_shape": [32, 48, 3]},
@@ -113,33 +136,36 @@ def test_keras_file_round_trip(tmp_path):
         classifier_activation="softmax",
     )
     x = images((32, 48, 3))
-    wanted = model.predict_on_batch(x)
+    wanted = computed(model, x)
     np.testing.assert_allclose(wanted.sum(axis=-1), 1, atol=1e-5)
     path = tmp_path / "model.keras"
     model.save(path)
-    loaded = keras.saving.load_model(path)
-    np.testing.assert_allclose(loaded.predict_on_batch(x), wanted, atol=1e-6)
+    with keras_private.values_given_later():
+        loaded = keras.saving.load_model(path)
+    np.testing.assert_allclose(computed(loaded, x), wanted, atol=1e-6)
     assert loaded.get_layer("block0").steps == 2
 
 
 def test_learns_a_toy():
     # Two classes that differ in the direction of a brightness ramp.
     rng = np.random.default_rng(0)
-    labels = np.arange(32) % 2
+    labels = np.arange(16) % 2
     ramp = np.linspace(-1, 1, 32, dtype="float32")[None, None, :, None]
     x = np.where(labels[:, None, None, None] == 1, ramp, -ramp)
-    x = (x + rng.normal(size=(32, 32, 32, 3)) * 0.3).astype("float32")
-    model = t2t_vit(2, [2, 1], **TINY)
+    x = (x + rng.normal(size=(16, 32, 32, 3)) * 0.3).astype("float32")
+    model = t2t_vit(1, 2, **TINY)
     model.compile(
-        keras.optimizers.Adam(3e-3),
+        keras.optimizers.Adam(1e-2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        # TensorFlow takes longer to trace the gradients than to train eagerly.
+        run_eagerly=keras.backend.backend() == "tensorflow",
     )
-    losses = model.fit(x, labels, batch_size=16, epochs=8, verbose=0).history["loss"]
+    losses = model.fit(x, labels, batch_size=16, epochs=10, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
-    assert model.evaluate(x, labels, verbose=0, return_dict=True)["accuracy"] > 0.9
+    assert (computed(model, x).argmax(axis=-1) == labels).mean() > 0.9
 
 
+@pytest.mark.neutral
 def test_drop_path_grows_linearly():
     model = t2t_vit(3, **TINY, drop_path=0.2)
     rates = [model.get_layer(f"block{i}").branch.drop_path for i in range(3)]
@@ -147,20 +173,21 @@ def test_drop_path_grows_linearly():
     assert t2t_vit(1, **TINY, drop_path=0.2).get_layer("block0").branch.drop_path == 0
 
 
-def test_mixed_precision_keeps_float32_weights():
+def test_mixed_precision_keeps_float32_weights(tiny):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = t2t_vit(1, **TINY)
+        with keras_private.values_given_later():
+            model = t2t_vit(2, [2, 1], **TINY)
+            model.set_weights(tiny.get_weights())
     finally:
         keras.config.set_dtype_policy(policy)
     assert {weight.dtype for weight in model.weights} == {"float32"}
-    full = t2t_vit(1, **TINY)
-    full.set_weights(model.get_weights())
-    got = model.predict_on_batch(images())
-    np.testing.assert_allclose(got.astype("float32"), full.predict_on_batch(images()), atol=0.02)
+    got, want = (computed(network, images()) for network in (model, tiny))
+    np.testing.assert_allclose(got.astype("float32"), want, atol=0.05 * np.abs(want).max())
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

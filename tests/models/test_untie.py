@@ -6,6 +6,7 @@ import pytest
 
 from keras_recres import models
 from keras_recres.layers import RecurrentResidual
+from tests.gradients import computed
 
 
 def test_steps_with_norms_and_scales_of_their_own():
@@ -30,11 +31,23 @@ def test_steps_with_norms_and_scales_of_their_own():
     # The dense layer's 20 numbers come to stand there two more times.
     assert plain.count_params() == model.count_params() + 40
     x = rng.normal(size=(5, 4)).astype("float32")
-    expected = model.predict_on_batch(x)
+    expected = computed(model, x)
     assert np.std(expected) > 0.1
-    np.testing.assert_allclose(plain.predict_on_batch(x), expected, atol=1e-5)
+    np.testing.assert_allclose(computed(plain, x), expected, atol=1e-5)
     plain.set_weights([np.zeros(weight.shape) for weight in plain.weights])
-    np.testing.assert_array_equal(model.predict_on_batch(x), expected)
+    np.testing.assert_array_equal(computed(model, x), expected)
+
+
+def test_statistics_are_copied_as_weights_are():
+    inputs = keras.Input((4,))
+    x = keras.layers.BatchNormalization(name="outside")(inputs)
+    branch = keras.Sequential([keras.layers.BatchNormalization(), keras.layers.Dense(4, "tanh")])
+    model = keras.Model(inputs, RecurrentResidual(branch, steps=2)(x))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in model.weights])
+    plain = models.untie(model)
+    x = rng.normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(computed(plain, x), computed(model, x), atol=1e-5)
 
 
 def test_a_layer_that_is_called_twice_remains_one():
@@ -44,9 +57,10 @@ def test_a_layer_that_is_called_twice_remains_one():
     plain = models.untie(model)
     assert plain.count_params() == 2 * 12
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    np.testing.assert_allclose(plain.predict_on_batch(x), model.predict_on_batch(x), atol=1e-6)
+    np.testing.assert_allclose(computed(plain, x), computed(model, x), atol=1e-6)
 
 
+@pytest.mark.neutral
 def test_what_cannot_be_untied_is_named():
     with pytest.raises(ValueError, match="has nothing to untie"):
         models.untie(models.planar(depth=2))

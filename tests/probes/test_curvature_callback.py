@@ -87,6 +87,7 @@ def test_tensorboard_gets_the_medians(tmp_path):
     assert float(found) == pytest.approx(float(probe.records[2].median[2]), rel=1e-5)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize("name", ["every", "points"])
 def test_mistakes_are_named(name):
     with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):

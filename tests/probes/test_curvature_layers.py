@@ -13,7 +13,12 @@ from keras_recres.probes import curves, extrinsic_curvature, tracing
 from keras_recres.probes.recorder import Recorder
 
 BACKEND = keras.backend.backend()
-METHODS = ["forward", "tape"] if BACKEND == "tensorflow" else ["forward"]
+# Tracing derivatives of derivatives takes TensorFlow half a minute for some models, and most of it
+# where they are forward ones, which are not its default.
+SLOW_THERE = [pytest.mark.slow] if BACKEND == "tensorflow" else []
+METHODS = [pytest.param("forward", marks=SLOW_THERE)]
+if BACKEND == "tensorflow":
+    METHODS.append("tape")
 THETA = np.linspace(0.1, 5.0, 3)
 
 
@@ -122,7 +127,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=MODELS, scope="module")
+@pytest.fixture(scope="module")
 def measured(request):
     """A model, a curve, and what differences say."""
     keras.utils.set_random_seed(0)
@@ -131,6 +136,15 @@ def measured(request):
     return model, curve, extrinsic_curvature(model, curve, THETA, method="finite")
 
 
+def measured_models(marks):
+    """All models, with marks for those that take long."""
+    params = [
+        pytest.param(name, marks=[] if name in ("theory", "volumes") else marks) for name in MODELS
+    ]
+    return pytest.mark.parametrize("measured", params, indirect=True, scope="module")
+
+
+@measured_models(SLOW_THERE)
 @pytest.mark.parametrize("method", METHODS)
 def test_derivatives_and_differences_agree_on_every_layer(measured, method):
     model, curve, want = measured
@@ -141,6 +155,8 @@ def test_derivatives_and_differences_agree_on_every_layer(measured, method):
     np.testing.assert_allclose(record.speed, want.speed, rtol=1e-7)
 
 
+# The test above compares the same derivatives in float64, which says more.
+@measured_models([pytest.mark.slow])
 def test_float32_and_the_check_pass_on_every_layer(measured):
     model, curve, want = measured
     record = extrinsic_curvature(model, curve, THETA)
@@ -151,6 +167,7 @@ def test_float32_and_the_check_pass_on_every_layer(measured):
     assert np.median(error) < 1e-5
 
 
+@pytest.mark.slow
 def test_every_layer_of_the_zoo_is_among_them():
     covered = {type(layer) for build in MODELS.values() for layer in build()._flatten_layers()}
     # One name of each kind: the others differ in numbers.

@@ -8,6 +8,7 @@ import pytest
 
 from keras_recres.probes import CurvatureRecord, curves
 
+pytestmark = pytest.mark.neutral
 ROWS = [("dense", None), ("block", 0), ("block", 1)]
 
 

@@ -194,6 +194,7 @@ def test_theta_are_the_middles_of_the_parts():
     assert repr(curves.circle(2)) == "<Curve circle: [0, 6.28319] to (2,), closed>"
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [

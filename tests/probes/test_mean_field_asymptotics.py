@@ -7,6 +7,7 @@ import pytest
 
 from keras_recres.probes.mean_field import asymptotics
 
+pytestmark = pytest.mark.neutral
 DEPTH = 1500
 BIASES = {"sigma_b_sq": 0.5, "sigma_a_sq": 0.5}
 

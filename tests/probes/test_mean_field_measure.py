@@ -31,7 +31,13 @@ def builder(kind, activation, alpha, variances, width, depth):
     return build
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "α-ReLU FRN" else [pytest.mark.slow])
+        for name in NETWORKS
+    ],
+)
 def test_networks_agree_with_theory(name):
     kind, activation, alpha, variances = NETWORKS[name]
     width, depth = 256, 5
@@ -127,6 +133,7 @@ def test_gradients_of_the_backend():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(by_y), [0, 0])
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("network", "kwargs", "message"),
     [

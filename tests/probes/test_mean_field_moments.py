@@ -9,6 +9,7 @@ from keras_recres.probes.mean_field.alpha_relu import AlphaReLU, ReLU
 from keras_recres.probes.mean_field.quadrature import Quadrature
 from keras_recres.probes.mean_field.tanh import Tanh, kolmogorov_rule
 
+pytestmark = pytest.mark.neutral
 LOG_Q = np.log(10.0) * np.array([-8, -4, -1, 0, 1, 4, 8])
 # 1 − c: from inputs that nearly agree to opposite ones.
 U = np.array([0.0, 1e-10, 1e-4, 0.1, 0.5, 1.0, 1.3, 1.999, 2.0])

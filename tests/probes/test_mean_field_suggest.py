@@ -5,13 +5,14 @@ import math
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_recres import layers
 from keras_recres.probes.mean_field import largest_p, phase, predict, suggest
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize("kind", ["frn", "rrn"])
 @pytest.mark.parametrize("depth", [20, 50, 200])
 def test_tanh_spends_the_budget(kind, depth):
@@ -23,6 +24,7 @@ def test_tanh_spends_the_budget(kind, depth):
     assert theory.log_p[-1] == pytest.approx(found.log_p)
 
 
+@pytest.mark.neutral
 def test_sigma_w_falls_with_the_root_of_the_depth():
     # Twice the budget of a depth that is deep enough for the law of large L.
     found = [
@@ -33,6 +35,7 @@ def test_sigma_w_falls_with_the_root_of_the_depth():
     assert found[1].sigma_w_sq < found[0].sigma_w_sq / 3
 
 
+@pytest.mark.neutral
 def test_relu_grows_to_the_largest_safe_p():
     found = suggest("frn", "relu", 80, gradient_budget=math.inf, p0=2.0)
     assert found.limit == "dtype"
@@ -61,6 +64,7 @@ def test_safe_numbers_are_finite_in_the_dtype():
     assert 0.1 < np.mean(x**2) / math.exp(found.log_p) < 10
 
 
+@pytest.mark.neutral
 def test_largest_p():
     assert largest_p("float32", 1024) == 2.0**46
     assert largest_p("bfloat16", 1024) == 2.0**14
@@ -70,6 +74,7 @@ def test_largest_p():
     assert largest_p("float32", 10**11) == pytest.approx(3.402e38 / 2**10 / 1e22)
 
 
+@pytest.mark.neutral
 def test_shallow_networks_get_the_ceiling():
     found = suggest("rrn", "tanh", 2)
     assert (found.limit, found.sigma_w_sq) == ("ceiling", 2.0)
@@ -100,6 +105,7 @@ def test_layers_take_the_suggestion(kind):
     assert isinstance(zero, keras.initializers.Zeros)
 
 
+@pytest.mark.neutral
 def test_a_default_that_relu_can_be_trained_with():
     found = suggest("frn", "relu", 50)
     assert found.limit == "gradient"
@@ -110,7 +116,7 @@ def test_a_default_that_relu_can_be_trained_with():
     assert found.log_p == pytest.approx(2, rel=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.neutral
 @given(
     activation=st.sampled_from(["tanh", "relu", "alpha_relu"]),
     depth=st.integers(1, 120),
@@ -133,6 +139,7 @@ def test_a_suggestion_keeps_its_bounds(activation, depth, budget, b):
         assert more.log_chi_ratio[-1] > budget or more.log_p[-1] > found.log_largest_p
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -157,6 +164,7 @@ def test_bad_input_is_named(kwargs, message):
         suggest(**{"kind": "frn", "activation": "tanh", "depth": 20, **kwargs})
 
 
+@pytest.mark.neutral
 def test_the_phase_plane_agrees_with_the_suggestion():
     for kind, activation in (("rrn", "tanh"), ("frn", "tanh"), ("frn", "relu")):
         plane = phase(kind, activation, 60, sigma_v_sq=1.0, sigma_w=np.geomspace(0.05, 3, 200))
@@ -167,6 +175,7 @@ def test_the_phase_plane_agrees_with_the_suggestion():
             assert widest > found / 1.03
 
 
+@pytest.mark.neutral
 def test_he_and_xavier_in_the_phase_plane():
     plane = phase("frn", "relu", 100, gradient_budget=math.inf)
     assert plane.marks == {"Xavier": 1.0, "He": math.sqrt(2)}
@@ -184,6 +193,7 @@ def test_he_and_xavier_in_the_phase_plane():
         phase("rrn", "tanh", 5, sigma_v_sq=2.0)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize("budget", [3.0, math.inf])
 def test_the_phase_plane_is_drawn(budget, tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -199,6 +209,7 @@ def test_the_phase_plane_is_drawn(budget, tmp_path):
     pyplot.close(figure)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(("activation", "alpha"), [("relu", None), ("alpha_relu", 0.75)])
 def test_the_rate_of_sgd_bounds_the_gradient_of_a_logit(activation, alpha):
     def suggested(rate, width):

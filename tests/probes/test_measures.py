@@ -9,6 +9,7 @@ from keras_recres.probes import CurvatureRecord, curves, measures
 RNG = np.random.default_rng(3)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("kind", ["spearman", "kendall"])
 def test_coefficients_are_scipys(kind, ties):
@@ -22,6 +23,7 @@ def test_coefficients_are_scipys(kind, ties):
     assert found.value == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.neutral
 def test_known_values():
     # One swap of neighbours among five: ρ = 1 − 6 · 2 / (5 · 24), τ = (9 − 1) / 10.
     x, y = [1, 2, 3, 4, 5], [10, 30, 20, 40, 50]
@@ -30,6 +32,7 @@ def test_known_values():
     assert measures.rank_correlation(x, -np.array(y)).value == pytest.approx(-0.9)
 
 
+@pytest.mark.neutral
 def test_fishers_interval_is_the_formula():
     found = measures.rank_correlation(*(np.arange(23.0), np.arange(23.0) ** 2), interval="fisher")
     assert found.high == pytest.approx(1)
@@ -41,6 +44,7 @@ def test_fishers_interval_is_the_formula():
     assert np.arctanh(found.value) - np.arctanh(found.low) == pytest.approx(half, rel=1e-6)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize("interval", ["bootstrap", "fisher"])
 def test_the_interval_covers_as_often_as_it_says(interval):
     # Normal pairs of correlation r have Spearman's ρ = 6/π asin(r/2).
@@ -55,6 +59,7 @@ def test_the_interval_covers_as_often_as_it_says(interval):
     assert 52 <= hits <= 60
 
 
+@pytest.mark.neutral
 def test_the_verdict_is_the_intervals():
     x = np.arange(20.0)
     noise = RNG.normal(size=20)
@@ -68,6 +73,7 @@ def test_the_verdict_is_the_intervals():
     assert text == "Spearman's ρ 1.00 (95 % interval 1.00 to 1.00, 20 models)"
 
 
+@pytest.mark.neutral
 def test_groups_are_resampled_inside():
     # Between the groups alone: any resample that keeps both has the same ρ.
     groups = np.repeat([0, 1], 10)
@@ -110,6 +116,7 @@ def test_a_curve_that_stands_still_has_no_curvature_and_no_stretch():
         measures.stretch(own, still)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

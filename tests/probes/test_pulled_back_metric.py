@@ -55,6 +55,7 @@ def test_a_planar_networks_are_those_of_differences():
     np.testing.assert_allclose(sigma[-1], np.linalg.svd(jacobians, compute_uv=False), rtol=1e-3)
 
 
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("directions", "sentence"),
     [
