@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_recres import zoo
+from keras_recres.zoo import manifest, sources
 
 FILE = Path(__file__).with_suffix(".json")
 # Arguments that say how weights begin: names that differ in nothing else are one network.
@@ -83,10 +84,13 @@ def main(renew):
         if record.name not in kept:
             model = zoo.build(record.name, tag=record.default_tag)
             give_weights(model)
-            found = keras.ops.convert_to_numpy(model(inputs_of(model), training=False))
+            # Outputs after the first one are for training alone.
+            first, *_ = keras.tree.flatten(model(inputs_of(model), training=False))
+            found = keras.ops.convert_to_numpy(first)
             kept[record.name] = np.round(found.astype("float64"), 8).tolist()
         lines.append(f"  {json.dumps(record.name)}: {json.dumps(kept[record.name])}")
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    manifest.write(sources.data_folder())
 
 
 if __name__ == "__main__":
