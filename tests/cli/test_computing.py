@@ -101,6 +101,7 @@ def test_images_that_are_none_are_named(tmp_path):
         decode(b"no image", 1)
 
 
+@pytest.mark.slow
 def test_evaluate_counts_right_answers(command, data_dir):
     pytest.importorskip("tensorflow_datasets")
     code, out, _ = command(

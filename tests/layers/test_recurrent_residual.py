@@ -13,6 +13,7 @@ from keras_recres import backend
 from keras_recres.backend import keras_private
 from keras_recres.layers import RecurrentResidual
 from tests.gradients import computed, gradients
+from tests.marks import slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 # TensorFlow and PyTorch train as well without compiling, which takes longer than these trainings.
@@ -521,6 +522,7 @@ def test_every_step_learns_its_own_statistics_beside_dropout(policy, remat, loop
     assert all(np.abs(a - b).max() > 1e-5 for a, b in itertools.pairwise(means))
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(
     ("options", "forms"),
     [

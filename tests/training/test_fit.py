@@ -13,6 +13,7 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.layers import RecurrentResidual
+from tests.marks import slow_on_tensorflow
 from tests.training.pictures import VIT, corners
 from training import (
     callbacks,
@@ -101,6 +102,7 @@ if keras.backend.backend() != "torch":  # Whose trainer knows one step.
     COLLECTED |= {"steps_per_execution": 3, "groups": 2}
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("more", [{}, COLLECTED], ids=["plain", "collected"])
 def test_a_continued_training_is_the_uninterrupted_one(
     fit_arguments, small_model, tmp_path, capsys, monkeypatch, more
@@ -139,6 +141,7 @@ def test_the_commit_is_that_of_the_start(fit_arguments, small_model, tmp_path, m
     assert metrics(tmp_path)["commit"] == "begun"
 
 
+@slow_on_tensorflow
 def test_a_seed_fixes_the_result(fit_arguments, small_model, tmp_path):
     options = {"epochs": 1, "warmup_epochs": 0, "limit": 128, "augment": "crop"}
     for out, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -376,6 +379,7 @@ def test_a_folder_with_broken_settings_is_one_sentence(tmp_path):
         run_folder.RunFolder(tmp_path, settings)
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 def test_to_begin_anew_removes_what_is_of_the_training_once_all_is_checked(
     fit_arguments, small_model, tmp_path, capsys

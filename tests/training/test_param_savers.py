@@ -89,6 +89,7 @@ def test_a_network_with_separate_groups():
     assert_same(ours, separate, 2, 6, 6, 4)
 
 
+@pytest.mark.slow
 def test_the_forms_of_conv3d_substitute_are_compared_while_they_are_timed():
     found = param_savers.measure("conv3d", (8, 8, 2, 1))
     assert found["difference"] < 1e-5

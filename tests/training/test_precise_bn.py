@@ -78,6 +78,7 @@ def normalised(name, peek, overrides, precision="float32"):
     return small._build(name, peek, overrides, precision, norm)
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_the_option_is_recorded_and_asks_for_batch_normalization(
     fit_arguments, without_xla, tmp_path, monkeypatch, capsys

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.neutral
 RNG = np.random.default_rng(2)
 
 
+@pytest.mark.slow
 def test_a_joined_curve_gives_each_ones_record():
     some = {
         "circle": curves.circle(2.0),

@@ -122,6 +122,7 @@ def test_the_table_has_the_slides_numbers_beside_the_measured(tmp_path, capsys):
     assert "<svg" in (tmp_path / "losses.svg").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypatch, capsys):
     target = tmp_path / "zoo"
     shutil.copytree(sources.data_folder() / "configs", target / "configs")

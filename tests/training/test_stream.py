@@ -275,6 +275,7 @@ def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
     assert len(set(asked)) == 6  # Each of them once.
 
 
+@pytest.mark.slow
 def test_a_training_learns_the_same_from_a_stream(fit_arguments, small_model, folders, tmp_path):
     options = {"epochs": 3, "randaugment": 3, "augment": "crop"}
     wholes = fit_arguments(out="whole", **options, **{"data-dir": folders["tfrecord"]})
