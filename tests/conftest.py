@@ -18,6 +18,20 @@ hypothesis.settings.register_profile("whole", deadline=None, max_examples=50)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+# Rooms whose tests train, ask or export a network a few times: on TensorFlow a graph takes longer
+# to trace than all that is computed with it. Those that are `slow` have graphs, as users do.
+EAGER = {"cli", "serve", "training", "zoo"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        in_graphs = any(map(item.get_closest_marker, ("slow", "graphs")))
+        tf.config.run_functions_eagerly(item.path.parent.name in EAGER and not in_graphs)
+
+
 def pytest_report_header():
     return f"keras {keras.__version__} on {keras.backend.backend()}"
 

@@ -52,6 +52,7 @@ def test_predict_gives_what_the_model_gives(command, pictures):
         assert mine[0]["class"] == names[int(logits.argmax())]
 
 
+@pytest.mark.slow
 def test_a_file_that_says_no_tag_is_tried_as_what_the_name_is_then_as_the_papers(tmp_path):
     file = tmp_path / "mine.weights.h5"
     asked = types.SimpleNamespace(name="vit3", weights=file, steps=None, backend=None)
@@ -134,6 +135,7 @@ def test_probe_curvature(command, tmp_path):
     assert Image.open(picture).width > 400
 
 
+@pytest.mark.slow
 def test_probe_curvature_through_images(command, pictures):
     paths, _ = pictures
     code, out, _ = command(

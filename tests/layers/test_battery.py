@@ -14,6 +14,7 @@ from keras.src import testing
 from keras_recres import layers
 from keras_recres.backend import keras_private
 from tests.gradients import computed
+from tests.marks import slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 
@@ -347,6 +348,7 @@ def test_every_public_layer_has_a_case():
     assert set(CASES) == set(WRONG) == set(layers.__all__)
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("identity", OWN_TESTS)
 def test_keras_own_layer_test(identity):
     name, i = IDS[identity]
@@ -407,6 +409,7 @@ def test_float64_computes_in_float64_and_float32_agrees(case):
         assert 0 < np.abs(ops.convert_to_numpy(rounded) - want).max() < 1e-4
 
 
+@slow_on_tensorflow
 def test_any_batch_size_in_functional_and_subclassed_models(case):
     class Subclassed(keras.Model):
         def __init__(self):

@@ -11,6 +11,7 @@ from keras_recres.backend import keras_private
 from keras_recres.layers import Conv3dSubstitute, GroupedDense, MetaConv2D, MetaDense, MetaLayer
 from keras_recres.layers.grouped_convolution import FORMS
 from tests.gradients import JIT, computed, gradients
+from tests.marks import slow_on_tensorflow
 
 
 def random(*shape, seed=0):
@@ -303,6 +304,7 @@ def test_meta_conv_computes_the_equation(stride, padding, pool_size, flatten):
     assert layer.compute_output_shape(x.shape) == want.shape
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("jit", JIT)
 def test_meta_conv_has_the_gradients_of_separate_layers(jit):
     groups, x = 2, random(4, 6, 5, 6)
@@ -394,6 +396,7 @@ def test_the_last_activation_of_meta_conv_gets_all_maps_of_a_pixel(flatten):
     np.testing.assert_allclose(computed(last, x).reshape(maps.shape), want, atol=1e-6)
 
 
+@slow_on_tensorflow
 def test_meta_conv_learns_in_fit():
     inputs = keras.Input((8, 8, 4))
     x = MetaConv2D(8, 3, groups=4, pool_size=2)(inputs)

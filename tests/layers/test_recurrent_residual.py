@@ -120,6 +120,7 @@ def test_values_and_gradients_equal_an_explicit_loop(option):
         assert_same(gradients(layer, variables, x), want, names)
 
 
+@slow_on_tensorflow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX compiled above, and PyTorch has no XLA")
 @pytest.mark.parametrize(
     ("loop", "steps", "options"),
@@ -349,6 +350,7 @@ def test_untie_then_tie_is_exact(kwargs, shortcut):
     assert tied.count_params() == layer.count_params()
 
 
+@slow_on_tensorflow
 def test_tied_and_untied_layers_train():
     # JAX donates the buffers of weights: two layers must not share one.
     layer = randomised(RecurrentResidual(branch(), steps=2, unshare=("norm",)), (None, WIDTH))
@@ -494,6 +496,7 @@ def test_freezing_part_of_the_copies_is_refused():
     assert not layer.trainable_variables
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(
     ("policy", "remat", "loop", "steps"),
     [("float32", False, "scan", 5), ("mixed_bfloat16", True, "unroll", 3)],

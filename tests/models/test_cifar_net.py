@@ -13,6 +13,7 @@ from keras_recres.backend import keras_private
 from keras_recres.layers import MetaDense, MetaLayer
 from keras_recres.models import cifar_net
 from tests.gradients import computed
+from tests.marks import slow_on_tensorflow
 from tests.models.cifar_numpy import Net
 
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
@@ -27,7 +28,9 @@ CASES = [
         variant,
         "published",
         # The other two have the residual bodies that differ.
-        marks=[pytest.mark.neutral] if size == "residual" and "conv" in variant else [],
+        marks=[pytest.mark.neutral, pytest.mark.slow]
+        if size == "residual" and "conv" in variant
+        else [slow_on_tensorflow] * (size == "residual"),
     )
     for size in COUNTS
     for variant in VARIANTS
@@ -102,6 +105,7 @@ def dropouts(model):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_what_is_dropped():
     stem = [("drop1", 0.1)]
@@ -244,6 +248,7 @@ def test_images_are_channels_last_whatever_the_global_format():
     assert_equals_numpy(model, images(2, 32, 32, 3), "medium", "meta")
 
 
+@slow_on_tensorflow
 def test_trains_in_mixed_precision():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -12,6 +12,7 @@ from keras_recres.backend import keras_private
 from keras_recres.layers import AlphaReLU
 from keras_recres.models import mnist_resnet50
 from tests.gradients import computed
+from tests.marks import slow_on_tensorflow
 
 # The zoo's battery computes this network on each backend.
 pytestmark = pytest.mark.neutral
@@ -68,6 +69,7 @@ def test_every_kernel_begins_with_the_initializer(alpha_relu):
         assert 0.9 * limit < np.abs(kernel).max() <= 1.0001 * limit
 
 
+@slow_on_tensorflow
 def test_saved_and_loaded_with_its_features(alpha_relu, tmp_path):
     want = computed(alpha_relu, IMAGES, training=False)
     assert want.shape == (2, 10)

@@ -13,6 +13,7 @@ import keras_recres
 from keras_recres import layers
 from keras_recres.models import multiply_adds, rules, substitute, t2t_vit
 from tests.gradients import computed
+from tests.marks import slow_on_tensorflow
 
 JIT = keras.backend.backend() == "jax"  # Compiling these trainings takes TensorFlow longer.
 
@@ -48,6 +49,7 @@ ALL = {
 }
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 def test_vgg16():
     vgg16 = keras.applications.VGG16(weights=None, input_shape=(64, 64, 3), classes=10)
@@ -119,6 +121,7 @@ def test_the_result_is_saved_and_substituted_further(tmp_path):
     assert np.isfinite(computed(slimmer, x)).all()
 
 
+@slow_on_tensorflow
 def test_every_kind_of_substitute_learns_and_leaves_the_model_alone():
     model = small_model()
     before = values(model.weights)
@@ -192,6 +195,7 @@ def nested_model():
     return keras.Model({"large": large, "small": small}, outputs)
 
 
+@slow_on_tensorflow
 def test_nested_models_and_shared_layers(tmp_path):
     model = nested_model()
     slim, table = substitute(

@@ -11,6 +11,7 @@ from keras_recres import layers as own
 from keras_recres import zoo
 from keras_recres.probes import curves, extrinsic_curvature, tracing
 from keras_recres.probes.recorder import Recorder
+from tests.marks import slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 # Tracing derivatives of derivatives takes TensorFlow half a minute for some models, and most of it
@@ -249,6 +250,7 @@ def test_examples_that_depend_on_one_another_are_refused():
         extrinsic_curvature(model, ellipse((3,)), np.linspace(0, 3, 8))
 
 
+@slow_on_tensorflow
 def test_layers_inside_loops_are_measured_as_a_whole():
     model = chain((3, 2), layers.SimpleRNN(3, activation="relu", name="rnn"))
     curve = ellipse((3, 2))

@@ -8,6 +8,7 @@ import pytest
 
 from keras_recres import backend, layers
 from keras_recres.probes import mean_field
+from tests.marks import slow_on_tensorflow
 
 BIASES = {"sigma_b_sq": 0.5, "sigma_a_sq": 0.5}
 NETWORKS = {
@@ -31,6 +32,7 @@ def builder(kind, activation, alpha, variances, width, depth):
     return build
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(
     "name",
     [

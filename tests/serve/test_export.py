@@ -49,6 +49,7 @@ def test_files(exported):
     assert text.splitlines() == LABELS
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_server_configuration_is_what_the_server_parses(needs_serving_api, exported):
     from google.protobuf import text_format
@@ -68,6 +69,7 @@ def test_server_configuration_is_what_the_server_parses(needs_serving_api, expor
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_warm_up_requests_are_answered(needs_serving_api, exported):
     import tensorflow as tf
@@ -126,6 +128,7 @@ def test_other_answers_are_found_in_a_fresh_process(exported, reference_of_plana
         saved_model.check(exported / "planar_rec/1", wrong, 1e-5, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_every_output_is_compared(exported, reference_of_planar):
     folder = exported / "planar_rec/1"

@@ -39,6 +39,7 @@ def test_the_accuracy_lost_is_counted(planar):
     assert serve.accuracy_lost(planar, planar, x, labels).lost == 0
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_it_can_be_exported(needs_tensorflow, planar, tmp_path):
     with checked_here():

@@ -7,7 +7,7 @@ import pytest
 
 from training.benchmarks import by_hand, train
 
-pytestmark = pytest.mark.neutral
+pytestmark = [pytest.mark.neutral, pytest.mark.graphs]
 
 TINY = {
     "t2t_vit": {
@@ -54,6 +54,7 @@ def test_loss_and_gradients_are_ours(library, network):
     assert by_hand.difference(ours, theirs) < by_hand.TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["frn"], indirect=True)
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_steps_are_those_of_adamw(library, network):

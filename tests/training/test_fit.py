@@ -405,6 +405,7 @@ def test_to_begin_anew_removes_what_is_of_the_training_once_all_is_checked(
     assert names == ["mine.weights.h5", "vit7.corners.weights.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_a_log_that_is_lost_is_said(fit_arguments, small_model, tmp_path, monkeypatch, capsys):
     silent = keras.callbacks.Callback()

@@ -59,6 +59,7 @@ def prepare(path, last):
     (path / "metrics.json").write_text(json.dumps({**metrics, "settings": settings}))
 
 
+@pytest.mark.slow
 def test_the_claims_are_told_with_the_spread_of_all_seeds(tmp_path, capsys):
     tables, out = tmp_path / "tables", tmp_path / "out"
     for seed, offset in enumerate((0.0, 0.002, 0.001)):

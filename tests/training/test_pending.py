@@ -218,6 +218,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, toy_cifar, caps
         assert capsys.readouterr().err.endswith("/out cannot be written (File exists).\n")
 
 
+@pytest.mark.slow
 def test_the_list_tells_what_why_and_how_long(empty_zoo, toy_cifar, tmp_path, capsys):
     arguments = ["--list", f"--data-dir={toy_cifar}", f"--out={tmp_path}", "--rate=1e12", "--names"]
     arguments += ["cifar_small*", "rrn_tanh", "mnist_resnet50_relu_he"]

@@ -40,6 +40,7 @@ class Batches(keras.utils.PyDataset):
         return 5 + 4 * self.x[index], self.y[index]
 
 
+@pytest.mark.graphs
 def test_a_network_that_has_learnt_also_answers():
     def trained(*watchers):
         keras.utils.set_random_seed(0)

@@ -159,6 +159,7 @@ def test_what_later_steps_have_of_their_own_may_rest():
     assert not re.match(trainee.RESTING, said.format(["a/step1_norm_beta", "head/kernel"]))
 
 
+@pytest.mark.graphs
 def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch):
     traced, call = [], trainee.Trainee.call
 

@@ -88,6 +88,7 @@ def test_a_training_learns_and_measures_the_training_set_and_the_exact_part(trai
     assert m["exact_accuracy"] == pytest.approx((chosen == exact.labels).mean())
 
 
+@pytest.mark.slow
 def test_the_recipe_is_the_papers(trained):
     settings = read(trained)["settings"]
     expected = {
@@ -230,6 +231,7 @@ def test_what_was_trained_otherwise_is_no_part_of_a_table(tmp_path, capsys, othe
     assert "can't stand in one table" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_filing_takes_the_seed_of_lowest_loss_on_the_training_set(
     trained, tmp_path, monkeypatch, capsys
 ):

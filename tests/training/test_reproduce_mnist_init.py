@@ -20,7 +20,7 @@ from training.reproduce.mnist_init_cells import Cells
 from training.reproduce.mnist_init_maps import MAPS, below_trouble, best_values, exponent
 from training.reproduce.mnist_init_nets import Run
 
-pytestmark = pytest.mark.neutral
+pytestmark = [pytest.mark.neutral, pytest.mark.graphs]
 
 OF = {m.name: m for m in MAPS}
 

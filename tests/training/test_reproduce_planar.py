@@ -12,6 +12,7 @@ from training.reproduce import __main__ as reproduce
 from training.reproduce import planar
 from training.reproduce.planar_curves import FAMILIES, points
 
+pytestmark = pytest.mark.graphs
 SHALLOW, RECURRENT, DEEP = planar.NETWORKS
 
 

@@ -80,6 +80,7 @@ def test_what_cannot_be_compared_is_a_sentence(filed, tmp_path, capsys, changes,
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_pairs_of_other_recipes_stand_in_one_table_with_a_word(filed, tmp_path, capsys):
     filed({"vit3": (0.5,), "vit3_rec": (0.6,)})
     filed({"vit7": (0.7,), "vit7_rec": (0.75,)}, epochs=9)
@@ -92,6 +93,7 @@ def test_pairs_of_other_recipes_stand_in_one_table_with_a_word(filed, tmp_path, 
     assert "both depths together: not decided: too few trainings; +7.50 points (4 trainings" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", ["cifar10_jpeg", "cifar10"])
 def test_a_network_is_compared_as_its_recipe_trains_it(filed, tmp_path, capsys, tag):
     changes = {"tag": tag, "epochs": 10}
@@ -141,6 +143,7 @@ def test_weights_are_compared_image_by_image(toy_cifar, monkeypatch, tmp_path, c
     assert f"{mean:+.2f} ± {error:.2f} points (128 images, 95 % interval " in said
 
 
+@pytest.mark.slow
 def test_weights_are_not_compared_on_other_images(toy_cifar, tmp_path, capsys):
     assert run(tmp_path, "--tag=cifar10_jpeg", f"--data-dir={toy_cifar}/cifar10.npz") == 2
     assert "weights are of cifar10_jpeg, but the images are those of cifar10." in (
@@ -168,6 +171,7 @@ def test_damaged_weights_are_a_sentence(toy_cifar, monkeypatch):
         by_image.rights(["cifar_small"], "cifar10_jpeg", toy_cifar / "cifar10.npz")
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
     assert run(tmp_path) == 2

@@ -152,7 +152,9 @@ def test_batches_of_a_stream_are_the_same(corners_file, layered):
         stream[6]
 
 
-@pytest.mark.parametrize("how", ["array", "stream", "layers", "evaluation"])
+@pytest.mark.parametrize(
+    "how", ["array", "stream", pytest.param("layers", marks=pytest.mark.slow), "evaluation"]
+)
 @pytest.mark.neutral
 def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeypatch, how):
     part = data.load("corners", "train", corners_file, limit=76, stream=how == "stream")

@@ -15,6 +15,7 @@ from keras_recres.backend import keras_private
 from keras_recres.models.families import Family, family_of
 from keras_recres.zoo import manifest, registry, sources, transfer
 from keras_recres.zoo.record import Record
+from tests.marks import slow_on_tensorflow
 from tests.zoo import seeded
 
 FOLDER = sources.data_folder()
@@ -148,7 +149,11 @@ COVERING = [default(record) for record in covering(SMALL)]
 on_every_name = pytest.mark.parametrize(
     "own",
     [
-        pytest.param(name, marks=[pytest.mark.neutral] * (name not in {*TRAINED, *COVERING}))
+        pytest.param(
+            name,
+            marks=[pytest.mark.neutral] * (name not in {*TRAINED, *COVERING})
+            + [slow_on_tensorflow] * (name not in COVERING),
+        )
         for name in DEFAULTS
     ],
     indirect=True,
@@ -157,7 +162,9 @@ on_every_name = pytest.mark.parametrize(
 on_every_argument = pytest.mark.parametrize(
     "own",
     [
-        pytest.param(name, marks=[pytest.mark.neutral] * (name not in OF_BUILDERS))
+        pytest.param(
+            name, marks=[pytest.mark.neutral, pytest.mark.slow] * (name not in OF_BUILDERS)
+        )
         for name in COVERING
     ],
     indirect=True,
@@ -183,6 +190,7 @@ def test_counts_are_exact(own):
     assert_counts(own.model if same else zoo.load(own.record.name, weights=None))
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_a_builders_record_has_the_smallest_side(builder):
@@ -238,10 +246,13 @@ def test_golden_logits_of_other_tags():
             assert_logits(computed(model, golden["inputs"]), golden["logits"])
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.neutral] * (name != LARGE_NETWORKS[0]))
+        pytest.param(
+            name, marks=[pytest.mark.neutral, pytest.mark.slow] * (name != LARGE_NETWORKS[0])
+        )
         for name in LARGE_NETWORKS
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from keras_recres.backend import keras_private
 from keras_recres.zoo import convert
 from keras_recres.zoo.convert import t2t
+from tests.marks import slow_on_tensorflow
 from tests.zoo import t2t_numpy
 
 SMALL = {"side": 32, "embed": 32, "mlp": 64, "token": 16, "classes": 5, "depth": 2}
@@ -39,6 +40,7 @@ def assert_official(model, state, x, **kwargs):
     np.testing.assert_allclose(logits(model, x), wanted, rtol=0, atol=1e-4)
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(
     ("token_type", "steps"), [("performer", [1, 1, 1]), ("transformer", [2, 4, 2])]
 )
@@ -49,6 +51,7 @@ def test_logits_at_full_size(token_type, steps):
     assert_official(model, state, images(224), steps=steps, token_type=token_type)
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(
     ("token_type", "first", "steps"),
     [
@@ -108,6 +111,7 @@ def test_features_only_leaves_the_head_out():
     np.testing.assert_allclose(got, t2t_numpy.forward(state, x, steps=[1, 1]), atol=1e-4)
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 @pytest.mark.parametrize("entry", ["state_dict_ema", "state_dict", None])
 def test_reads_a_saved_checkpoint(tmp_path, entry):
