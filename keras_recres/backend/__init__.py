@@ -13,6 +13,7 @@ if keras.backend.backend() == "tensorflow":
         gradients,
         has_fast_conv3d,
         is_traced,
+        no_gradients,
         prefers_plain_convolutions,
         scan,
     )
@@ -22,6 +23,7 @@ elif keras.backend.backend() == "jax":
         gradients,
         has_fast_conv3d,
         is_traced,
+        no_gradients,
         prefers_plain_convolutions,
         scan,
     )
@@ -31,6 +33,7 @@ elif keras.backend.backend() == "torch":
         gradients,
         has_fast_conv3d,
         is_traced,
+        no_gradients,
         prefers_plain_convolutions,
         scan,
     )
@@ -46,6 +49,7 @@ __all__ = [
     "gradients",
     "has_fast_conv3d",
     "is_traced",
+    "no_gradients",
     "prefers_plain_convolutions",
     "raw_values",
     "scan",

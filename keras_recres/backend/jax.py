@@ -37,6 +37,11 @@ def is_traced(x):
     return isinstance(x, jax.core.Tracer)
 
 
+def no_gradients():
+    """None: functions are differentiated whole; see `backend/tensorflow.py`."""
+    return None
+
+
 def fused_batch_norm(x, gamma, beta, epsilon):
     """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
     return None

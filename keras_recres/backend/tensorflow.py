@@ -99,6 +99,14 @@ def is_traced(x):
     return not tf.executing_eagerly()
 
 
+def no_gradients():
+    """A scope in which nothing is recorded for gradients; None where the backend has none.
+
+    A tape that is not stopped by its owner records all there is.
+    """
+    return None
+
+
 def fused_batch_norm(x, gamma, beta, epsilon):
     """Batch normalisation in training by one function, over all axes but the last.
 

@@ -41,6 +41,11 @@ def is_traced(x):
     return False
 
 
+def no_gradients():
+    """A scope in which nothing is recorded for gradients; see `backend/tensorflow.py`."""
+    return torch.no_grad()
+
+
 def fused_batch_norm(x, gamma, beta, epsilon):
     """Batch normalisation in training by one function; see `backend/tensorflow.py`."""
     features = x.shape[-1]

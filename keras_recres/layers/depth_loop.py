@@ -1,5 +1,7 @@
 """The loop inside RecurrentResidual: unrolled or scanned, with the same numbers."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -43,13 +45,14 @@ def form_of_loop(loop, steps, weights, traced=True, stateful=False):
     return "unroll" if light else "scan"
 
 
-def run(layer, x0, steps, mask=None, training=None, return_states=False):
+def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_states=False):
     """Runs the branch of a built RecurrentResidual.
 
     Args:
         layer: The RecurrentResidual.
         x0: Its input, (batch, …), in its compute dtype.
         steps: Number of steps, ≥ 1.
+        backprop_steps: How many of them, the last ones, gradients flow through: 1 to `steps`.
         mask: Mask to hand to the branch, or None.
         training: Whether the branch runs in training mode; if not, examples may stop early.
         return_states: Whether to return all states.
@@ -67,13 +70,16 @@ def run(layer, x0, steps, mask=None, training=None, return_states=False):
     scan = form == "scan"
     may_exit = layer.exit_threshold is not None and not training
     values = layer.step_values(steps)
-    k = steps if layer.backprop_steps is None else min(layer.backprop_steps, steps)
+    k = backprop_steps
     full = ops.full((ops.shape(x0)[0],), steps, dtype="int32")
-    if k == steps and not (scan or layer.remat or may_exit or layer.own_variables):
+    # Where nothing can hold back gradients, `PureStep` tells what they must not flow through.
+    constant = None if k == steps else backend.no_gradients()
+    if not (scan or layer.remat or may_exit or layer.own_variables) and (k == steps or constant):
         # Nothing asks for a pure function: call the branch as any layer calls another.
         states, x = [], x0
-        for value in values:
-            x = update(layer, x, x0, value, mask, training)
+        for t, value in enumerate(values):
+            with constant if t < steps - k else contextlib.nullcontext():
+                x = update(layer, x, x0, value, mask, training)
             states.append(x)
         return (ops.stack(states) if return_states else x), full
 

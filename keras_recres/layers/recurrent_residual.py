@@ -68,6 +68,7 @@ class RecurrentResidual(keras.layers.Layer):
             which the branch must map twice the channels to the channels.
         backprop_steps: None, or k ≥ 1: gradients flow through the last k steps only. Layers
             before this one then receive a gradient only through `inject_input`.
+            `layer(x, backprop_steps=k)` overrides it for one call.
         remat: Whether to recompute each step in the backward pass rather than to store what is
             inside the branch: memory for time.
         return_states: Whether to return the state after every step, shape (steps, batch, …),
@@ -209,9 +210,13 @@ class RecurrentResidual(keras.layers.Layer):
         training=None,
         return_states=None,
         return_steps_used=None,
+        backprop_steps=None,
     ):
         steps = self.steps if steps is None else steps
         check_count("steps", steps)
+        backprop_steps = self.backprop_steps if backprop_steps is None else backprop_steps
+        if backprop_steps is not None:
+            check_count("backprop_steps", backprop_steps)
         return_states = self.return_states if return_states is None else return_states
         if return_steps_used is None:
             return_steps_used = self.return_steps_used
@@ -219,6 +224,7 @@ class RecurrentResidual(keras.layers.Layer):
             self,
             inputs,
             steps,
+            steps if backprop_steps is None else min(backprop_steps, steps),
             mask=mask,
             training=training,
             return_states=return_states,
@@ -282,6 +288,7 @@ class RecurrentResidual(keras.layers.Layer):
         training=None,
         return_states=None,
         return_steps_used=None,
+        backprop_steps=None,
     ):
         # Stated rather than traced: tracing would run the branch `steps` times.
         steps = self.steps if steps is None else steps

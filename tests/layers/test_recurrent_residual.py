@@ -120,6 +120,21 @@ def test_values_and_gradients_equal_an_explicit_loop(option):
         assert_same(gradients(layer, variables, x), want, names)
 
 
+def test_a_call_may_say_how_many_steps_gradients_flow_through():
+    layer = RecurrentResidual(branch(), steps=4, backprop_steps=3, inject_input="add")
+    randomised(layer, (None, WIDTH))
+    x = np.random.default_rng(1).normal(size=(3, WIDTH)).astype("float32")
+    variables = layer.trainable_variables
+    names = [*(v.path for v in variables), "input"]
+    got = gradients(lambda x: layer(x, backprop_steps=1), variables, x)
+    layer.backprop_steps = 1
+    assert_same(got, gradients(lambda x: reference(layer, x), variables, x), names)
+    inputs = keras.Input((WIDTH,))
+    assert layer(inputs, backprop_steps=9, steps=2).shape == inputs.shape
+    with pytest.raises(ValueError, match="`backprop_steps` must be an integer"):
+        layer(x, backprop_steps=0)
+
+
 @slow_on_tensorflow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX compiled above, and PyTorch has no XLA")
 @pytest.mark.parametrize(
