@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_recres.zoo import problems
 from training import augment as augmentation
 from training import errors, packed, tfds_folder
 from training.batches import Batches
@@ -157,6 +158,11 @@ def read_encoded(dataset, split, data_dir=None, limit=None):
     """
     if limit is not None and limit < 1:
         raise UserError(f"the limit on the number of images must be at least 1, found {limit}.")
+    try:
+        if problems.parse(dataset):
+            return packed.Encoded(**vars(problems.read(dataset, split, limit)))
+    except ValueError as error:
+        raise UserError(str(error)) from None
     folder = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
     known = DATA_SETS.get(dataset)
     if folder.suffix == ".npz":

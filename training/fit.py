@@ -29,7 +29,7 @@ from keras_recres.models.families import family_of
 from training import backup, callbacks, data, errors, eventlog, steps, strategy, teacher, trainee
 from training.errors import UserError
 from training.layer_augment import LayerAugment
-from training.models import build, compile_model, overrides_of, record_of
+from training.models import accuracy, build, compile_model, overrides_of, record_of
 from training.options import arguments, by_layers, check, settings_of
 from training.outcome import finish, summarize
 from training.precise_bn import PreciseBN, norms_of
@@ -113,7 +113,8 @@ def prepare(model, overrides, a, peek):
             f"{a.name} has no recurrent blocks, which --backprop-steps, --deep-supervision and "
             f"--steps such as {steps.EXAMPLES} are for."
         )
-    partly = a.backprop_steps or any(b.own_per_step for b in trainee.recurrent_blocks(model))
+    partly = a.backprop_steps or (drawn and drawn.kind == "incremental")
+    partly = partly or any(b.own_per_step for b in trainee.recurrent_blocks(model))
     if a.accumulate > 1 and drawn and partly and keras.backend.backend() != "jax":
         # Keras resets all of what it collected, also of weights that the last batch left out.
         raise UserError(
@@ -175,6 +176,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         cooldown=round(a.cooldown_epochs * len(batches)),
         ema=a.ema,
         accumulate=a.accumulate,
+        clip_norm=a.clip_norm,
         shared=devices.replicas > 1,
     )
     if a.accumulate > a.epochs * len(batches):
@@ -242,7 +244,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         test_batches.close()
         signal.signal(signal.SIGTERM, before)
     if trained is not model and len(model.outputs) == 1:
-        model.compile(loss=trained.loss, metrics=["accuracy"])
+        model.compile(loss=trained.loss, metrics=[accuracy()])
     cut = f"[:{len(test_data)}]" if len(test_data) == a.eval_limit else ""
     return train_data, {
         "train_images": len(train_data),

@@ -27,7 +27,7 @@ def schedule(steps, warmup, peak, end):
     )
 
 
-def make(model, name, rate, weight_decay, epsilon, ema=0.0, accumulate=1):
+def make(model, name, rate, weight_decay, epsilon, ema=0.0, accumulate=1, clip_norm=0.0):
     """A Keras optimizer for a model.
 
     Args:
@@ -38,8 +38,9 @@ def make(model, name, rate, weight_decay, epsilon, ema=0.0, accumulate=1):
         epsilon: Adam's ε.
         ema: momentum of the average of the weights an update, 0 for none.
         accumulate: batches an update.
+        clip_norm: largest norm of all gradients together, 0 for any.
     """
-    options = {"weight_decay": weight_decay or None}
+    options = {"weight_decay": weight_decay or None, "global_clipnorm": clip_norm or None}
     if ema:
         # Keras averages after every batch, also after those that only collect gradients.
         options |= {"use_ema": True, "ema_momentum": ema ** (1 / accumulate)}

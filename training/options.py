@@ -20,6 +20,7 @@ NOT_SETTINGS += ("tensorboard", "strategy")
 LATER = {
     "optimizer": "adamw",
     "ema": 0.0,
+    "clip_norm": 0.0,
     "accumulate": 1,
     "weights": None,
     "cooldown_epochs": 0.0,
@@ -48,6 +49,7 @@ GROUPS = (
     "it then read their own images only (default 1)"
 )
 ACCUMULATE = "batches an update of the weights; what is left over at the end makes none"
+CLIP = "bring gradients whose norm over all weights is larger down to it; default 0, never"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -83,6 +85,7 @@ def parser():
     p.add_argument("--warmup-epochs", type=float, default=1.0)
     p.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="of the learning rate")
     p.add_argument("--epsilon", type=float, default=1e-7, help="of Adam and AdamW (default 1e-7)")
+    p.add_argument("--clip-norm", type=float, default=0.0, help=CLIP)
     p.add_argument("--ema", type=float, default=0.0, metavar="MOMENTUM", help=EMA)
     p.add_argument("--accumulate", type=int, default=1, help=ACCUMULATE)
     p.add_argument("--label-smoothing", type=float, default=0.1, help="0 to below 1")
@@ -201,6 +204,7 @@ def check(a):
         "cutmix": (0 <= a.cutmix <= 1, "from 0 to 1"),
         "randaugment": (0 <= a.randaugment <= 10, "from 0 to 10"),
         "erasing": (0 <= a.erasing <= 1, "from 0 to 1"),
+        "clip-norm": (0 <= a.clip_norm < float("inf"), "at least 0"),
         "ema": (0 <= a.ema < 1, "from 0 to below 1"),
         "backprop-steps": (a.backprop_steps is None or a.backprop_steps >= 1, "at least 1"),
         "deep-supervision": (0 <= a.deep_supervision < float("inf"), "at least 0"),

@@ -3,6 +3,9 @@
     uniform(1,4)      each of 1 … 4 equally often
     poisson(2)        Poisson of mean 2; a 0 counts as 1, what is beyond ⌈λ + 3√λ⌉ as that
     progressive(1,4)  1 in the first quarter of the epochs, … 4 in the last
+    incremental(30)   n of 0 … 29 without gradients, then k of 1 … 30 − n with: what is left to do
+                      from wherever the first steps led (arXiv 2202.05826, section 3.2, its
+                      "incremental progress training", of which this is the whole loss)
 
 One number holds for all recurrent blocks of the network. It follows from seed, epoch and batch
 alone, so that a training that goes on draws what it would have drawn.
@@ -17,8 +20,8 @@ import numpy as np
 
 from training.errors import UserError, nearest
 
-KINDS = {"uniform": 2, "poisson": 1, "progressive": 2}
-EXAMPLES = "uniform(1,4), poisson(2) or progressive(1,4)"
+KINDS = {"uniform": 2, "poisson": 1, "progressive": 2, "incremental": 1}
+EXAMPLES = "uniform(1,4), poisson(2), progressive(1,4) or incremental(30)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +37,12 @@ class Steps:
         if self.kind == "poisson":
             rate = self.numbers[0]
             return math.ceil(rate + 3 * math.sqrt(rate))
-        return int(self.numbers[1])
+        return int(self.numbers[-1])
 
     @property
     def fewest(self):
         """The smallest one."""
-        return 1 if self.kind == "poisson" else int(self.numbers[0])
+        return 1 if len(self.numbers) == 1 else int(self.numbers[0])
 
     def draw(self, seed, epoch, batch, epochs):
         """Steps of a batch.
@@ -52,15 +55,32 @@ class Steps:
         """
         if self.kind == "progressive":
             return self.fewest + (self.most - self.fewest + 1) * epoch // epochs
-        # Four numbers: the batch's own generator has three.
-        rng = np.random.default_rng((seed, epoch, batch, 1))
+        if self.kind == "incremental":
+            return sum(self._incremental(seed, epoch, batch))
+        rng = _generator(seed, epoch, batch)
         if self.kind == "uniform":
             return int(rng.integers(self.fewest, self.most + 1))
         return int(np.clip(rng.poisson(self.numbers[0]), 1, self.most))
 
+    def backprop_steps(self, seed, epoch, batch):
+        """How many of a batch's steps, the last ones, have gradients; None for all, as most do."""
+        if self.kind == "incremental":
+            return self._incremental(seed, epoch, batch)[1]
+        return None
+
+    def _incremental(self, seed, epoch, batch):
+        rng = _generator(seed, epoch, batch)
+        without = int(rng.integers(self.most))
+        return without, int(rng.integers(1, self.most - without + 1))
+
     def average(self, epoch, epochs):
         """About the mean number of steps of an epoch's batches."""
         return statistics.mean(self.draw(0, epoch, batch, epochs) for batch in range(200))
+
+
+def _generator(seed, epoch, batch):
+    # Four numbers: the batch's own generator has three.
+    return np.random.default_rng((seed, epoch, batch, 1))
 
 
 def parse(text):
@@ -88,12 +108,12 @@ def parse(text):
         if kind == "poisson":
             fine = fine and 0 < numbers[0] <= 100
         else:
-            fine = fine and all(n == int(n) for n in numbers) and 1 <= numbers[0] <= numbers[1]
+            fine = fine and all(n == int(n) for n in numbers) and 1 <= numbers[0] <= numbers[-1]
     except (TypeError, ValueError, IndexError):
         fine = False
     if not fine:
         raise UserError(
-            f"--steps takes {EXAMPLES}, with whole numbers from 1 upwards for the first and the "
-            f"last, and a mean above 0 and up to 100 for the second, found {text!r}."
+            f"--steps takes {EXAMPLES}, with whole numbers from 1 upwards, and for poisson a mean "
+            f"above 0 and up to 100, found {text!r}."
         )
     return Steps(kind, numbers)

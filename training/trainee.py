@@ -45,7 +45,7 @@ def truncate(model, k, fewest=None):
         block.backprop_steps = k
 
 
-def graph(model, steps=None, every_step=False):
+def graph(model, steps=None, every_step=False, backprop_steps=None):
     """A model that shares a functional model's layers, and runs its recurrent blocks differently.
 
     Args:
@@ -54,6 +54,7 @@ def graph(model, steps=None, every_step=False):
         every_step: whether to return, after the output, what the network would give if it ended
             after any earlier step: the states before the last one of all recurrent blocks, as far
             as they have the shape of the last block's, read by what follows the last block.
+        backprop_steps: how many last steps gradients flow through; None for what it was built with.
     """
     blocks = recurrent_blocks(model)
     states = []
@@ -61,6 +62,7 @@ def graph(model, steps=None, every_step=False):
     def call(layer, *args, **kwargs):
         if layer not in blocks:
             return layer(*args, **kwargs)
+        kwargs |= {"backprop_steps": backprop_steps} if backprop_steps else {}
         count = steps or layer.steps
         if not every_step:
             return layer(*args, **kwargs, steps=count)
@@ -87,7 +89,8 @@ class Trainee(keras.Model):
     teacher's, both softened by the temperature τ in the last term (arXiv 1503.02531, section 2).
 
     A number of steps is a constant of the compiled training step: there is one for each number
-    that is drawn, compiled when it is drawn first. A single one with masks would compute the
+    that is drawn, compiled when it is drawn first (of `incremental(30)` up to 465 pairs, for which
+    PyTorch is the backend, which compiles none). A single one with masks would compute the
     largest number of steps for every batch, and recurrence would cost that much.
 
     Args:
@@ -141,12 +144,13 @@ class Trainee(keras.Model):
         """Tells which epoch comes next; `EpochOfSteps` does."""
         self.how.epoch, self.how.drawn = epoch, []
 
-    def _prepare(self, steps):
-        """Builds the graph for so many steps outside of any compiled function."""
-        if steps not in self.how.graphs:
+    def _prepare(self, steps, backprop_steps=None):
+        """Builds the graph for so many steps outside of any compiled function; its key."""
+        now = self.how.now = steps, backprop_steps
+        if now not in self.how.graphs:
             every_step = self.how.supervision > 0
-            self.how.graphs[steps] = graph(self.network, steps, every_step)
-        self.how.now = steps
+            self.how.graphs[now] = graph(self.network, steps, every_step, backprop_steps)
+        return now
 
     def call(self, inputs, training=None):
         if not training:
@@ -162,15 +166,15 @@ class Trainee(keras.Model):
 
         def train_function(*state_and_iterator):
             how = self.how
-            steps = how.steps.draw(how.seed, how.epoch, len(how.drawn), how.epochs)
-            how.drawn.append(steps)
-            self._prepare(steps)
-            if steps not in compiled:
+            batch = how.seed, how.epoch, len(how.drawn)
+            how.drawn.append(how.steps.draw(*batch, how.epochs))
+            now = self._prepare(how.drawn[-1], how.steps.backprop_steps(*batch))
+            if now not in compiled:
                 # A function of its own: JAX would take the same one for traced already.
                 self.train_step = lambda *args, **kw: type(self).train_step(self, *args, **kw)
                 super(Trainee, self).make_train_function(force=True)
-                compiled[steps], self.train_function = self.train_function, train_function
-            return compiled[steps](*state_and_iterator)
+                compiled[now], self.train_function = self.train_function, train_function
+            return compiled[now](*state_and_iterator)
 
         # A batch of few steps gives none to what later steps have of their own, which is meant.
         warnings.filterwarnings("ignore", RESTING)

@@ -2,6 +2,7 @@
 
 from keras_recres.models import rules
 from keras_recres.models.cifar_net import cifar_net
+from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
 from keras_recres.models.multiply_adds import multiply_adds
@@ -12,6 +13,7 @@ from keras_recres.models.untie import untie
 
 __all__ = [
     "cifar_net",
+    "deep_thinking",
     "mean_field_net",
     "mnist_resnet50",
     "multiply_adds",

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-INPUTS = ("image", "points", "tokens", "sequence", "text")
+INPUTS = ("image", "points", "grid", "tokens", "sequence", "text")
 WEIGHTS = ("own", "keras", "convert")
 # Axes of `Family.layout`: a matrix cut by columns or by rows, and a vector that goes with columns.
 MODEL = "model"
@@ -15,7 +15,8 @@ class Family:
     """The record of a builder; what depends on its arguments is a function of their dict.
 
     Attributes:
-        inputs: What an example is, one of `INPUTS`.
+        inputs: What an example is, one of `INPUTS`. A "grid" is a line or a plane of cells, each of
+            which has an answer of its own: the network's logits are (batch, …, classes).
         min_side: Smallest side of an image in pixels.
         max_side: Largest one, or None.
         convolutional: Whether the networks are mostly convolutions, which XLA makes slower on

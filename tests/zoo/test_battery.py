@@ -178,7 +178,8 @@ def assert_counts(model):
     assert keras_recres.models.multiply_adds(model).total == record.multiply_adds
     shape, classes = (record.arguments.get(k) for k in ("input_shape", "num_classes"))
     assert model.input_shape == (None, *(shape or [2]))
-    assert model.outputs[0].shape == (None, classes or 2)
+    cells = shape[:-1] if family_of(record.builder).inputs == "grid" else ()
+    assert model.outputs[0].shape == (None, *cells, classes or 2)
     weights_of_losses = family_of(record.builder).auxiliary(record.arguments_of())
     assert len(weights_of_losses) == len(model.outputs) - 1
 
@@ -318,7 +319,7 @@ def shape_after(preprocessing, channels):
 def test_preprocessing_gives_what_the_network_takes(name):
     record, tag = zoo.info(name), name.partition(".")[2]
     shape, preprocessing = record.arguments_of(tag).get("input_shape"), record.preprocessing_of(tag)
-    if shape is None:
+    if family_of(record.builder).inputs != "image":
         assert preprocessing.size is None
         return
     assert shape_after(preprocessing, shape[-1]) == (1, *shape)
@@ -328,10 +329,11 @@ def test_preprocessing_gives_what_the_network_takes(name):
 @on_every_argument
 def test_weights_survive_other_arguments(own):
     """Which of them, a file's come through with the same function: tests/zoo/test_loading.py."""
-    image, shape = own.known.inputs == "image", own.model.input_shape[1:]
+    image, shape = own.known.inputs in ("image", "grid"), own.model.input_shape[1:]
     changes = {"steps": 3} if accepts(own.record, "steps") else {}
     if image:
-        changes |= {"num_classes": 3, "input_shape": (shape[0], shape[1] + 32, shape[2])}
+        *sides, last, channels = shape
+        changes |= {"num_classes": 3, "input_shape": (*sides, last + 32, channels)}
         if own.known.size_bound(own.record.arguments_of(own.tag)):
             with pytest.raises(ValueError, match=r"do not fit .*num_classes=3, input_shape="):
                 own.copied(**changes)
@@ -343,7 +345,9 @@ def test_weights_survive_other_arguments(own):
     other, fresh = own.copied(**changes)
     assert len(fresh) == (len(other.outputs) if image else 0)
     assert other.input_shape == (None, *changes.get("input_shape", shape))
-    assert other.outputs[0].shape == (None, changes.get("num_classes", own.found.shape[1]))
+    cells = other.input_shape[1:-1] if own.known.inputs == "grid" else ()
+    classes = changes.get("num_classes", own.found.shape[-1])
+    assert other.outputs[0].shape == (None, *cells, classes)
     assert weighted(other).keys() == weighted(own.model).keys()
     for key, layer in weighted(own.model).items():
         longer = weighted(other)[key]
@@ -369,7 +373,7 @@ def test_weights_survive_other_arguments(own):
 
 @pytest.mark.parametrize("own", OF_BUILDERS, indirect=True)
 def test_features_only(own):
-    if own.known.inputs != "image":
+    if own.known.inputs not in ("image", "grid"):
         with pytest.raises(ValueError, match="features_only"):
             own.build(features_only=True)
         return

@@ -1,0 +1,195 @@
+"""Problems of any size with known answers, made when they are asked for.
+
+    prefix_sums/32   strings of 32 random bits; the answer of each place is the parity of all bits
+                     up to it
+    mazes/11         mazes of 11 × 11 pixels, a path wide; start and end are random cells, and the
+                     answer of each pixel is whether it is on the path between them
+    mazes/11-loops   with a tenth of the inner walls taken away, and one shortest path
+    mazes/11-ends    start and end are dead ends, as in the mazes of arXiv 2108.06011
+
+The tasks are those of Schwarzschild et al., "Datasets for studying generalization from easy to
+hard examples" (arXiv 2108.06011), in sizes of one's choice and without its files. Example i of a
+split is the same on every machine, however many are asked for.
+"""
+
+import collections
+import itertools
+
+import numpy as np
+
+from keras_recres.zoo.tfds_folder import Split
+
+SPLITS = {"train": 0, "test": 1}
+# Drawn together: a number of examples asks for whole blocks.
+BLOCK = 500
+# Part of the inner walls that `loops` takes away.
+OPEN = 0.1
+FREE, WALL, START, END = (1, 1, 1), (0, 0, 0), (1, 0, 0), (0, 1, 0)
+
+
+def parse(dataset):
+    """The parts of a name.
+
+    Args:
+        dataset: "prefix_sums/32", "mazes/11", "mazes/11-loops".
+
+    Returns:
+        Name, size and variant, or None for the name of another data set.
+
+    Raises:
+        ValueError: The size or the variant is none.
+    """
+    name, _, rest = dataset.partition("/")
+    if name not in PROBLEMS:
+        return None
+    size, dash, variant = rest.partition("-")
+    _, least, step, variants, *_ = PROBLEMS[name]
+    fine = size.isdecimal() and int(size) >= least and (int(size) - least) % step == 0
+    if not fine or (dash and variant not in variants):
+        examples = [f"{name}/{least}", f"{name}/{least + step}"]
+        examples += [f"{name}/{least}-{variant}" for variant in variants]
+        raise ValueError(
+            f"{name} are called by their size, as in {', '.join(examples)}, not {dataset!r}."
+        )
+    return name, int(size), variant
+
+
+def read(dataset, split, limit=None):
+    """Examples and answers.
+
+    Args:
+        dataset: A name that `parse` takes.
+        split: "train", "test" or "evaluation", which is "test".
+        limit: How many; None for as many as a training has, or 1,000 of "test".
+
+    Returns:
+        A `Split` whose data are int8 (N, size, 1) or (N, size, size, 3) of zeros and ones, and
+        whose labels are int64 (N, size) or (N, size, size).
+
+    Raises:
+        ValueError: For a name that is none, or another split.
+    """
+    name, size, variant = parse(dataset)
+    split = "test" if split == "evaluation" else split
+    if split not in SPLITS:
+        raise ValueError(f"{dataset} has no split {split!r}, only {', '.join(SPLITS)}.")
+    make, *_, train, classes = PROBLEMS[name]
+    count = limit or (train if split == "train" else 1000)
+    blocks = (
+        make(np.random.default_rng((size, SPLITS[split], block)), min(BLOCK, count), size, variant)
+        for block in range(-(-count // BLOCK))
+    )
+    data, labels = map(np.concatenate, zip(*blocks, strict=True))
+    return Split(data[:count], labels[:count], classes, dataset, split, 0)
+
+
+def strings(rng, count, bits, variant=""):
+    """Bits (count, bits, 1) and their prefix sums modulo 2 (count, bits)."""
+    # One after the other, so that fewer are the first of more.
+    x = rng.integers(0, 2, (count, bits), dtype=np.int8)
+    return x[..., None], np.cumsum(x, axis=1, dtype=np.int64) % 2
+
+
+def mazes(rng, count, side, variant=""):
+    """Mazes (count, side, side, 3) and their paths (count, side, side)."""
+    pairs = [maze(rng, side, variant) for _ in range(count)]
+    return tuple(np.stack(parts) for parts in zip(*pairs, strict=True))
+
+
+def maze(rng, side, variant=""):
+    """One maze, drawn by a depth-first walk over all cells.
+
+    Args:
+        rng: NumPy generator.
+        side: Odd number of pixels: (side − 1) / 2 cells and the walls around them.
+        variant: "", "loops" or "ends".
+
+    Returns:
+        Colours, int8 (side, side, 3), and the path, int64 (side, side): 1 on it, both ends too.
+    """
+    cells = side // 2
+    around = [
+        [
+            (r + i) * cells + c + j
+            for i, j in ((-1, 0), (0, -1), (0, 1), (1, 0))
+            if 0 <= r + i < cells and 0 <= c + j < cells
+        ]
+        for r, c in itertools.product(range(cells), repeat=2)
+    ]
+    doors = [[] for _ in around]
+    draws = iter(rng.random(8 * len(around)).tolist())
+    walk, seen = [int(next(draws) * len(around))], bytearray(len(around))
+    seen[walk[0]] = 1
+    while walk:
+        fresh = [cell for cell in around[walk[-1]] if not seen[cell]]
+        if not fresh:
+            walk.pop()
+            continue
+        cell = fresh[int(next(draws) * len(fresh))]
+        _open(doors, walk[-1], cell)
+        seen[cell] = 1
+        walk.append(cell)
+    if variant == "loops":
+        for a, near in enumerate(around):
+            for b in near:
+                if a < b and b not in doors[a] and next(draws) < OPEN:
+                    _open(doors, a, b)
+    ends = [cell for cell, to in enumerate(doors) if variant != "ends" or len(to) == 1]
+    path = None
+    while path is None:
+        start, end = rng.choice(ends, 2, replace=False).tolist()
+        path = only_path(doors, start, end)
+    picture = np.zeros((side, side, 3), np.int8)
+    answer = np.zeros((side, side), np.int64)
+    pixels = [(2 * (cell // cells) + 1, 2 * (cell % cells) + 1) for cell in range(len(around))]
+    for a, to in enumerate(doors):
+        picture[pixels[a]] = FREE
+        for b in to:
+            picture[_between(pixels[a], pixels[b])] = FREE
+    picture[pixels[start]], picture[pixels[end]] = START, END
+    for a, b in itertools.pairwise(path):
+        answer[pixels[a]] = answer[pixels[b]] = answer[_between(pixels[a], pixels[b])] = 1
+    return picture, answer
+
+
+def only_path(doors, start, end):
+    """The shortest path between two cells, a list of cells; None if there are two of them.
+
+    Args:
+        doors: For each cell the list of those that it leads to.
+        start: The first cell.
+        end: The last one.
+    """
+    ways, distance, before = {start: 1}, {start: 0}, {}
+    open_ = collections.deque([start])
+    while open_:
+        cell = open_.popleft()
+        for to in doors[cell]:
+            if to not in distance:
+                distance[to], before[to], ways[to] = distance[cell] + 1, cell, ways[cell]
+                open_.append(to)
+            elif distance[to] == distance[cell] + 1:
+                ways[to] += ways[cell]
+    if ways[end] > 1:
+        return None
+    path = [end]
+    while path[-1] != start:
+        path.append(before[path[-1]])
+    return path[::-1]
+
+
+def _open(doors, a, b):
+    doors[a].append(b)
+    doors[b].append(a)
+
+
+def _between(a, b):
+    return (a[0] + b[0]) // 2, (a[1] + b[1]) // 2
+
+
+# Name → what makes them, the smallest size and from there on each how many-th, variants, how many a
+# training has, and the names of the answers.
+PROBLEMS = {
+    "prefix_sums": (strings, 1, 1, (), 100_000, ("even", "odd")),
+    "mazes": (mazes, 5, 2, ("loops", "ends"), 50_000, ("off", "path")),
+}

@@ -1,0 +1,28 @@
+"""Prefix sums of 32 bits, learnt so that more steps solve longer strings.
+
+Paper: Bansal et al., arXiv 2202.05826: the problem is seen again at each step ("recall"), and a
+number of steps without gradients comes before those with ("incremental progress training"). The
+state is divided by its norm, which is this project's. Strings are random and never run out, so
+that an epoch is a number of them.
+
+    python -m training.fit prefix_sum_rec --recipe deep_thinking
+"""
+
+NAMES = ("prefix_sum_rec",)
+DATASET = "prefix_sums/32"
+TAG = "prefix_sums_32"
+SEEDS = 3
+SETTINGS = {
+    "epochs": 8,
+    "batch-size": 100,
+    "steps": "incremental(30)",
+    "learning-rate": 1e-3,
+    "schedule": "cosine",
+    "warmup-epochs": 0.1,
+    "weight-decay": 2e-4,
+    "clip-norm": 1.0,
+    "label-smoothing": 0,
+    "augment": "",
+    "mixup": 0,
+    "precision": "float32",
+}
