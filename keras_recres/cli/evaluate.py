@@ -7,10 +7,12 @@ from keras_recres.cli import images, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, count, show
 from keras_recres.cli.terminal import progress_bar, quietly
-from keras_recres.zoo import pictures, tfds_folder
+from keras_recres.zoo import pictures, problems, tfds_folder
 
 # CIFAR-10 with other pixels, which TFDS knows by no name of its own.
 RE_ENCODED = "_jpeg"
+STEPS = Column("steps", format=count, right=True)
+CELLS = Column("cells_percent", "cells %", "{:.3f}".format, right=True)
 COLUMNS = [
     Column("name"),
     Column("tag"),
@@ -36,6 +38,8 @@ def add(commands):
             "evaluate vit3_rec --data-dir ~/tensorflow_datasets",
             "evaluate cifar_small --data-dir DIR --limit 1000 --json",
             "evaluate frn_tanh --data-dir DIR --int8",
+            "evaluate vit7_rec --data-dir DIR --at-steps 1,2,3,4 --plot steps.png",
+            "evaluate prefix_sum_rec --dataset prefix_sums/128 --at-steps 25,50,100",
         ],
     )
     options.add_network(p)
@@ -45,42 +49,102 @@ def add(commands):
         help="folder with NAME/VERSION, itself or one level down; default TFDS_DATA_DIR or "
         "~/tensorflow_datasets",
     )
-    p.add_argument("--dataset", help="another data set of the same classes")
+    p.add_argument(
+        "--dataset",
+        help="another data set of the same classes; prefix_sums/N and mazes/N, which need no "
+        "folder, have N cells a side",
+    )
     p.add_argument(
         "--split", default="evaluation", help="default test, or validation where there is none"
     )
     p.add_argument("--limit", type=options.positive, help="only the first so many images")
     p.add_argument("--batch-size", type=options.positive, default=128)
+    p.add_argument(
+        "--at-steps",
+        type=options.several,
+        metavar="N,N,…",
+        help="measure with so many steps of all recurrent blocks, one row each",
+    )
+    p.add_argument("--plot", type=Path, help="with --at-steps: draw accuracy against steps here")
     p.add_argument("--int8", action="store_true", help="besides, with 8-bit dense layers")
     options.add_json(p)
 
 
 def _evaluate(arguments):
     record = options.check_network(arguments)
-    tag = record.default_tag
-    images.channels_of(record, tag)
+    tag, at_steps = record.default_tag, arguments.at_steps
+    if at_steps and arguments.steps:
+        raise UserError("--steps and --at-steps exclude each other: give one of them.")
+    if arguments.plot and not at_steps:
+        raise UserError("--plot draws what --at-steps measures: give that, too.")
+    if arguments.plot and not arguments.plot.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {str(arguments.plot.absolute().parent)!r}.")
+    if at_steps and "steps" not in record.arguments_of(tag):
+        raise UserError(f"{record.name} has no recurrent blocks, which --at-steps is for.")
     dataset = arguments.dataset or record.tags[tag].dataset
+    made, version = problems.parse(dataset), None
+    if made and made[0] != record.tags[tag].dataset.partition("/")[0]:
+        raise UserError(f"{record.name} was not made for {made[0]}, found {dataset!r}.")
     # A copy of other pixels lies in a folder called as the original.
     original = dataset.removesuffix(RE_ENCODED)
-    version = _find(original, arguments.data_dir)
-    pictures.pillow()
+    if not made:
+        images.channels_of(record, tag)
+        version = _find(original, arguments.data_dir)
+        pictures.pillow()
     options.start_keras(arguments.backend)
     with quietly(f"reading {dataset}"):
-        split = tfds_folder.read(original, arguments.split, version, arguments.limit)
-    model = options.load_network(arguments)
+        if made:
+            split = problems.read(dataset, arguments.split, arguments.limit)
+        else:
+            split = tfds_folder.read(original, arguments.split, version, arguments.limit)
+    changes = {"input_shape": split.data.shape[1:]} if made else {}
     from keras_recres.zoo.evaluation import measure
 
-    networks = {model.compute_dtype: model}
-    if arguments.int8:
-        from keras_recres import serve
-
-        networks["int8"] = serve.quantized(model)
     facts, rows = {"name": record.name, "tag": tag}, []
-    with progress_bar("measuring", len(split.data) * len(networks)) as advance:
-        for precision, network in networks.items():
-            measured = measure(network, split, arguments.batch_size, advance)
-            rows.append({**facts, "precision": precision, **measured})
-    show(rows, COLUMNS, arguments.json)
+    total = len(split.data) * len(at_steps or [None]) * (1 + arguments.int8)
+    with progress_bar("measuring", total) as advance:
+        for steps in at_steps or [None]:
+            model = options.load_network(
+                arguments, **changes, **({"steps": steps} if steps else {})
+            )
+            networks = {model.compute_dtype: model}
+            if arguments.int8:
+                from keras_recres import serve
+
+                networks["int8"] = serve.quantized(model)
+            for precision, network in networks.items():
+                measured = measure(network, split, arguments.batch_size, advance)
+                own = {"steps": steps} if steps else {}
+                rows.append({**facts, **own, "precision": precision, **measured})
+    if arguments.plot:
+        _draw(rows, arguments.plot)
+    columns = COLUMNS[:2] + [STEPS] * bool(at_steps) + COLUMNS[2:]
+    if made:
+        columns.insert(-2, CELLS)
+    show(rows, columns, arguments.json)
+
+
+def _draw(rows, path):
+    """Accuracy against steps, with its standard error."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise UserError("--plot needs matplotlib: pip install 'keras-recres[cli]'.") from None
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for precision in dict.fromkeys(row["precision"] for row in rows):
+        some = [row for row in rows if row["precision"] == precision]
+        keys = ("steps", "top1_percent", "standard_error_percent")
+        axes.errorbar(*([row[key] for row in some] for key in keys), marker="o", label=precision)
+    if len(rows) > len(some):
+        axes.legend()
+    axes.set(
+        title=f"{rows[0]['name']} on {rows[0]['dataset']}, {rows[0]['images']:,} examples",
+        xlabel="steps of each recurrent block",
+        ylabel="top-1 accuracy (%)",
+    )
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
 
 
 def _find(dataset, folder):

@@ -71,8 +71,13 @@ def positive(text):
 
 def steps(text):
     """An integer, or several with commas between."""
-    values = [positive(part) for part in text.split(",")]
+    values = several(text)
     return values if len(values) > 1 else values[0]
+
+
+def several(text):
+    """Integers with commas between."""
+    return [positive(part) for part in text.split(",")]
 
 
 def check_network(arguments):
@@ -92,26 +97,32 @@ def check_network(arguments):
     return record
 
 
-def load_network(arguments):
-    """Imports Keras and loads the network that `check_network` found possible."""
+def load_network(arguments, **changes):
+    """Imports Keras and loads the network that `check_network` found possible.
+
+    Args:
+        arguments: What was parsed.
+        **changes: Arguments of `zoo.load` beside them.
+    """
     start_keras(arguments.backend)
     from keras_recres import zoo
     from keras_recres.zoo import loading
 
-    name, steps, weights = arguments.name, arguments.steps, arguments.weights or "default"
+    name, weights = arguments.name, arguments.weights or "default"
+    changes = {"steps": arguments.steps, **changes}
     if getattr(arguments, "untrained", False):
         weights = None
     record = registry.info(name)
     if not arguments.weights or not record.default_tag or loading.tag_of_file(record, weights):
-        return zoo.load(name, weights=weights, steps=steps)
+        return zoo.load(name, weights=weights, **changes)
     # The file's name does not say what it was trained on: the network that the zoo's name means
     # without a file comes first, then the paper's, which official checkpoints are of.
     try:
-        return zoo.load(f"{record.name}.{record.default_tag}", weights=weights, steps=steps)
+        return zoo.load(f"{record.name}.{record.default_tag}", weights=weights, **changes)
     except ValueError:
         if name != record.name:
             raise
-    return zoo.load(name, weights=weights, steps=steps)
+    return zoo.load(name, weights=weights, **changes)
 
 
 def start_keras(backend=None):

@@ -1,4 +1,4 @@
-"""`predict`: class names and probabilities of images."""
+"""`predict`: class names and probabilities of images, or the paths through mazes."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from keras_recres.cli import images, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, percent, show
 from keras_recres.cli.terminal import progress_bar
-from keras_recres.zoo import pictures
+from keras_recres.zoo import pictures, problems
 
 COLUMNS = [
     Column("image"),
@@ -17,17 +17,30 @@ COLUMNS = [
 ]
 
 
+# More than any that was tried took; who has found the path stops earlier.
+STEPS_A_PIXEL = 10
+PATHS = [
+    Column("image"),
+    Column("side", "cells a side", right=True),
+    Column("steps", right=True),
+    Column("pixels", "path, pixels", right=True),
+    Column("connected", "from start to end"),
+    Column("picture", whole=True),
+]
+
+
 def add(commands):
     """Adds the command."""
     p = options.command(
         commands,
         "predict",
         _predict,
-        "classify images",
+        "classify images, or draw the paths through mazes",
         [
             "predict cifar_small cat.jpg",
             "predict vit3_rec *.png --top 3 --json",
             "predict vit3_rec.cifar10_jpeg cat.jpg --steps 2,6,2 --backend torch",
+            "predict maze_rec maze.png  (the path is drawn in maze.path.png)",
         ],
     )
     options.add_network(p)
@@ -41,7 +54,9 @@ def add(commands):
 
 def _predict(arguments):
     record = options.check_network(arguments)
-    channels = images.channels_of(record, record.default_tag)
+    dataset = record.tags[record.default_tag].dataset if record.tags else ""
+    mazes = dataset.startswith("mazes/")
+    channels = 3 if mazes else images.channels_of(record, record.default_tag)
     missing = [path for path in arguments.images if not path.is_file()]
     if missing:
         raise UserError(f"there is no image file {str(missing[0])!r}.")
@@ -49,11 +64,14 @@ def _predict(arguments):
     decoded, unreadable = {}, 0
     for path in dict.fromkeys(arguments.images):
         try:
-            decoded[path] = pictures.decode(path.read_bytes(), channels)
+            pixels = pictures.decode(path.read_bytes(), channels)
+            decoded[path] = problems.maze_of(pixels) if mazes else pixels
         except ValueError as error:
             unreadable += 1
             print(f"error: {str(path)!r} {error}.", file=sys.stderr)
-    if decoded:
+    if decoded and mazes:
+        show(_paths(arguments, decoded), PATHS, arguments.json)
+    elif decoded:
         show(_rows(arguments, decoded), COLUMNS, arguments.json)
     return 1 if unreadable else 0
 
@@ -76,3 +94,30 @@ def _rows(arguments, pixels):
         for path, likeliest in zip(pixels, decoded, strict=True)
         for rank, (index, name, probability) in enumerate(likeliest, start=1)
     ]
+
+
+def _paths(arguments, mazes):
+    """Draws the path through each maze beside its picture."""
+    rows = []
+    with progress_bar("searching", len(mazes)) as advance:
+        for path, (maze, scale) in mazes.items():
+            steps = arguments.steps or STEPS_A_PIXEL * max(maze.shape)
+            model = options.load_network(arguments, input_shape=maze.shape, steps=steps)
+            from keras_recres.zoo.evaluation import logits_of
+
+            answer = logits_of(model, maze[None])[0].argmax(-1)
+            drawn = problems.with_path(maze, answer).repeat(scale, 0).repeat(scale, 1)
+            target = path.with_name(f"{path.stem}.path.png")
+            pictures.pillow().fromarray(drawn).save(target)
+            rows.append(
+                {
+                    "image": str(path),
+                    "side": len(maze) // 2,
+                    "steps": steps,
+                    "pixels": int(answer.sum()),
+                    "connected": "yes" if problems.is_path(maze, answer) else "no",
+                    "picture": str(target),
+                }
+            )
+            advance(1)
+    return rows

@@ -71,7 +71,7 @@ def logits_of(model, images, batch_size=128, advance=None):
         advance: Function of the number of images just done, for a progress bar.
 
     Returns:
-        A float64 NumPy array (images, classes).
+        A float64 NumPy array (images, classes); of grids (examples, …, classes).
     """
     parts = []
     for start in range(0, len(images), batch_size):
@@ -99,20 +99,23 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     Args:
         model: A model that `zoo.load` gave, whose outputs are logits.
         images: Sequence of uint8 arrays (height, width, channels), or one array.
-        labels: Integers (images,).
+        labels: Integers (images,); of grids (examples, …), one for each cell.
         batch_size: How many at once.
         advance: Function of the number of images just done, for a progress bar.
 
     Returns:
         A dict with `images`, `top1_percent`, its `standard_error_percent`, `loss` (nats),
-        `seconds` and `images_per_second`.
+        `seconds` and `images_per_second`. A grid is right if all its cells are; `loss` is the mean
+        over cells, and `cells_percent` says how many of them are right.
 
     Raises:
         ValueError: For labels that are not one class of the model for each image.
     """
     labels = np.asarray(labels)
     count, classes = len(images), classes_of(model)
-    if labels.shape != (count,) or not count or labels.min() < 0 or labels.max() >= classes:
+    cells = model.outputs[0].shape[1:-1]
+    fits = labels.ndim == 1 + len(cells) and len(labels) == count > 0
+    if not fits or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"`labels` must be one integer below {classes} for each of the {count} images, of "
             f"which there must be one at least, but their shape is {labels.shape}."
@@ -120,13 +123,16 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     begin = time.perf_counter()
     logits = logits_of(model, images, batch_size, advance)
     seconds = time.perf_counter() - begin
-    accuracy = float(np.mean(logits.argmax(axis=-1) == labels))
+    right = (logits.argmax(axis=-1) == labels).reshape(count, -1)
+    accuracy = float(np.mean(right.all(axis=1)))
     log_sum = np.logaddexp.reduce(logits, axis=-1)
+    found = np.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
     return {
         "images": count,
         "top1_percent": 100 * accuracy,
         "standard_error_percent": 100 * (accuracy * (1 - accuracy) / count) ** 0.5,
-        "loss": float(np.mean(log_sum - logits[np.arange(count), labels])),
+        "loss": float(np.mean(log_sum - found)),
+        **({"cells_percent": 100 * float(np.mean(right))} if cells else {}),
         "seconds": seconds,
         "images_per_second": count / seconds,
     }

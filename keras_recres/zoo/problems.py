@@ -24,7 +24,8 @@ SPLITS = {"train": 0, "test": 1}
 BLOCK = 500
 # Part of the inner walls that `loops` takes away.
 OPEN = 0.1
-FREE, WALL, START, END = (1, 1, 1), (0, 0, 0), (1, 0, 0), (0, 1, 0)
+COLOURS = FREE, WALL, START, END = (1, 1, 1), (0, 0, 0), (1, 0, 0), (0, 1, 0)
+PATH = (30, 100, 255)
 
 
 def parse(dataset):
@@ -176,6 +177,62 @@ def only_path(doors, start, end):
     while path[-1] != start:
         path.append(before[path[-1]])
     return path[::-1]
+
+
+def maze_of(picture):
+    """A maze out of its picture, in which a cell may be many pixels wide.
+
+    Args:
+        picture: uint8 (height, width, 3): white is free, black a wall, red the start, green the
+            end.
+
+    Returns:
+        The maze, int8 (height, width, 3) of zeros and ones, and how many pixels a cell is wide.
+
+    Raises:
+        ValueError: It has other colours, or not one start and one end.
+    """
+    bits = (picture >= 128).astype(np.int8)
+    scale = next(
+        n
+        for n in range(min(bits.shape[:2]), 0, -1)
+        if not (bits.shape[0] % n or bits.shape[1] % n)
+        and np.array_equal(bits, bits[::n, ::n].repeat(n, 0).repeat(n, 1))
+    )
+    maze = bits[::scale, ::scale]
+    found = {colour: int(np.all(maze == colour, axis=-1).sum()) for colour in COLOURS}
+    if sum(found.values()) < maze[..., 0].size or (found[START], found[END]) != (1, 1):
+        raise ValueError(
+            "is no maze: that is white where one can go, black where not, with one red cell, the "
+            "start, and one green one, the end"
+        )
+    return maze, scale
+
+
+def with_path(maze, answer):
+    """The picture of a maze with an answer, uint8 (height, width, 3): the path is blue."""
+    on = (answer == 1) & np.all(maze == FREE, axis=-1)
+    return np.where(on[..., None], np.uint8(PATH), np.uint8(255) * maze.astype(np.uint8))
+
+
+def is_path(maze, answer):
+    """Whether an answer is one line of free cells from the start to the end, with no branch."""
+    on = np.pad((answer == 1) & maze.any(axis=-1), 1)
+    near = on[:-2, 1:-1] * 1 + on[2:, 1:-1] + on[1:-1, :-2] + on[1:-1, 2:]
+    on, near = on[1:-1, 1:-1], np.where(on[1:-1, 1:-1], near, 0)
+    ends = np.all(maze == START, axis=-1) | np.all(maze == END, axis=-1)
+    # Lines that close are no part of it, and are no path.
+    reached = np.all(maze == START, axis=-1)
+    for _ in range(int(on.sum())):
+        wide = np.pad(reached, 1)
+        around = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+        reached |= around & on
+    return bool(
+        (on == answer.astype(bool)).all()
+        and (reached == on).all()
+        and (near[ends] == 1).all()
+        and (near[on & ~ends] == 2).all()
+    )
 
 
 def _open(doors, a, b):

@@ -11,7 +11,7 @@ import pytest
 
 from keras_recres import models, serve, zoo
 from keras_recres.cli import errors, options, output
-from keras_recres.zoo import evaluation
+from keras_recres.zoo import evaluation, problems
 from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
 from tests.zoo import t2t_numpy
@@ -50,6 +50,71 @@ def test_predict_gives_what_the_model_gives(command, pictures):
         found = {row["class"]: float(row["probability"]) for row in mine}
         np.testing.assert_allclose([found[name] for name in names], expected, atol=1e-5)
         assert mine[0]["class"] == names[int(logits.argmax())]
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """A file with weights of one of the zoo's networks on grids, as they begin."""
+
+    def write(name):
+        file = tmp_path / f"{name}.weights.h5"
+        zoo.load(name, weights=None).save_weights(file)
+        return file
+
+    return write
+
+
+def test_a_row_for_each_number_of_steps(command, untrained, tmp_path):
+    file, picture = untrained("prefix_sum_rec"), tmp_path / "steps.png"
+    ask = ("evaluate", "prefix_sum_rec", "--weights", file, "--dataset", "prefix_sums/5")
+    code, out, _ = command(*ask, "--at-steps", "1,3", "--limit", 300, "--plot", picture)
+    assert code == 0
+    split = problems.read("prefix_sums/5", "test", 300)
+    for row, steps in zip(table(out), (1, 3), strict=True):
+        model = zoo.load("prefix_sum_rec", weights=file, input_shape=(5, 1), steps=steps)
+        right = evaluation.logits_of(model, split.data).argmax(-1) == split.labels
+        assert (row["steps"], row["dataset"], row["images"]) == (str(steps), "prefix_sums_5", "300")
+        assert float(row["top1_percent"]) == pytest.approx(100 * right.all(axis=1).mean())
+        assert float(row["cells_percent"]) == pytest.approx(100 * right.mean())
+    assert Image.open(picture).size[0] > 500
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--at-steps", "1,2", "--steps", "2"], "--steps and --at-steps exclude each other"),
+        (["--plot", "x.png"], "--plot draws what --at-steps measures"),
+        (["--at-steps", "1", "--plot", "none/x.png"], "there is no folder"),
+        (["--dataset", "prefix_sums/x"], "called by their size"),
+        (["--dataset", "mazes/5"], "was not made for mazes"),
+    ],
+)
+def test_steps_and_grids_that_cannot_be_are_one_sentence(command, untrained, options, said):
+    file = untrained("prefix_sum_rec")
+    code, _, err = command("evaluate", "prefix_sum_rec", "--weights", file, *options)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_predict_draws_the_path_through_a_maze(command, untrained, tmp_path):
+    split = problems.read("mazes/7", "test", 1)
+    maze, file = tmp_path / "maze.png", untrained("maze_rec")
+    pixels = np.uint8(255) * split.data[0].astype("uint8").repeat(4, 0).repeat(4, 1)
+    Image.fromarray(pixels).save(maze)
+    ask = ("predict", "maze_rec", "--weights", file, maze, "--steps", 3)
+    code, out, _ = command(*ask)
+    assert code == 0
+    (row,) = table(out)
+    model = zoo.load("maze_rec", weights=file, input_shape=(7, 7, 3), steps=3)
+    answer = evaluation.logits_of(model, split.data)[0].argmax(-1)
+    assert (row["pixels"], row["side"], row["connected"]) == (str(answer.sum()), "3", "no")
+    drawn = np.asarray(Image.open(row["picture"]))
+    wanted = problems.with_path(split.data[0], answer).repeat(4, 0).repeat(4, 1)
+    np.testing.assert_array_equal(drawn, wanted)
+    Image.fromarray(np.zeros((6, 6, 3), "uint8")).save(maze)
+    code, _, err = command(*ask)
+    assert (code, "is no maze" in err) == (1, True), err
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.layers import RecurrentResidual
-from keras_recres.zoo import manifest, sources
+from keras_recres.zoo import manifest, problems, sources
+from keras_recres.zoo.evaluation import evaluate
 from tests.marks import slow_on_tensorflow
 from tests.training import small
 from tests.training.test_fit import interrupt_in, metrics, peek, run
@@ -74,6 +75,14 @@ def test_steps_are_drawn_as_their_name_says():
     assert [grow.average(epoch, 8) for epoch in range(8)] == [1, 1, 2, 2, 3, 3, 4, 4]
     assert steps.parse("uniform(1,4)").average(0, 1) == pytest.approx(2.5, abs=0.2)
     assert steps.parse("2,4,2") is steps.parse(None) is None
+    drawn = steps.parse("incremental(3)")
+    once = [(drawn.draw(0, 0, i, 1), drawn.backprop_steps(0, 0, i)) for i in range(4000)]
+    before, after = zip(*((n - k, k) for n, k in once), strict=True)
+    # Of 3: n = 0, 1, 2 equally often, then each k that is left.
+    assert {*once} == {(n + k, k) for n in range(3) for k in range(1, 4 - n)}
+    assert before.count(2) / 4000 == pytest.approx(1 / 3, abs=0.03)
+    assert after.count(3) / 4000 == pytest.approx(1 / 9, abs=0.03)
+    assert (drawn.fewest, drawn.most) == (1, 3)
     # Seed, epoch and batch decide, and nothing else.
     again = steps.parse("uniform(1,9)")
     one = [again.draw(3, 2, i, 9) for i in range(20)]
@@ -91,6 +100,8 @@ def test_steps_are_drawn_as_their_name_says():
         ("poisson(-1)", "found"),
         ("poisson(inf)", "found"),
         ("progressive(1,2.5)", "found"),
+        ("incremental(0)", "found"),
+        ("incremental(1,2)", "found"),
         ("uniform(1,4", "found"),
     ],
 )
@@ -160,7 +171,8 @@ def test_what_later_steps_have_of_their_own_may_rest():
 
 
 @pytest.mark.graphs
-def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch):
+@pytest.mark.parametrize("text", ["uniform(1,2)", "incremental(2)"])
+def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch, text):
     traced, call = [], trainee.Trainee.call
 
     def count(self, inputs, training=None):
@@ -169,14 +181,15 @@ def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch):
         return call(self, inputs, training)
 
     monkeypatch.setattr(trainee.Trainee, "call", count)
-    train("run", steps="uniform(1,2)", epochs=3, limit=128)
-    ran = [n for epoch in drawn for n in epoch]
-    assert set(ran) == {1, 2}
+    train("run", steps=text, epochs=3, limit=128)
+    last = steps.parse(text).backprop_steps
+    ran = [(n, last(0, e, i)) for e, epoch in enumerate(drawn) for i, n in enumerate(epoch)]
+    assert {n for n, _ in ran} == {1, 2}
     if keras.backend.backend() == "torch":
         assert traced == ran  # Every step is a call.
     else:
         # TensorFlow and JAX may trace a function twice, but not once a batch.
-        assert all(1 <= traced.count(n) <= 2 for n in (1, 2))
+        assert all(1 <= traced.count(now) <= 2 for now in {*ran})
         assert len(ran) > 4
 
 
@@ -333,3 +346,34 @@ def test_gradients_are_collected_of_weights_that_every_batch_has(train, capsys):
 def test_what_is_not_recurrent_has_no_steps_to_draw(fit_arguments, small_model, capsys):
     assert run(fit_arguments(**{**PLAIN, "steps": "uniform(1,2)"})) == 2
     assert "cifar_small has no recurrent blocks" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="compiles 21 training steps")
+def test_what_is_learnt_on_short_strings_holds_on_longer_ones_with_more_steps(tmp_path):
+    """Prefix sums of 6 bits: a state that goes on from wherever it is, not a fixed depth."""
+    out = tmp_path / "run"
+    arguments = ["width=12", "steps=6", "exit_threshold=null"]
+    options = {
+        "dataset": "prefix_sums/6",
+        "out": out,
+        "epochs": 1,
+        "limit": 12000,
+        "batch-size": 50,
+        "steps": "incremental(6)",
+        "clip-norm": 1,
+        "warmup-epochs": 0.1,
+        "learning-rate": 4e-3,
+        "label-smoothing": 0,
+        "weight-decay": 2e-4,
+    }
+    command = [f"--{key}={value}" for key, value in options.items()]
+    assert run(["prefix_sum_rec", *command, "--model-arguments", *arguments]) == 0
+    weights = out / "prefix_sum_rec.prefix_sums_6.weights.h5"
+    found = {}
+    for bits, count in ((6, 6), (12, 3), (12, 12)):
+        model = zoo.build("prefix_sum_rec", width=12, steps=count, input_shape=(bits, 1))
+        model.load_weights(weights)
+        split = problems.read(f"prefix_sums/{bits}", "test", 200)
+        found[bits, count] = evaluate(model, split.data, split.labels)["top1_percent"]
+    assert found[6, 6] > 90
+    assert found[12, 12] > max(10, 2 * found[12, 3])

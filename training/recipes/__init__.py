@@ -31,6 +31,7 @@ from training.errors import UserError, nearest
 # adds accuracy and no parameter comes before the tables of the parameter savers, these before the
 # networks initialised by theory, and what has been shown on another data set comes last.
 ORDER = (
+    "deep_thinking",
     "tiny_imagenet80_vit",
     "tiny_imagenet80_vit_plus",
     "cifar_tables",
