@@ -32,6 +32,7 @@ from training.errors import UserError, nearest
 # networks initialised by theory, and what has been shown on another data set comes last.
 ORDER = (
     "deep_thinking",
+    "mazes",
     "tiny_imagenet80_vit",
     "tiny_imagenet80_vit_plus",
     "cifar_tables",
