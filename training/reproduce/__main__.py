@@ -15,6 +15,7 @@ EXPERIMENTS = {
     "mean_field": "networks at initialisation against the theory of infinite width; phase planes",
     "t2t_vit": "table 2: T2T-ViTs with and without recurrence, what trainings of them say",
     "recurrent_forms": "T2T-ViT recurrence with norms, vectors and numbers of steps of its own",
+    "deep_thinking": "prefix sums and mazes: more steps solve larger problems, and what that needs",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
