@@ -7,14 +7,14 @@ from pathlib import Path
 import keras
 
 from keras_recres.zoo import sources
-from training import data, pieces, recipes, steps, strategy
+from training import data, pieces, precision, recipes, steps, strategy
 from training.errors import UserError
 from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
 # What does not change a result, dropout with another --strategy aside, is not compared when a run
 # goes on.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
-NOT_SETTINGS += ("tensorboard", "strategy")
+NOT_SETTINGS += ("tensorboard", "strategy", "chosen")
 # Options from after the first trainings: their settings do not name them, so at their defaults
 # they are not recorded.
 LATER = {
@@ -37,6 +37,7 @@ LATER = {
     "distillation": 0.5,
     "temperature": 2.0,
 }
+PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 DEEP = "also learn from what the network would say after earlier steps"
 PRECISE = "before an evaluation, average batch normalization's statistics anew over so many batches"
 AUGMENT = (
@@ -104,7 +105,13 @@ def parser():
     p.add_argument("--groups", type=int, default=1, help=GROUPS)
     p.add_argument("--precise-bn", type=int, default=0, metavar="BATCHES", help=PRECISE)
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    p.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="auto: mixed_bfloat16 on an accelerator or a processor that multiplies it, elsewhere "
+        "float32, which is nine times as fast there (default float32)",
+    )
     p.add_argument(
         "--strategy",
         default="single",
@@ -150,7 +157,12 @@ def arguments(argv=None, recipe=None):
     p.set_defaults(recipe=recipe)
     if recipe is not None:
         recipes.apply(p, recipes.load(recipe))
-    return p.parse_args(argv)
+    a = p.parse_args(argv)
+    if a.precision == "auto":
+        # From here on it is what was chosen, in settings, rows and where the training goes on.
+        a.precision, why = precision.fastest()
+        a.chosen = f"precision {a.precision}, since {why}"
+    return a
 
 
 def settings_of(a, name, tag):

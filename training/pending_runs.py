@@ -107,7 +107,7 @@ def _begin(training, threads, events):
     process = subprocess.Popen(
         training.command(training.row.place.path),
         cwd=ROOT,
-        env=environment(threads, training.row.recipe.settings.get("precision", "float32")),
+        env=environment(threads, training.arguments_of_fit().precision),
         stdin=subprocess.PIPE,  # Closes when this process ends, and the training ends too.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -89,6 +89,9 @@ def trainings(row, out, epochs=None, limit=None):
     if limit:
         options += [f"--limit={limit}", f"--eval-limit={limit}"]
     folder = out / "trial" / row.label if options else out / row.label
+    if row.recipe.settings.get("precision") == "auto" and (known := _precision(row)):
+        # Seeds of a row have one, whatever machine trains them.
+        options.append(f"--precision={known}")
     arguments = overrides_of(None, row.recipe.settings.get("model-arguments", []))
     return [
         Training(
@@ -104,6 +107,12 @@ def trainings(row, out, epochs=None, limit=None):
         )
         for seed in range(row.seeds)
     ]
+
+
+def _precision(row):
+    """That of the row's trainings that are filed, None where there are none."""
+    filed = (m["settings"] for m in filed_runs.of(row.tag).values())
+    return next((s["precision"] for s in filed if s["name"] == row.name), None)
 
 
 def as_its_recipe_says(training, settings):

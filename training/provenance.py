@@ -25,11 +25,7 @@ def provenance():
 
 def hardware():
     """The accelerator if the backend has one, else the processor and its number of cores."""
-    try:
-        devices = keras.distribution.list_devices()
-    except (ValueError, RuntimeError, AttributeError, NotImplementedError):
-        devices = []
-    accelerators = [device for device in devices if not device.lower().startswith("cpu")]
+    accelerators = _accelerators()
     if accelerators and accelerators[0].lower().startswith("tpu"):
         return f"{len(accelerators)} x {_tpu()}"
     if accelerators or _on_cuda():
@@ -41,6 +37,19 @@ def hardware():
     else:
         cores = os.cpu_count() or 1
     return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
+
+
+def has_accelerator():
+    """Whether the backend computes on a GPU or a TPU."""
+    return bool(_accelerators()) or _on_cuda()
+
+
+def _accelerators():
+    try:
+        devices = keras.distribution.list_devices()
+    except (ValueError, RuntimeError, AttributeError, NotImplementedError):
+        devices = []
+    return [device for device in devices if not device.lower().startswith("cpu")]
 
 
 def _tpu():

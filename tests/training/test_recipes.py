@@ -8,7 +8,7 @@ import pytest
 
 from keras_recres import models, zoo
 from tests.training.test_fit import metrics, peek, run
-from training import filing, fit, options, pending_rows, recipes, steps
+from training import filing, fit, options, pending_rows, precision, recipes, steps
 from training import models as training_models
 from training.errors import UserError
 
@@ -29,6 +29,8 @@ def test_every_recipe_is_whole(name):
         settings = {"stream": a.stream} | fit.settings_of(a, network, recipe.tag)
         for option, value in recipe.settings.items():
             key = option.replace("-", "_")
+            if value == "auto":
+                value, _ = precision.fastest()
             if option == "model-arguments":
                 value = training_models.overrides_of(None, value)
             assert settings.get(key, options.LATER.get(key)) == value, option

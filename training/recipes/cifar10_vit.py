@@ -43,5 +43,5 @@ SETTINGS = {
     "label-smoothing": 0.1,
     "augment": "flip,crop",
     "mixup": 0,
-    "precision": "mixed_bfloat16",
+    "precision": "auto",
 }

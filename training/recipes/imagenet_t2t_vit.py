@@ -48,7 +48,7 @@ SETTINGS = {
     "mixup": 0.8,
     "cutmix": 1.0,
     "ema": 0.99996,
-    "precision": "mixed_bfloat16",
+    "precision": "auto",
     "stream": True,
     "groups": 8,
 }

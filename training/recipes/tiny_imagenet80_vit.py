@@ -35,5 +35,5 @@ SETTINGS = {
     "label-smoothing": 0.1,
     "augment": "flip,crop,erase",
     "mixup": 0.2,
-    "precision": "mixed_bfloat16",
+    "precision": "auto",
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from training import filed_runs, many_runs, recipes
 from training.errors import UserError, nearest
+from training.options import PRECISIONS
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
@@ -59,9 +60,9 @@ def add_arguments(p, out, epochs=EPOCHS, precision="float32"):
     p.add_argument("--limit", type=int, help="only so many images of each split, for a trial")
     p.add_argument(
         "--precision",
-        choices=("float32", "mixed_bfloat16"),
+        choices=PRECISIONS,
         default=precision,
-        help=f"default {precision}",
+        help=f"as of `training.fit` (default {precision})",
     )
     p.add_argument(
         "--jobs",

@@ -98,7 +98,7 @@ def parser():
         help="those beside once and recurrent, with which they are compared: wildcards of "
         f"{', '.join(form.label for form in forms(3)[2:])}; default all",
     )
-    cifar_tables.add_arguments(p, Path("runs/recurrent_forms"), None, "mixed_bfloat16")
+    cifar_tables.add_arguments(p, Path("runs/recurrent_forms"), None, "auto")
     return p
 
 
