@@ -15,6 +15,7 @@ def deep_thinking(
     steps=30,
     *,
     recall=True,
+    residual_scale=None,
     unshare=(),
     exit_threshold=None,
     input_shape=(32, 1),
@@ -26,14 +27,16 @@ def deep_thinking(
 ):
     """A small convolutional block that runs until the problem is solved, one answer a cell.
 
-    x_0 = relu(E u),  x_{t+1} = N(r_2(r_1(relu(R [x_t, x_0])))),  r(z) = relu(z + B relu(A z))
+    x_0 = relu(E u),  x_{t+1} = x_t + s (N(r_2(r_1(relu(R [x_t, x_0])))) − x_t),
+    r_i(z) = relu(z + B_i relu(A_i z))
 
     with the problem u, 3-tap convolutions E, R, A and B without bias, and N, which divides each
     cell's state by its norm; three convolutions read the answer off the last state. That is the
     network of Bansal et al., "End-to-end algorithm synthesis with recurrent networks" (arXiv
     2202.05826, section 3), where R sees the problem again at each step ("recall"), with x_0 in
     place of u and with N: without it the state can grow from step to step, and what was learnt
-    for 30 steps is lost over 600. Trained on small problems with a drawn number of steps, it
+    for 30 steps is lost over 600. An s below 1 has the same states at rest, and comes to rest where
+    the block alone would go back and forth between two. Trained on small problems with a drawn number of steps, it
     solves larger ones with more (`keras_recres.zoo.load("prefix_sum_rec")`).
 
     Example:
@@ -45,6 +48,7 @@ def deep_thinking(
         width: Integer ≥ 1, channels of the state.
         steps: Integer ≥ 1, how often the block runs.
         recall: Whether each step sees x_0 again.
+        residual_scale: s, as in `RecurrentResidual`; None for 1.
         unshare: As in `RecurrentResidual`: what each step has of its own.
         exit_threshold: As in `RecurrentResidual`: at inference a problem whose state stands still
             is left alone. 1e-3 is below what one changing cell in 100,000 makes.
@@ -100,6 +104,7 @@ def deep_thinking(
         branch,
         steps=steps,
         shortcut="none",
+        residual_scale=residual_scale,
         inject_input="concat" if recall else None,
         unshare=unshare,
         exit_threshold=exit_threshold,

@@ -15,7 +15,7 @@ DATASET = "prefix_sums/32"
 TAG = "prefix_sums_32"
 SEEDS = 3
 SETTINGS = {
-    "epochs": 4,
+    "epochs": 3,
     "batch-size": 100,
     "steps": "incremental(30)",
     "learning-rate": 1e-3,
