@@ -12,7 +12,7 @@ import pytest
 import rich.console
 
 from tests.training.test_fit import metrics, run
-from training import batches, callbacks, curves, eventlog, options, run_folder
+from training import batches, callbacks, curves, eventlog, optimizers, options, run_folder
 from training.errors import UserError
 
 # A network whose steps XLA does not compile, which would take longer than they do.
@@ -292,3 +292,17 @@ def test_what_is_not_asked_for_is_not_in_the_settings():
     for wrong in ("--ema=1", "--accumulate=0"):
         with pytest.raises(UserError, match=wrong.split("=")[0]):
             options.check(options.arguments(["vit3", "--dataset=mnist", wrong]))
+
+
+def test_gradients_of_a_large_norm_are_brought_down_to_it():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    optimizer = optimizers.make(model, "sgd", 1.0, 0, 1e-7, clip_norm=0.5)
+    before = model.get_weights()
+    gradients = [np.full((2, 2), 3.0, "float32"), np.full(2, 4.0, "float32")]
+    for scale, norm in ((1.0, 0.5), (0.01, 0.01 * 68**0.5)):
+        model.set_weights(before)
+        scaled = [keras.ops.convert_to_tensor(scale * g) for g in gradients]
+        optimizer.apply(scaled, model.trainable_variables)
+        moved = [b - a for a, b in zip(model.get_weights(), before, strict=True)]
+        assert sum((m**2).sum() for m in moved) ** 0.5 == pytest.approx(norm, rel=1e-4)
+        np.testing.assert_allclose(moved[0] / moved[1][0], 0.75, rtol=1e-4)
