@@ -7,6 +7,7 @@ from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
 from keras_recres.models.multiply_adds import multiply_adds
 from keras_recres.models.planar import planar
+from keras_recres.models.shared_resnet import shared_resnet
 from keras_recres.models.substitute import substitute
 from keras_recres.models.t2t_vit import t2t_vit
 from keras_recres.models.untie import untie
@@ -19,6 +20,7 @@ __all__ = [
     "multiply_adds",
     "planar",
     "rules",
+    "shared_resnet",
     "substitute",
     "t2t_vit",
     "untie",

@@ -36,8 +36,8 @@ def deep_thinking(
     2202.05826, section 3), where R sees the problem again at each step ("recall"), with x_0 in
     place of u and with N: without it the state can grow from step to step, and what was learnt
     for 30 steps is lost over 600. An s below 1 has the same states at rest, and comes to rest where
-    the block alone would go back and forth between two. Trained on small problems with a drawn number of steps, it
-    solves larger ones with more (`keras_recres.zoo.load("prefix_sum_rec")`).
+    the block alone would go back and forth between two. Trained on small problems with a drawn
+    number of steps, it solves larger ones with more (`keras_recres.zoo.load("prefix_sum_rec")`).
 
     Example:
     >>> model = keras_recres.models.deep_thinking(32, steps=600, input_shape=(512, 1))

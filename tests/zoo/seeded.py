@@ -46,9 +46,10 @@ def give_weights(model):
         if not keras.backend.is_float_dtype(weight.dtype):
             continue
         rng, shape = np.random.default_rng(i), weight.shape
-        if weight.name in ("moving_variance", "variance"):
+        # Of a step's own copy the name ends so.
+        if weight.name.endswith("variance"):
             value = rng.uniform(0.5, 1.5, shape)
-        elif weight.name == "gamma":
+        elif weight.name.endswith("gamma"):
             value = rng.normal(1.0, 0.1, shape)
         elif weight.name in ("slope", "alpha"):
             value = rng.normal(0.25, 0.05, shape)

@@ -353,9 +353,8 @@ def test_weights_survive_other_arguments(own):
         longer = weighted(other)[key]
         if getattr(layer, "own_variables", ()):
             # What a step has of its own is the last one's in steps beyond.
-            x = np.random.default_rng(0).standard_normal(
-                (2, 5, layer.get_build_config()["input_shape"][-1])
-            )
+            sides = layer.get_build_config()["input_shape"][1:]
+            x = np.random.default_rng(0).standard_normal((2, *(side or 5 for side in sides)))
             wanted = keras.ops.convert_to_numpy(layer(x, steps=longer.steps))
             np.testing.assert_allclose(longer(x), wanted, rtol=1e-5, atol=1e-5)
         elif key not in fresh:

@@ -36,6 +36,7 @@ ORDER = (
     "tiny_imagenet80_vit",
     "tiny_imagenet80_vit_plus",
     "cifar_tables",
+    "shared_resnet",
     "mnist_dense",
     "mnist_resnet50",
     "cifar10_vit",

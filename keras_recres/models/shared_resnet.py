@@ -1,0 +1,100 @@
+"""Residual networks of convolutions with one block a stage, run several times."""
+
+import keras
+
+from keras_recres.layers import RecurrentResidual
+from keras_recres.layers.checks import check_count
+from keras_recres.models.families import family
+
+
+@family(min_side=4, convolutional=True)
+def shared_resnet(
+    steps=3,
+    *,
+    filters=(16, 32, 64),
+    unshare=("norm",),
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    loop="auto",
+    features_only=False,
+    classifier_activation=None,
+    name="shared_resnet",
+):
+    """A ResNet whose blocks within a stage are one: as deep, and a fraction of its parameters.
+
+    In each stage x ← x + f(x), `steps` times, with f two pre-activation convolutions of 3 x 3,
+    after a convolution that (from the second stage on) halves the sides: the recurrent form of a
+    ResNet of Liao and Poggio, arXiv 1604.03640. Everything but `unshare` is shared over the steps;
+    with its default every step has norms of its own, and with `unshare=("norm", "conv1", "conv2")`
+    the network is a plain one of `steps` blocks a stage.
+
+    Example:
+    >>> model = keras_recres.models.shared_resnet(3, filters=(8, 16, 32))
+    >>> model.count_params()
+    32066
+
+    Args:
+        steps: Integer ≥ 1, how often each stage's block runs.
+        filters: Channels of each stage, integers ≥ 1.
+        unshare: As in `RecurrentResidual`, out of "norm", "norm1", "conv1", "norm2" and "conv2".
+        input_shape: (height, width, channels), sides of at least 4 pixels.
+        num_classes: Integer ≥ 1, number of logits.
+        loop: As in `RecurrentResidual`.
+        features_only: Whether to return the mean of the last stage, (batch, channels).
+        classifier_activation: None for logits, or an activation such as "softmax".
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` from (batch, height, width, channels) to (batch, num_classes).
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+    if not isinstance(filters, tuple | list) or not filters:
+        raise ValueError(f"`filters` must be the channels of each stage, but it is {filters!r}.")
+    for channels in filters:
+        check_count("filters", channels)
+    if len(input_shape) != 3 or min(input_shape[:2]) < 2 ** (len(filters) - 1):
+        raise ValueError(
+            f"`input_shape` must be (height, width, channels) with sides of at least "
+            f"{2 ** (len(filters) - 1)} for {len(filters)} stages, but it is {input_shape!r}."
+        )
+    inputs = x = keras.Input(input_shape)
+    for i, channels in enumerate(filters):
+        x = _convolution(channels, 2 if i else 1, f"stage{i}_conv")(x)
+        x = _norm(f"stage{i}_norm")(x)
+        x = keras.layers.ReLU(name=f"stage{i}_relu")(x)
+        branch = keras.Sequential(
+            [
+                keras.Input(x.shape[1:]),
+                _norm("norm1"),
+                keras.layers.ReLU(name="relu1"),
+                _convolution(channels, 1, "conv1"),
+                _norm("norm2"),
+                keras.layers.ReLU(name="relu2"),
+                _convolution(channels, 1, "conv2"),
+            ],
+            name="branch",
+        )
+        x = RecurrentResidual(branch, steps, unshare=unshare, loop=loop, name=f"stage{i}")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
+    if not features_only:
+        x = keras.layers.Dense(num_classes, activation=classifier_activation, name="logits")(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def _convolution(channels, strides, name):
+    return keras.layers.Conv2D(
+        channels,
+        3,
+        strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )
+
+
+def _norm(name):
+    # 0.9, as ResNets have it: with Keras' 0.99 the statistics trail the weights by an epoch.
+    return keras.layers.BatchNormalization(momentum=0.9, name=name)

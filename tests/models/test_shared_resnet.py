@@ -1,0 +1,63 @@
+"""ResNets with one block a stage: counts to the unit, steps, and what each step has of its own."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_recres.models import multiply_adds, shared_resnet
+
+UNTIED = ("norm", "conv1", "conv2")
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize(
+    ("arguments", "parameters", "products"),
+    [
+        ({"steps": 1}, 122_234, 16_958_080),
+        ({"steps": 3}, 124_026, 45_269_632),
+        ({"steps": 3, "unshare": ()}, 122_234, 45_269_632),
+        ({"steps": 3, "unshare": UNTIED}, 317_562, 45_269_632),
+    ],
+)
+def test_counts_are_those_of_the_arithmetic(arguments, parameters, products):
+    model = shared_resnet(**arguments)
+    assert model.count_params() == parameters
+    assert multiply_adds(model).total == products
+    # Three stages of 2 · 9 c² and 2 norms of 4 c; each 4 c norm after a convolution; the head.
+    block = sum(2 * 9 * c * c + 2 * 4 * c for c in (16, 32, 64))
+    rest = 9 * (3 * 16 + 16 * 32 + 32 * 64) + 4 * (16 + 32 + 64) + 64 * 10 + 10
+    assert shared_resnet(1).count_params() == block + rest
+
+
+def test_a_block_is_added_as_often_as_it_runs():
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3)).astype("float32")
+    small = {"filters": (4, 6), "input_shape": (8, 8, 3)}
+    twice, untied = (shared_resnet(2, unshare=u, **small) for u in ((), UNTIED))
+    # Weights of the second step that differ from the first's change the untied network alone.
+    layer = untied.get_layer("stage1")
+    before = keras.ops.convert_to_numpy(untied(x))
+    for variable in (steps[1] for steps in layer.own_per_step if steps[0].trainable):
+        variable.assign(variable + 0.5)
+    assert np.abs(keras.ops.convert_to_numpy(untied(x)) - before).max() > 1e-3
+    stage = twice.get_layer("stage0")
+    z = np.random.default_rng(1).normal(size=(2, 8, 8, 4)).astype("float32")
+    wanted = z
+    for _ in range(2):
+        wanted = wanted + keras.ops.convert_to_numpy(stage.branch(wanted))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(stage(z)), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"filters": ()}, "`filters` must be the channels of each stage"),
+        ({"filters": (8, 0)}, "`filters` must be an integer of at least 1"),
+        ({"input_shape": (3, 32, 3)}, "sides of at least 4 for 3 stages"),
+        ({"unshare": "conv3"}, "conv3"),
+        ({"steps": 0}, "`steps` must be an integer of at least 1"),
+    ],
+)
+@pytest.mark.neutral
+def test_bad_input_is_one_sentence(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        shared_resnet(**arguments)
