@@ -4,8 +4,7 @@ Paper: Liao and Poggio, arXiv 1604.03640, with a shorter training and a smaller 
 
     python -m training.fit shared_resnet --recipe shared_resnet --data-dir DIR
 
-Hardware: any; on one thread of an AMD EPYC about 50 minutes with PyTorch. Results: not measured
-yet.
+Hardware: any. Results: not measured yet.
 """
 
 NAMES = ("shared_resnet",)

@@ -16,6 +16,7 @@ EXPERIMENTS = {
     "t2t_vit": "table 2: T2T-ViTs with and without recurrence, what trainings of them say",
     "recurrent_forms": "T2T-ViT recurrence with norms, vectors and numbers of steps of its own",
     "deep_thinking": "prefix sums and mazes: more steps solve larger problems, and what that needs",
+    "shared_resnet": "one residual block a stage: recurrence's share of what depth buys",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 

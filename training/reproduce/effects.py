@@ -94,6 +94,34 @@ class Cells:
             error = self.spread * sum(c**2 / len(points[cell]) for cell, c in parts.items()) ** 0.5
         return Effect(mean, error, self.freedom, sum(map(len, points.values())))
 
+    def share(self, tied, once, untied):
+        """ρ = (tied − once) / (untied − once): which share of what depth buys recurrence has.
+
+        Its 95 % interval is Fieller's: the ρ for which tied − ρ untied − (1 − ρ) once may be 0.
+
+        Returns:
+            ρ, and its interval (low, high); None for either where it cannot be told, the interval
+            also where untied and once may be the same.
+        """
+        cells = [self.values.get(cell, []) for cell in (tied, once, untied)]
+        if not all(cells):
+            return None, None
+        mean = [statistics.mean(points) for points in cells]
+        gain, whole = mean[0] - mean[1], mean[2] - mean[1]
+        rho = gain / whole if whole else None
+        if self.spread is None:
+            return rho, None
+        k = (stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom) * self.spread) ** 2
+        per_tied, per_once, per_untied = (1 / len(points) for points in cells)
+        # (gain − ρ whole)² ≤ k (1/n_tied + ρ²/n_untied + (1 − ρ)²/n_once), by powers of ρ.
+        a = whole**2 - k * (per_untied + per_once)
+        b = gain * whole - k * per_once
+        c = gain**2 - k * (per_tied + per_once)
+        if a <= 0:
+            return rho, None
+        reach = max(0.0, b * b - a * c) ** 0.5
+        return rho, ((b - reach) / a, (b + reach) / a)
+
 
 def by_example(first, second):
     """First minus second of two networks on the same examples, an `Effect`.

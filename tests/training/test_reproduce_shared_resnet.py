@@ -1,0 +1,45 @@
+"""What recurrence buys convolutions: arms of equal computation, and the share ρ in words."""
+
+import pytest
+
+from keras_recres import zoo
+from keras_recres.models import multiply_adds
+from training import errors
+from training.reproduce import __main__ as reproduce
+from training.reproduce import shared_resnet
+from training.reproduce.effects import Cells
+
+pytestmark = pytest.mark.neutral
+
+
+def test_arms_have_the_computation_and_the_parameters_that_they_are_compared_for():
+    built = {
+        arm: zoo.build("shared_resnet", tag="cifar10", **arguments)
+        for arm, (_, arguments) in shared_resnet.ARMS.items()
+    }
+    products = {arm: multiply_adds(model).total for arm, model in built.items()}
+    assert products["tied"] == products["untied"] == 11_428_160
+    assert products["once"] == products["once_longer"] == 4_350_272
+    assert products["tied"] / products["once"] == pytest.approx(shared_resnet.LONGER, abs=0.03)
+    counts = {arm: model.count_params() for arm, model in built.items()}
+    # Norms alone are added: a scale, a shift and two statistics for each channel of each step.
+    assert counts["tied"] - counts["once"] == 2 * 2 * 4 * (8 + 16 + 32)
+    assert counts["untied"] > 2 * counts["once"]
+
+
+def test_the_share_of_depth_is_told_with_its_interval():
+    values = {"once": (60.0, 60.4), "tied": (61.1, 61.3), "untied": (63.0, 63.4)}
+    said = shared_resnet.claims(Cells({arm: dict(enumerate(v)) for arm, v in values.items()}))
+    assert "Three runs of a block against one: more accurate; +1.00 ± 0.2" in said[0]
+    assert "not measured yet" in said[1]
+    assert "ρ = 0.33 (95 % interval 0.0" in said[3]
+
+
+@pytest.mark.slow
+def test_arms_are_trained_and_told(toy_cifar, tmp_path, capsys):
+    command = ["shared_resnet", f"--data-dir={toy_cifar}/cifar10.npz", f"--out={tmp_path}"]
+    command += ["--arms", "once", "once_longer", "--seeds=1", "--epochs=2", "--limit=128"]
+    assert errors.run(reproduce.main, command) == 0
+    told = (tmp_path / "shared_resnet.md").read_text()
+    assert "| each block once | 31,170 | 4,350,272 | 2 |" in told
+    assert "| once, 2.6 times the epochs | 31,170 | 4,350,272 | 5 |" in told
