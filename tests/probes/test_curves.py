@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_recres.backend import probe
 from keras_recres.probes import curves
+from tests.marks import slow_on_tensorflow
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(6, 4, 4, 3))
@@ -115,6 +116,7 @@ def test_a_line_is_straight():
     )
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("knots", ["chord", "uniform"])
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_spline_interpolates_and_is_twice_differentiable(closed, knots):

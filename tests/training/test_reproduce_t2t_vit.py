@@ -36,6 +36,7 @@ def run(tmp_path, *more):
     return errors.run(reproduce.main, ["t2t_vit", f"--out={tmp_path / 'out'}", *more])
 
 
+@pytest.mark.slow
 def test_differences_are_told_with_the_spread_of_all_seeds(filed, tmp_path, capsys):
     filed({"vit3": (0.50, 0.502, 0.504), "vit3_rec": (0.531, 0.533, 0.535), "vit7": (0.6,)})
     # A form of one's own is another network.
@@ -178,6 +179,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, caps
     assert capsys.readouterr().err.endswith("/out cannot be written (File exists).\n")
 
 
+@pytest.mark.slow
 def test_nothing_filed_is_said(empty_zoo):
     said = t2t_vit_report.sentences(t2t_vit.rows("tiny_imagenet80"))
     assert sum("not measured yet" in sentence for sentence in said) == len(t2t_vit.PAIRS)

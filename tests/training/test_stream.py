@@ -133,6 +133,7 @@ def test_images_are_brought_to_a_size_alike(corners_file):
     np.testing.assert_array_equal(stream.images.read(np.arange(40))[0], whole.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layered", [False, True])
 @pytest.mark.neutral
 def test_batches_of_a_stream_are_the_same(corners_file, layered):
