@@ -463,9 +463,42 @@ FAULTS = [
     Fault(
         f"{CLI}options.py",
         "loading.tag_of_file(record, weights):\n"
-        "        return zoo.load(name, weights=weights, steps=steps)",
+        "        return zoo.load(name, weights=weights, **changes)",
         "loading.tag_of_file(record, weights):\n        return zoo.load(name, weights=weights)",
         "tests/cli/test_computing.py::test_predict_takes_other_steps",
+    ),
+    Fault(
+        LOOP,
+        "with constant if t < steps - k else",
+        "with constant if t < steps - k - 1 else",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_a_call_may_say_how_many_steps_gradients_flow_through",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}problems.py",
+        "if ways[end] > 1:",
+        "if ways[end] > 2:",
+        "tests/zoo/test_problems.py::test_two_shortest_paths_are_none",
+    ),
+    Fault(
+        f"{ZOO}evaluation.py",
+        "accuracy = float(np.mean(right.all(axis=1)))",
+        "accuracy = float(np.mean(right))",
+        "tests/cli/test_computing.py::test_a_row_for_each_number_of_steps",
+    ),
+    Fault(
+        "training/steps.py",
+        "return without, int(rng.integers(1, self.most - without + 1))",
+        "return without, int(rng.integers(1, self.most + 1))",
+        "tests/training/test_recurrence.py::test_steps_are_drawn_as_their_name_says",
+    ),
+    Fault(
+        "training/pending_trainings.py",
+        'options.append(f"--precision={known}")',
+        "pass",
+        "tests/training/test_precision.py::"
+        "test_seeds_of_a_row_have_the_precision_of_those_that_are_filed",
     ),
     Fault(
         f"{ZOO}registry.py",

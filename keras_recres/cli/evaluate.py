@@ -143,6 +143,7 @@ def _draw(rows, path):
         xlabel="steps of each recurrent block",
         ylabel="top-1 accuracy (%)",
     )
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 

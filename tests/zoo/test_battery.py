@@ -356,7 +356,8 @@ def test_weights_survive_other_arguments(own):
             sides = layer.get_build_config()["input_shape"][1:]
             x = np.random.default_rng(0).standard_normal((2, *(side or 5 for side in sides)))
             wanted = keras.ops.convert_to_numpy(layer(x, steps=longer.steps))
-            np.testing.assert_allclose(longer(x), wanted, rtol=1e-5, atol=1e-5)
+            found = keras.ops.convert_to_numpy(longer(x))
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
         elif key not in fresh:
             for old, new in zip(layer.weights, longer.weights, strict=True):
                 if old.shape != new.shape:

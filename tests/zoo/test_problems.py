@@ -69,6 +69,12 @@ def test_the_path_of_a_maze_is_the_only_shortest_one(variant):
     assert ends == 24 if variant == "-ends" else 0 < ends < 24
 
 
+def test_two_shortest_paths_are_none():
+    square = [[1, 2], [0, 3], [0, 3], [1, 2]]
+    assert problems.only_path(square, 0, 3) is None
+    assert problems.only_path(square, 0, 2) == [0, 2]
+
+
 def test_a_maze_comes_back_from_its_picture():
     split = problems.read("mazes/9", "test", 1)
     maze, answer = split.data[0], split.labels[0]
