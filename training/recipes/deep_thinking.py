@@ -6,8 +6,14 @@ state is divided by its norm, which is this project's.
 
     KERAS_BACKEND=torch python -m training.fit prefix_sum_rec --recipe deep_thinking
 
-Hardware: any; PyTorch, since the others compile a training step for each pair of numbers of steps
-that is drawn. Results: not measured yet.
+Hardware, time, and how many of 1,000 strings of 32 bits are wholly right, one thread of an AMD
+EPYC, other work beside it, PyTorch (the others compile a training step for each pair of numbers of
+steps that is drawn), mean ± standard deviation of 2 seeds:
+
+    prefix_sum_rec   100.00 ± 0.00 %   28 min
+
+Longer strings: `python -m training.reproduce deep_thinking`, or `keras-recres evaluate
+prefix_sum_rec --dataset prefix_sums/512 --steps 400`.
 """
 
 NAMES = ("prefix_sum_rec",)
