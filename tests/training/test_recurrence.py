@@ -348,6 +348,7 @@ def test_what_is_not_recurrent_has_no_steps_to_draw(fit_arguments, small_model, 
     assert "cifar_small has no recurrent blocks" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="compiles 21 training steps")
 def test_what_is_learnt_on_short_strings_holds_on_longer_ones_with_more_steps(tmp_path):
     """Prefix sums of 6 bits: a state that goes on from wherever it is, not a fixed depth."""
