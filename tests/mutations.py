@@ -469,14 +469,14 @@ FAULTS = [
     ),
     Fault(
         LOOP,
-        "with constant if t < steps - k else",
-        "with constant if t < steps - k - 1 else",
+        "with no_gradients if t < steps - k else",
+        "with no_gradients if t < steps - k - 1 else",
         "tests/layers/test_recurrent_residual.py::"
         "test_a_call_may_say_how_many_steps_gradients_flow_through",
         "torch",
     ),
     Fault(
-        f"{ZOO}problems.py",
+        f"{ZOO}mazes.py",
         "if ways[end] > 1:",
         "if ways[end] > 2:",
         "tests/zoo/test_problems.py::test_two_shortest_paths_are_none",

@@ -193,7 +193,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         f"{folder.weights.name.removesuffix('.weights.h5')}: {model.count_params():,} parameters, "
         f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} images, "
         f"{a.epochs} epochs{f', {done} done before' if done else ''}{shared}"
-        f"{f', {chosen}' if (chosen := getattr(a, 'chosen', '')) else ''}",
+        f"{a.chosen and f', {a.chosen}'}",
         file=sys.stderr,
     )
 

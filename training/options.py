@@ -154,7 +154,7 @@ def arguments(argv=None, recipe=None):
     first.add_argument("--recipe", default=recipe)
     recipe = first.parse_known_args(argv)[0].recipe
     p = parser()
-    p.set_defaults(recipe=recipe)
+    p.set_defaults(recipe=recipe, chosen="")
     if recipe is not None:
         recipes.apply(p, recipes.load(recipe))
     a = p.parse_args(argv)

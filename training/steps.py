@@ -4,8 +4,7 @@
     poisson(2)        Poisson of mean 2; a 0 counts as 1, what is beyond ⌈λ + 3√λ⌉ as that
     progressive(1,4)  1 in the first quarter of the epochs, … 4 in the last
     incremental(30)   n of 0 … 29 without gradients, then k of 1 … 30 − n with: what is left to do
-                      from wherever the first steps led (arXiv 2202.05826, section 3.2, its
-                      "incremental progress training", of which this is the whole loss)
+                      from wherever the first steps led (after arXiv 2202.05826; the whole loss)
 
 One number holds for all recurrent blocks of the network. It follows from seed, epoch and batch
 alone, so that a training that goes on draws what it would have drawn.

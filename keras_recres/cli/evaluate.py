@@ -1,5 +1,6 @@
 """`evaluate`: how often a network is right on a data set of this disk."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -16,12 +17,14 @@ CELLS = Column("cells_percent", "cells %", "{:.3f}".format, right=True)
 COLUMNS = [
     Column("name"),
     Column("tag"),
+    STEPS,
     Column("dataset", "data set"),
     Column("split"),
     Column("precision"),
     Column("images", format=count, right=True),
     Column("top1_percent", "top-1 %", "{:.2f}".format, right=True),
     Column("standard_error_percent", "standard error", "{:.2f}".format, right=True),
+    CELLS,
     Column("loss", format="{:.4f}".format, right=True),
     Column("images_per_second", "images/s", "{:,.0f}".format, right=True),
 ]
@@ -73,40 +76,32 @@ def add(commands):
 def _evaluate(arguments):
     record = options.check_network(arguments)
     tag, at_steps = record.default_tag, arguments.at_steps
-    if at_steps and arguments.steps:
-        raise UserError("--steps and --at-steps exclude each other: give one of them.")
-    if arguments.plot and not at_steps:
-        raise UserError("--plot draws what --at-steps measures: give that, too.")
-    if arguments.plot and not arguments.plot.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {str(arguments.plot.absolute().parent)!r}.")
-    if at_steps and "steps" not in record.arguments_of(tag):
-        raise UserError(f"{record.name} has no recurrent blocks, which --at-steps is for.")
+    _check_steps(arguments, record.arguments_of(tag), record.name)
     dataset = arguments.dataset or record.tags[tag].dataset
-    made, version = problems.parse(dataset), None
-    if made and made[0] != record.tags[tag].dataset.partition("/")[0]:
-        raise UserError(f"{record.name} was not made for {made[0]}, found {dataset!r}.")
+    made = problems.parse(dataset)
     # A copy of other pixels lies in a folder called as the original.
     original = dataset.removesuffix(RE_ENCODED)
     if not made:
         images.channels_of(record, tag)
         version = _find(original, arguments.data_dir)
         pictures.pillow()
+    elif made[0] != record.tags[tag].dataset.partition("/")[0]:
+        raise UserError(f"{record.name} was not made for {made[0]}, found {dataset!r}.")
     options.start_keras(arguments.backend)
+    changes = {}
     with quietly(f"reading {dataset}"):
         if made:
             split = problems.read(dataset, arguments.split, arguments.limit)
+            changes["input_shape"] = split.data.shape[1:]
         else:
             split = tfds_folder.read(original, arguments.split, version, arguments.limit)
-    changes = {"input_shape": split.data.shape[1:]} if made else {}
     from keras_recres.zoo.evaluation import measure
 
-    facts, rows = {"name": record.name, "tag": tag}, []
-    total = len(split.data) * len(at_steps or [None]) * (1 + arguments.int8)
+    rows, tried = [], at_steps or [arguments.steps]
+    total = len(split.data) * len(tried) * (1 + arguments.int8)
     with progress_bar("measuring", total) as advance:
-        for steps in at_steps or [None]:
-            model = options.load_network(
-                arguments, **changes, **({"steps": steps} if steps else {})
-            )
+        for steps in tried:
+            model = options.load_network(arguments, steps=steps, **changes)
             networks = {model.compute_dtype: model}
             if arguments.int8:
                 from keras_recres import serve
@@ -114,22 +109,33 @@ def _evaluate(arguments):
                 networks["int8"] = serve.quantized(model)
             for precision, network in networks.items():
                 measured = measure(network, split, arguments.batch_size, advance)
-                own = {"steps": steps} if steps else {}
-                rows.append({**facts, **own, "precision": precision, **measured})
+                facts = {"name": record.name, "tag": tag, "steps": steps, "precision": precision}
+                rows.append({**facts, **measured})
+    shown = [column for column in COLUMNS if column is not STEPS or at_steps]
+    show(rows, [column for column in shown if column is not CELLS or made], arguments.json)
     if arguments.plot:
         _draw(rows, arguments.plot)
-    columns = COLUMNS[:2] + [STEPS] * bool(at_steps) + COLUMNS[2:]
-    if made:
-        columns.insert(-2, CELLS)
-    show(rows, columns, arguments.json)
+
+
+def _check_steps(arguments, of_network, name):
+    """Refuses what --at-steps and --plot cannot be, before anything takes time."""
+    if arguments.plot:
+        if not arguments.at_steps:
+            raise UserError("--plot draws what --at-steps measures: give that, too.")
+        if not arguments.plot.absolute().parent.is_dir():
+            raise UserError(f"there is no folder {str(arguments.plot.absolute().parent)!r}.")
+        if importlib.util.find_spec("matplotlib") is None:
+            raise UserError("--plot needs matplotlib: pip install 'keras-recres[cli]'.")
+    if arguments.at_steps and arguments.steps:
+        raise UserError("--steps and --at-steps exclude each other: give one of them.")
+    if arguments.at_steps and "steps" not in of_network:
+        raise UserError(f"{name} has no recurrent blocks, which --at-steps is for.")
 
 
 def _draw(rows, path):
     """Accuracy against steps, with its standard error."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise UserError("--plot needs matplotlib: pip install 'keras-recres[cli]'.") from None
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for precision in dict.fromkeys(row["precision"] for row in rows):

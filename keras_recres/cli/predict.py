@@ -7,7 +7,7 @@ from keras_recres.cli import images, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, percent, show
 from keras_recres.cli.terminal import progress_bar
-from keras_recres.zoo import pictures, problems
+from keras_recres.zoo import mazes, pictures
 
 COLUMNS = [
     Column("image"),
@@ -55,8 +55,8 @@ def add(commands):
 def _predict(arguments):
     record = options.check_network(arguments)
     dataset = record.tags[record.default_tag].dataset if record.tags else ""
-    mazes = dataset.startswith("mazes/")
-    channels = 3 if mazes else images.channels_of(record, record.default_tag)
+    of_mazes = dataset.startswith("mazes/")
+    channels = 3 if of_mazes else images.channels_of(record, record.default_tag)
     missing = [path for path in arguments.images if not path.is_file()]
     if missing:
         raise UserError(f"there is no image file {str(missing[0])!r}.")
@@ -65,11 +65,11 @@ def _predict(arguments):
     for path in dict.fromkeys(arguments.images):
         try:
             pixels = pictures.decode(path.read_bytes(), channels)
-            decoded[path] = problems.maze_of(pixels) if mazes else pixels
+            decoded[path] = mazes.from_picture(pixels) if of_mazes else pixels
         except ValueError as error:
             unreadable += 1
             print(f"error: {str(path)!r} {error}.", file=sys.stderr)
-    if decoded and mazes:
+    if decoded and of_mazes:
         show(_paths(arguments, decoded), PATHS, arguments.json)
     elif decoded:
         show(_rows(arguments, decoded), COLUMNS, arguments.json)
@@ -96,17 +96,17 @@ def _rows(arguments, pixels):
     ]
 
 
-def _paths(arguments, mazes):
+def _paths(arguments, decoded):
     """Draws the path through each maze beside its picture."""
     rows = []
-    with progress_bar("searching", len(mazes)) as advance:
-        for path, (maze, scale) in mazes.items():
+    with progress_bar("searching", len(decoded)) as advance:
+        for path, (maze, scale) in decoded.items():
             steps = arguments.steps or STEPS_A_PIXEL * max(maze.shape)
             model = options.load_network(arguments, input_shape=maze.shape, steps=steps)
             from keras_recres.zoo.evaluation import logits_of
 
             answer = logits_of(model, maze[None])[0].argmax(-1)
-            drawn = problems.with_path(maze, answer).repeat(scale, 0).repeat(scale, 1)
+            drawn = mazes.with_path(maze, answer).repeat(scale, 0).repeat(scale, 1)
             target = path.with_name(f"{path.stem}.path.png")
             pictures.pillow().fromarray(drawn).save(target)
             rows.append(
@@ -115,7 +115,7 @@ def _paths(arguments, mazes):
                     "side": len(maze) // 2,
                     "steps": steps,
                     "pixels": int(answer.sum()),
-                    "connected": "yes" if problems.is_path(maze, answer) else "no",
+                    "connected": "yes" if mazes.is_path(maze, answer) else "no",
                     "picture": str(target),
                 }
             )

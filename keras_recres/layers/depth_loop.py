@@ -72,13 +72,14 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
     values = layer.step_values(steps)
     k = backprop_steps
     full = ops.full((ops.shape(x0)[0],), steps, dtype="int32")
-    # Where nothing can hold back gradients, `PureStep` tells what they must not flow through.
-    constant = None if k == steps else backend.no_gradients()
-    if not (scan or layer.remat or may_exit or layer.own_variables) and (k == steps or constant):
+    # Where the backend has no such scope, `PureStep` cuts the gradients off.
+    no_gradients = None if k == steps else backend.no_gradients()
+    plain = not (scan or layer.remat or may_exit or layer.own_variables)
+    if plain and (k == steps or no_gradients):
         # Nothing asks for a pure function: call the branch as any layer calls another.
         states, x = [], x0
         for t, value in enumerate(values):
-            with constant if t < steps - k else contextlib.nullcontext():
+            with no_gradients if t < steps - k else contextlib.nullcontext():
                 x = update(layer, x, x0, value, mask, training)
             states.append(x)
         return (ops.stack(states) if return_states else x), full

@@ -30,14 +30,13 @@ def deep_thinking(
     x_0 = relu(E u),  x_{t+1} = x_t + s (N(r_2(r_1(relu(R [x_t, x_0])))) − x_t),
     r_i(z) = relu(z + B_i relu(A_i z))
 
-    with the problem u, 3-tap convolutions E, R, A and B without bias, and N, which divides each
-    cell's state by its norm; three convolutions read the answer off the last state. That is the
-    network of Bansal et al., "End-to-end algorithm synthesis with recurrent networks" (arXiv
-    2202.05826, section 3), where R sees the problem again at each step ("recall"), with x_0 in
-    place of u and with N: without it the state can grow from step to step, and what was learnt
-    for 30 steps is lost over 600. An s below 1 has the same states at rest, and comes to rest where
-    the block alone would go back and forth between two. Trained on small problems with a drawn
-    number of steps, it solves larger ones with more (`keras_recres.zoo.load("prefix_sum_rec")`).
+    with the problem u, 3-tap convolutions E, R, A_i and B_i without bias, and N, which divides each
+    cell's state by the root of its mean square; three convolutions read the answer off the last
+    state. R sees the problem again at each step ("recall") as in Bansal et al., "End-to-end
+    algorithm synthesis with recurrent networks" (arXiv 2202.05826); N, which keeps the size of the
+    state, and s are this project's. An s below 1 has the same states at rest, and comes to rest
+    where the block alone would go back and forth between two. Trained on small problems with a
+    drawn number of steps, it solves larger ones with more (`zoo.load("prefix_sum_rec")`).
 
     Example:
     >>> model = keras_recres.models.deep_thinking(32, steps=600, input_shape=(512, 1))

@@ -11,7 +11,7 @@ import pytest
 
 from keras_recres import models, serve, zoo
 from keras_recres.cli import errors, options, output
-from keras_recres.zoo import evaluation, problems
+from keras_recres.zoo import evaluation, mazes, problems
 from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
 from tests.zoo import t2t_numpy
@@ -110,7 +110,7 @@ def test_predict_draws_the_path_through_a_maze(command, untrained, tmp_path):
     answer = evaluation.logits_of(model, split.data)[0].argmax(-1)
     assert (row["pixels"], row["side"], row["connected"]) == (str(answer.sum()), "3", "no")
     drawn = np.asarray(Image.open(row["picture"]))
-    wanted = problems.with_path(split.data[0], answer).repeat(4, 0).repeat(4, 1)
+    wanted = mazes.with_path(split.data[0], answer).repeat(4, 0).repeat(4, 1)
     np.testing.assert_array_equal(drawn, wanted)
     Image.fromarray(np.zeros((6, 6, 3), "uint8")).save(maze)
     code, _, err = command(*ask)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_recres.zoo import problems
+from keras_recres.zoo import mazes, problems
 
 pytestmark = pytest.mark.neutral
 
@@ -53,12 +53,12 @@ def test_the_path_of_a_maze_is_the_only_shortest_one(variant):
         free = maze.any(axis=-1)
         (start,), (end,) = (
             list(zip(*np.nonzero(np.all(maze == colour, axis=-1)), strict=True))
-            for colour in (problems.START, problems.END)
+            for colour in (mazes.START, mazes.END)
         )
         assert not free[[0, -1]].any()
         assert not free[:, [0, -1]].any()
         assert shortest(free, start, end) == (answer.sum() - 1, 1)
-        assert problems.is_path(maze, answer)
+        assert mazes.is_path(maze, answer)
         # A tree has a door less than cells; cells are at odd places, doors between two of them.
         cells, doors = free[1::2, 1::2].sum(), free.sum() - free[1::2, 1::2].sum()
         assert cells == 36
@@ -71,8 +71,8 @@ def test_the_path_of_a_maze_is_the_only_shortest_one(variant):
 
 def test_two_shortest_paths_are_none():
     square = [[1, 2], [0, 3], [0, 3], [1, 2]]
-    assert problems.only_path(square, 0, 3) is None
-    assert problems.only_path(square, 0, 2) == [0, 2]
+    assert mazes.only_path(square, 0, 3) is None
+    assert mazes.only_path(square, 0, 2) == [0, 2]
 
 
 def test_a_maze_comes_back_from_its_picture():
@@ -82,12 +82,12 @@ def test_a_maze_comes_back_from_its_picture():
     # As JPEG would leave it.
     noisy = np.clip(picture + np.random.default_rng(0).integers(-40, 40, picture.shape), 0, 255)
     for image in (picture, noisy.astype(np.uint8)):
-        found, scale = problems.maze_of(image)
+        found, scale = mazes.from_picture(image)
         np.testing.assert_array_equal(found, maze)
         assert scale == 6
-    drawn = problems.with_path(maze, answer)
-    assert (drawn == problems.PATH).all(axis=-1).sum() == answer.sum() - 2
-    for colour in (problems.START, problems.END, problems.WALL):
+    drawn = mazes.with_path(maze, answer)
+    assert (drawn == mazes.PATH).all(axis=-1).sum() == answer.sum() - 2
+    for colour in (mazes.START, mazes.END, mazes.WALL):
         where = np.all(maze == colour, axis=-1)
         assert (drawn[where] == 255 * np.array(colour)).all()
 
@@ -95,15 +95,15 @@ def test_a_maze_comes_back_from_its_picture():
 def test_what_is_no_path_is_told_from_one():
     split = problems.read("mazes/9", "test", 1)
     maze, answer = split.data[0], split.labels[0]
-    assert problems.is_path(maze, answer)
+    assert mazes.is_path(maze, answer)
     for place in zip(*np.nonzero(answer), strict=True):
         broken = answer.copy()
         broken[place] = 0
-        assert not problems.is_path(maze, broken)
+        assert not mazes.is_path(maze, broken)
     for place in zip(*np.nonzero(1 - answer), strict=True):
         more = answer.copy()
         more[place] = 1
-        assert not problems.is_path(maze, more)
+        assert not mazes.is_path(maze, more)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_picture_that_is_no_maze_is_one_sentence(place, colour, said):
     picture = np.uint8(255) * problems.read("mazes/5", "test", 1).data[0].astype(np.uint8)
     picture[place] = colour
     with pytest.raises(ValueError, match=said):
-        problems.maze_of(picture)
+        mazes.from_picture(picture)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Prefix sums of 32 bits, learnt so that more steps solve longer strings.
 
 Paper: Bansal et al., arXiv 2202.05826: the problem is seen again at each step ("recall"), and a
-number of steps without gradients comes before those with ("incremental progress training"). The
-state is divided by its norm, which is this project's.
+number of steps without gradients comes before those with. The state is divided by its norm and the
+step damped, which is this project's.
 
     KERAS_BACKEND=torch python -m training.fit prefix_sum_rec --recipe deep_thinking
 

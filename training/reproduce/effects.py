@@ -99,6 +99,11 @@ class Cells:
 
         Its 95 % interval is Fieller's: the ρ for which tied − ρ untied − (1 − ρ) once may be 0.
 
+        Args:
+            tied: the cell of the recurrent network.
+            once: that of the same one, run once.
+            untied: that of the network whose steps have weights of their own.
+
         Returns:
             ρ, and its interval (low, high); None for either where it cannot be told, the interval
             also where untied and once may be the same.
