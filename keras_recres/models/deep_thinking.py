@@ -34,9 +34,9 @@ def deep_thinking(
     cell's state by the root of its mean square; three convolutions read the answer off the last
     state. R sees the problem again at each step ("recall") as in Bansal et al., "End-to-end
     algorithm synthesis with recurrent networks" (arXiv 2202.05826); N, which keeps the size of the
-    state, and s are this project's. An s below 1 has the same states at rest, and comes to rest
-    where the block alone would go back and forth between two. Trained on small problems with a
-    drawn number of steps, it solves larger ones with more (`zoo.load("prefix_sum_rec")`).
+    state, and s are this project's. An s below 1 has the same states at rest, and damps what the
+    block alone would repeat for ever. Trained on small problems with a drawn number of steps, it
+    solves larger ones with more (`zoo.load("prefix_sum_rec")`).
 
     Example:
     >>> model = keras_recres.models.deep_thinking(32, steps=600, input_shape=(512, 1))

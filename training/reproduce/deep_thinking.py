@@ -8,6 +8,7 @@ which is a plain network of as much computation. The same for mazes (--problem m
 """
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 from pathlib import Path
@@ -20,8 +21,8 @@ from training.reproduce import cifar_tables, tables
 
 PROBLEMS = {
     # Its network, recipe, and for each size how many examples are measured.
-    "prefix_sums": ("prefix_sum_rec", "deep_thinking", {32: 500, 64: 500, 128: 200, 512: 50}),
-    "mazes": ("maze_rec", "mazes", {11: 500, 21: 200, 33: 100, 59: 50}),
+    "prefix_sums": ("prefix_sum_rec", "deep_thinking", {32: 200, 64: 200, 128: 100, 512: 25}),
+    "mazes": ("maze_rec", "mazes", {11: 200, 21: 100, 33: 50, 59: 25}),
 }
 STEPS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480)
 ALL = ("recall", "block0_conv1", "block0_conv2", "block1_conv1", "block1_conv2")
@@ -158,7 +159,7 @@ def _read(file):
 def _measure(run, problem, size, count):
     import keras
 
-    from keras_recres import zoo
+    from keras_recres import backend, zoo
     from keras_recres.zoo import problems
     from training.terminal import progress_bar
     from training.trainee import recurrent_blocks
@@ -172,9 +173,13 @@ def _measure(run, problem, size, count):
     # In pieces, since a layer that is called twice in one model returns as much both times.
     before, after = keras.Model(model.input, block.input), keras.Model(block.output, model.output)
     right, used = dict.fromkeys(STEPS, 0), []
-    with progress_bar(f"{run}: {problem} of {size}", count) as advance:
-        # As many at once as have a gigabyte of states.
-        at_once = max(1, int(2e8 / (max(STEPS) * split.data[0, ..., 0].size * 32)))
+    # Called by itself a layer would keep what gradients need, of hundreds of steps.
+    with (
+        backend.no_gradients() or contextlib.nullcontext(),
+        progress_bar(f"{run}: {problem} of {size}", count) as advance,
+    ):
+        # As many at once as have 200 megabytes of states.
+        at_once = max(1, int(5e7 / (max(STEPS) * split.data[0, ..., 0].size * 32)))
         for start in range(0, count, at_once):
             x0 = before(split.data[start : start + at_once].astype("float32"))
             labels = split.labels[start : start + at_once]
@@ -242,7 +247,7 @@ def draw(found, used, arms, a):
     axes[0].plot(*zip(*((s, np.median(t)) for s, t in kept), strict=True), "-", color="#D55E00")
     axes[0].set(
         xlabel="size of the problem",
-        ylabel="steps until the state stands still",
+        ylabel=f"steps until the state rests; {max(STEPS)}: it did not",
         title=f"{a.problem}: {arms[0].label}",
     )
     for axis, arm in zip(axes[1:], arms, strict=True):
@@ -254,7 +259,9 @@ def draw(found, used, arms, a):
             )
             if rows:
                 axis.plot(STEPS, 100 * right / examples, "o-", markersize=3, label=str(size))
-        axis.set(title=arm.what, xlabel="steps", ylabel="whole problems right, %")
+        axis.set(
+            title=arm.what.replace(", ", ",\n"), xlabel="steps", ylabel="whole problems right, %"
+        )
         axis.set(ylim=(-3, 103), xscale="log")
         if axis.lines:
             axis.legend(title="size")
