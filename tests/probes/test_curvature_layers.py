@@ -76,10 +76,12 @@ def images():
     x = layers.Maximum()([x, layers.Reshape((4, 4, 4))(y)])
     x = layers.PReLU(shared_axes=(1, 2))(x)
     x = layers.AveragePooling2D(2, strides=1, padding="same")(x)
+    y = layers.GlobalAveragePooling2D()(x)
     x = layers.AdaptiveAveragePooling2D(2)(x)
     x = layers.Permute((3, 1, 2))(x)
     x = layers.AveragePooling1D(2)(layers.Reshape((4, 4))(x))
-    return shaken(keras.Model(inputs, layers.Flatten()(x)))
+    x = layers.Concatenate()([layers.Flatten()(x), y])
+    return shaken(keras.Model(inputs, x))
 
 
 def volumes():
@@ -122,6 +124,14 @@ MODELS = {
         # All positive: at the kink no derivative is right.
         layers.Rescaling(1.0, offset=30.0),
         own.AlphaReLU(0.8),
+    ),
+    "cells": lambda: chain(
+        (5, 2),
+        layers.Conv1D(4, 3, padding="same", activation="silu"),
+        layers.UnitNormalization(),
+        layers.Rescaling(2.0, offset=30.0),
+        # All positive: at the kink no derivative is right.
+        layers.ReLU(),
     ),
     # With a SoftSplit and a TokenPerformer.
     "t2t": lambda: chain((16, 16, 1), own.TokensToToken(6, token_dim=4)),
