@@ -2,7 +2,9 @@
 
 A study of many trainings may need more time than one machine has at a stretch. What each training
 measured, its metrics.json, is filed as a line; with `--adopt TAG` the same command elsewhere trains
-only what is missing, and its tables and claims are those of all of them.
+only what is missing, and its tables and claims are those of all of them. Those that are no seed
+of a row of the zoo's, trained for longer or in another precision than its recipe says, are kept
+apart, in `zoo/logs/controls.jsonl`.
 """
 
 import json
@@ -12,13 +14,14 @@ from training.errors import UserError
 from training.run_folder import write_aside
 
 FILE = "logs/trainings.jsonl"
+CONTROLS = "logs/controls.jsonl"
 # Settings that make another training of the same network.
 HOW = ("steps", "backprop_steps", "deep_supervision", "teacher", "distillation", "temperature")
 
 
-def read():
-    """The filed trainings: a list of the contents of their metrics.json."""
-    path = sources.data_folder() / FILE
+def read(file=FILE):
+    """The trainings filed there: a list of the contents of their metrics.json."""
+    path = sources.data_folder() / file
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -40,10 +43,14 @@ def file(runs, replace=False):
     Raises:
         UserError: one of them is filed with other settings, and is not to be replaced.
     """
+    # A trial tells how long a training takes, and nothing else that is worth keeping.
+    runs = [run for run in runs if run.metrics and run.metrics["settings"]["limit"] is None]
+    controls = [run.metrics for run in runs if is_control(run)]
+    _write(CONTROLS, {_whole(metrics): metrics for metrics in read(CONTROLS) + controls})
     filed = {_key(metrics): metrics for metrics in read()}
-    for metrics in (run.metrics for run in runs):
-        # A trial tells how long a training takes, and nothing else that is worth keeping.
-        if metrics and metrics["settings"]["limit"] is None:
+    for run in runs:
+        if not is_control(run):
+            metrics = run.metrics
             new, old = (m["settings"] for m in (metrics, filed.get(_key(metrics), metrics)))
             differ = [key for key in {**old, **new} if old.get(key) != new.get(key)]
             if differ and not replace:
@@ -55,9 +62,18 @@ def file(runs, replace=False):
             if replace:
                 filed = {k: m for k, m in filed.items() if not _outdated(m, metrics)}
             filed[_key(metrics)] = metrics
+    _write(FILE, filed)
+
+
+def is_control(run):
+    """Whether a training differs from its row's in more than `key_of` tells: no seed of it."""
+    return not {option.replace("-", "_") for option in run.how} <= set(HOW)
+
+
+def _write(file, filed):
     if not filed:
         return
-    path = sources.data_folder() / FILE
+    path = sources.data_folder() / file
     path.parent.mkdir(exist_ok=True)
     lines = [json.dumps(filed[key], sort_keys=True) for key in sorted(filed)]
     write_aside(path, "".join(f"{line}\n" for line in lines))
@@ -77,14 +93,18 @@ def adopt(runs, tag, a):
     Raises:
         UserError: nothing with this tag is filed.
     """
-    filed = of(tag)
+    filed, controls = of(tag), read(CONTROLS)
     if not filed:
         raise UserError(f"--adopt {tag}: no training on {tag!r} is filed in zoo/{FILE}.")
     adopted = []
     for run in runs:
         how = {option.replace("-", "_"): value for option, value in run.how.items()}
         asked = {"name": run.name, "tag": tag, "model_arguments": run.arguments, "seed": run.seed}
-        metrics = filed.get(key_of({**asked, **how}))
+        key = key_of({**asked, **how})
+        metrics = filed.get(key)
+        if is_control(run):
+            alike = (m for m in controls if _key(m) == key and not run.differs(m["settings"], a))
+            metrics = next(alike, None)
         if metrics is None or (run.path / "settings.json").exists() or run.metrics is not None:
             continue
         if run.recipe and run.differs(metrics["settings"], a):
@@ -110,6 +130,10 @@ def _outdated(old, new):
     if _key(old)[:-1] != _key(new)[:-1]:
         return False
     return {**old["settings"], "seed": None} != {**new["settings"], "seed": None}
+
+
+def _whole(metrics):
+    return json.dumps(metrics["settings"], sort_keys=True)
 
 
 def _key(metrics):

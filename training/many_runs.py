@@ -85,7 +85,8 @@ class Run:
 
             asked = fit.settings_of(fit.arguments(self.command(a)[3:]), self.name, settings["tag"])
             asked = {**json.loads(json.dumps(asked)), "backend": settings.get("backend")}
-            if a.precision == "auto":  # Which is not for this machine to say of another's.
+            # Which one is automatic is not for this machine to say of another's.
+            if a.precision == "auto" and "precision" not in self.how:
                 asked["precision"] = settings["precision"]
             keys = {**settings, **asked}
         else:

@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "mnist_resnet50": "seven ResNet-50s on MNIST: tanh, ReLU and α-ReLU, He and Xavier",
     "mean_field": "networks at initialisation against the theory of infinite width; phase planes",
     "t2t_vit": "table 2: T2T-ViTs with and without recurrence, what trainings of them say",
+    "equal_computation": "T2T-ViTs without recurrence, trained for as much computation as with it",
     "recurrent_forms": "T2T-ViT recurrence with norms, vectors and numbers of steps of its own",
     "deep_thinking": "prefix sums and mazes: more steps solve larger problems, and what that needs",
     "shared_resnet": "one residual block a stage: recurrence's share of what depth buys",
@@ -21,7 +22,7 @@ EXPERIMENTS = {
 }
 
 USAGE = "usage: python -m training.reproduce EXPERIMENT [options]\n\nexperiments:\n" + "\n".join(
-    f"  {name:15} {what}" for name, what in EXPERIMENTS.items()
+    f"  {name:17} {what}" for name, what in EXPERIMENTS.items()
 )
 
 

@@ -53,21 +53,30 @@ def summarize(runs):
         A list of `Summary`, also of labels of which nothing is finished yet.
 
     Raises:
-        UserError: the finished runs had different data, epochs, limit, precision or backend.
+        UserError: the finished runs had different data, epochs, limit, precision or backend, and
+            did not ask for it.
     """
-    found, kinds = {}, {}
+    found, first = {}, None
     for run in runs:
         of_label = found.setdefault(run.label, {})
-        if (metrics := run.metrics) is not None:
-            of_label[run.seed] = metrics
-            keys = ("tag", "epochs", "limit", "precision", "backend")
-            kinds.setdefault(tuple(metrics["settings"].get(key) for key in keys), run.path)
-    if len(kinds) > 1:
-        (first, one), (second, other) = list(kinds.items())[:2]
-        raise UserError(
-            f"{one} and {other} can't stand in one table: data set, epochs, limit, precision "
-            f"and backend are {', '.join(map(str, first))} and {', '.join(map(str, second))}."
+        if (metrics := run.metrics) is None:
+            continue
+        of_label[run.seed] = metrics
+        first = first or run
+        # What one of them asks for itself may differ.
+        keys = (
+            {"tag", "epochs", "limit", "precision", "backend"} - run.how.keys() - first.how.keys()
         )
+        pairs = [
+            (key, *(m["settings"].get(key) for m in (first.metrics, metrics)))
+            for key in sorted(keys)
+        ]
+        for key, one, other in pairs:
+            if one != other:
+                raise UserError(
+                    f"{first.path} and {run.path} can't stand in one table: they were trained with "
+                    f"{key} {one!r} and {other!r}."
+                )
     return [Summary(label, metrics) for label, metrics in found.items()]
 
 

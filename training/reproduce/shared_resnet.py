@@ -58,6 +58,7 @@ def runs_of(arm, a):
             arguments=ARMS[arm][1],
             module="training.fit",
             recipe=RECIPE,
+            how={"epochs": round(LONGER * a.epochs)} if arm == LONG else {},
         )
         for seed in range(a.seeds)
     ]
@@ -68,16 +69,11 @@ def main(argv=None):
     a = parser().parse_args(argv)
     a.epochs = a.epochs or recipes.load(RECIPE).settings["epochs"]
     cifar_tables.check(a)
-    longer = argparse.Namespace(**{**vars(a), "epochs": round(LONGER * a.epochs)})
-    failed, rows, summaries = [], [], []
-    for these, asked in (([arm for arm in a.arms if arm != LONG], a), ([LONG], longer)):
-        runs = [run for arm in these if arm in a.arms for run in runs_of(arm, asked)]
-        if not runs:
-            continue
-        failed += filter(None, [cifar_tables.train(runs, asked)])
-        for summary in summarize(runs):
-            rows.append(_row(summary, asked))
-            summaries.append(summary)
+    runs = [run for arm in a.arms for run in runs_of(arm, a)]
+    failed = cifar_tables.train(runs, a)
+    summaries = summarize(runs)
+    epochs = {run.label: run.how.get("epochs", a.epochs) for run in runs}
+    rows = [_row(summary, epochs[summary.label]) for summary in summaries]
     said = claims(Cells({summary.label: summary.values(FINAL) for summary in summaries}))
     said += remarks(summaries)
     tables.show(f"{NAME}, CIFAR-10", COLUMNS, rows, said)
@@ -86,11 +82,11 @@ def main(argv=None):
     write_aside(a.out / "shared_resnet.md", text)
     print(f"Written to {a.out}: shared_resnet.md.", file=sys.stderr)
     if failed:
-        raise UserError("; ".join(failed))
+        raise UserError(failed)
     return 0
 
 
-def _row(summary, a):
+def _row(summary, epochs):
     from keras_recres import zoo
     from keras_recres.models import multiply_adds
 
@@ -98,7 +94,7 @@ def _row(summary, a):
     model = zoo.build(NAME, tag="cifar10", **arguments)
     counts = f"{model.count_params():,}", f"{multiply_adds(model).total:,}"
     seeds = str(len(summary.metrics) or "")
-    return what, *counts, str(a.epochs), summary.text(FINAL) or "pending", seeds
+    return what, *counts, str(epochs), summary.text(FINAL) or "pending", seeds
 
 
 def claims(cells):
