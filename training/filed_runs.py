@@ -93,8 +93,9 @@ def adopt(runs, tag, a):
     Raises:
         UserError: nothing with this tag is filed.
     """
-    filed, controls = of(tag), read(CONTROLS)
-    if not filed:
+    filed = of(tag)
+    controls = [metrics for metrics in read(CONTROLS) if metrics["settings"]["tag"] == tag]
+    if not (filed or controls):
         raise UserError(f"--adopt {tag}: no training on {tag!r} is filed in zoo/{FILE}.")
     adopted = []
     for run in runs:

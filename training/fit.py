@@ -26,6 +26,7 @@ from pathlib import Path
 import keras
 
 from keras_recres.models.families import family_of
+from keras_recres.probes import CurvatureCallback, curves
 from training import backup, callbacks, data, errors, eventlog, steps, strategy, teacher, trainee
 from training.errors import UserError
 from training.layer_augment import LayerAugment
@@ -62,8 +63,9 @@ def run(a, measure=None, more_callbacks=()):
 
 def run_on(devices, a, augment, measure, more_callbacks):
     """`run` on these `keras_recres.distribute.Devices`."""
-    if a.precise_bn and devices.replicas > 1:
-        raise UserError("--precise-bn is for one device.")
+    for option, value in (("precise-bn", a.precise_bn), ("curvature", a.curvature)):
+        if value and devices.replicas > 1:
+            raise UserError(f"--{option} is for one device.")
     if a.accumulate > 1 and devices.replicas > 1 and keras.backend.backend() == "tensorflow":
         # Keras updates within a condition, where TensorFlow's replicas cannot sum gradients.
         raise UserError("--accumulate is for one device on TensorFlow; on JAX it is for several.")
@@ -127,6 +129,11 @@ def prepare(model, overrides, a, peek):
         trainee.truncate(model, a.backprop_steps, drawn.fewest if drawn else None)
     if not (drawn or a.deep_supervision or a.teacher or auxiliary):
         return model
+    if a.curvature:
+        raise UserError(
+            "--curvature is for a network that is trained as it is: not with a teacher, several "
+            "outputs, --deep-supervision or drawn --steps."
+        )
     taught = teacher.load(a.teacher, peek, model, a.precision) if a.teacher else None
     how = (a.deep_supervision, taught, a.distillation, a.temperature, auxiliary)
     return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
@@ -207,6 +214,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         callbacks.StopAtNaN(len(batches)),
         callbacks.Timing(batches.num_images),
         *([PreciseBN(batches, a.precise_bn)] if a.precise_bn else []),
+        *([curvature_of(train_data, p, a.curvature, folder.curvature)] if a.curvature else []),
         *([trainee.EpochOfSteps()] if trained is not model else []),
         *([progress] if devices.chief else []),
         *more_callbacks,
@@ -252,6 +260,20 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         "eval_images": len(test_data),
         "split": test_data.split + cut,
     }
+
+
+def curvature_of(images, preprocess, points, path):
+    """A callback that writes the curvature of every layer, epoch by epoch, also of a continuation.
+
+    Args:
+        images: the training images, of which the first thousand tell the ellipse.
+        preprocess: the network's preprocessing.
+        points: number of θ.
+        path: the CSV.
+    """
+    some = data.Batches(images, min(1000, len(images)), preprocess)[0][0]
+    curve = curves.from_dataset(keras.ops.convert_to_numpy(some))
+    return CurvatureCallback(curve, path, points=points, logs=False, append=True)
 
 
 def _end_with_parent():

@@ -14,7 +14,7 @@ from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 # What does not change a result, dropout with another --strategy aside, is not compared when a run
 # goes on.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
-NOT_SETTINGS += ("tensorboard", "strategy", "chosen")
+NOT_SETTINGS += ("tensorboard", "curvature", "strategy", "chosen")
 # Options from after the first trainings: their settings do not name them, so at their defaults
 # they are not recorded.
 LATER = {
@@ -40,6 +40,10 @@ LATER = {
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 DEEP = "also learn from what the network would say after earlier steps"
 PRECISE = "before an evaluation, average batch normalization's statistics anew over so many batches"
+CURVATURE = (
+    "measure the curvature of every layer after each epoch, at so many points of an ellipse "
+    "through the training images, into curvature.csv (default 0, not at all)"
+)
 AUGMENT = (
     "of flip (half of the images mirrored), crop (shifts by up to an eighth), resized_crop (8 to "
     "100 %% of the area, brought to the size) and erase (a rectangle set to the mean); default none"
@@ -104,6 +108,7 @@ def parser():
     p.add_argument("--erasing", type=float, default=0.0, help="share of images erased by noise")
     p.add_argument("--groups", type=int, default=1, help=GROUPS)
     p.add_argument("--precise-bn", type=int, default=0, metavar="BATCHES", help=PRECISE)
+    p.add_argument("--curvature", type=int, default=0, metavar="POINTS", help=CURVATURE)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument(
         "--precision",
@@ -212,6 +217,7 @@ def check(a):
         "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
         "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
         "precise-bn": (a.precise_bn >= 0, "at least 0"),
+        "curvature": (a.curvature == 0 or a.curvature >= 2, "0 or at least 2"),
         "accumulate": (a.accumulate >= 1, "at least 1"),
         "cutmix": (0 <= a.cutmix <= 1, "from 0 to 1"),
         "randaugment": (0 <= a.randaugment <= 10, "from 0 to 10"),

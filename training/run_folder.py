@@ -2,6 +2,7 @@
 
 settings.json   what the training was asked for; another training does not get mixed in
 log.csv         one row an epoch
+curvature.csv   one row a layer and epoch, where it was asked for
 backup/         what a training goes on with, see training/backup.py; removed at the end
 NAME.TAG.weights.h5, metrics.json, curve.png   written at the end
 NAME.TAG.last_good.weights.h5   written when the loss became NaN: those after the last whole epoch
@@ -44,6 +45,7 @@ class RunFolder:
         self.path = Path(path)
         self.log = self.path / "log.csv"
         self.backup = self.path / "backup"
+        self.curvature = self.path / "curvature.csv"
         self.metrics = self.path / "metrics.json"
         self.curve = self.path / "curve.png"
         self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
@@ -127,7 +129,7 @@ class RunFolder:
             stem = f"{settings.get('name')}.{settings.get('tag')}"
             for suffix in (".weights.h5", ".last_good.weights.h5"):
                 (self.path / f"{stem}{suffix}").unlink(missing_ok=True)
-        for path in (self.log, self.metrics, self.curve, file):
+        for path in (self.log, self.curvature, self.metrics, self.curve, file):
             path.unlink(missing_ok=True)
 
     def _compare(self, found, asked):

@@ -17,6 +17,8 @@ WHERE = (0.217, 0.513, 0.829)
 # after them let pass what is rounded to float32.
 STEPS = (
     (1e-8, 1e-4),
+    (1e-9, 1e-4),
+    (1e-10, 1e-3),
     (1e-7, 1e-4),
     (1e-6, 1e-4),
     (1e-5, 1e-4),
@@ -24,7 +26,7 @@ STEPS = (
     (1e-3, 1e-3),
     (1e-2, 1e-3),
 )
-SHARP = 4
+SHARP = 6
 
 
 def check(measurement, theta):

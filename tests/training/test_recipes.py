@@ -26,7 +26,8 @@ def test_every_recipe_is_whole(name):
         a = fit.arguments([network], name)
         fit.check(a)
         assert a.dataset == recipe.dataset
-        settings = {"stream": a.stream} | fit.settings_of(a, network, recipe.tag)
+        watching = {key: getattr(a, key) for key in ("stream", "curvature")}
+        settings = watching | fit.settings_of(a, network, recipe.tag)
         for option, value in recipe.settings.items():
             key = option.replace("-", "_")
             if value == "auto":

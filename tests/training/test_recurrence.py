@@ -318,6 +318,11 @@ def test_it_goes_on_exactly(train, monkeypatch):
         ({"backprop_steps": 1, "steps": "uniform(2,3)"}, "leave all that lies before 'block'"),
         ({"backprop_steps": 0}, "--backprop-steps must be at least 1"),
         ({"deep_supervision": -1}, "--deep-supervision must be at least 0"),
+        ({"curvature": 1}, "--curvature must be 0 or at least 2, found 1"),
+        (
+            {"curvature": 8, "deep_supervision": 1},
+            "--curvature is for a network that is trained as",
+        ),
         ({"distillation": 2}, "--distillation must be from 0 to 1"),
         ({"temperature": 0}, "--temperature must be above 0"),
         ({"teacher": "vit33"}, "did you mean 'vit3'"),

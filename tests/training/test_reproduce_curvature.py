@@ -15,12 +15,14 @@ from keras_recres.probes import CurvatureRecord, curves, extrinsic_curvature
 from training import errors
 from training.reproduce import __main__ as reproduce
 from training.reproduce import curvature_claims as claims
-from training.reproduce import curvature_vit, planar
+from training.reproduce import curvature_planar, curvature_vit, curvature_zoo, planar
 from training.reproduce.curvature_probed import Probed, join, probe
+from training.reproduce.planar_curves import points
 
 pytestmark = pytest.mark.neutral
 
 RNG = np.random.default_rng(2)
+FACTS = {"network": "planar_rec", "weights": "trained", "seed": 0}
 
 
 @pytest.mark.slow
@@ -166,6 +168,67 @@ def test_vit_command_line(tmp_path, capsys, tiny_vits, corners_file):
     assert set(summary["networks"]) == {"vit3 random", "vit3_rec random", "vit3_rec trained"}
     assert len(summary["networks"]["vit3_rec trained"]["kappa_by_depth"]) == 2
     assert {"pca", "class means", "class 0", "arc 2"} <= set(summary["curves"])
+
+
+@pytest.mark.slow
+def test_epochs_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(planar, "NETWORKS", (planar.Network("planar_rec", 1, 3, 6, 0.15, 0.97),))
+    arguments = ["curvature", "--part=epochs", "--seeds=1", "--steps=500", "--theta=16"]
+    assert errors.run(reproduce.main, [*arguments, f"--out={tmp_path}"]) == 0
+    assert "planar_rec" in capsys.readouterr().out
+    with open(tmp_path / "curvature_epochs.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["steps"]) for row in rows] == [0, 100, 200, 300, 400, 500]
+    losses = [float(row["loss"]) for row in rows[1:]]
+    assert losses == sorted(losses, reverse=True)
+    # The last row is that of the network as it was left: the same training, measured at its end.
+    x, y = points("spiral")
+    model = planar.train(planar.NETWORKS[0], x[:, None], y[:, None], 500).model(0)
+    through = curvature_planar.data_curves(x, y)
+    own = probe(model, {n: through[n] for n in curvature_planar.ARMS}, 8, print, **FACTS)
+    kappa = np.median(own.kappa(curvature_planar.ARMS)[-1])
+    assert float(rows[-1]["median of κ"]) == pytest.approx(kappa, rel=1e-3)
+    assert (tmp_path / "curvature_epochs.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_accuracy_command_line(tmp_path, capsys, monkeypatch, corners_file):
+    def load(name, tag, features_only):
+        x = inputs = keras.Input((32, 32, 1))
+        x = keras.layers.Rescaling(float(name[-1]))(keras.layers.Flatten()(x))
+        model = keras.Model(inputs, keras.layers.Dense(4, kernel_initializer="ones")(x))
+        model.preprocess = lambda images: images.astype("float32") / 255
+        return model
+
+    names = [f"cifar_{i}" for i in range(1, 6)]
+    pretend = types.SimpleNamespace(load=load)
+    monkeypatch.setattr(curvature_vit, "DATASET", "corners")
+    monkeypatch.setattr(curvature_zoo, "zoo", pretend)
+    monkeypatch.setattr(curvature_zoo, "names", lambda: names)
+    monkeypatch.setattr(curvature_vit, "accuracy", lambda name: int(name[-1]) / 10)
+    arguments = ["curvature", "--part=accuracy", "--images=100", "--vit-theta=4"]
+    arguments += [f"--data-dir={corners_file}", f"--out={tmp_path}"]
+    assert errors.run(reproduce.main, arguments) == 0
+    found = json.loads((tmp_path / "summary.json").read_text())["accuracy"]
+    assert [row["accuracy"] for row in found["networks"]] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    # What multiplies its input stretches more.
+    assert found["correlations"]["stretch"]["value"] == pytest.approx(1)
+    assert "Stretch of the features and accuracy" in capsys.readouterr().out
+    assert (tmp_path / "curvature_accuracy.png").stat().st_size > 5000
+
+
+def test_ratios_are_of_logarithms_and_have_an_interval():
+    probed = [
+        made_up(kind, seed, base * factor)
+        for kind, base in (("rec", 1.0), ("deep", 3.0))
+        for seed, factor in enumerate((0.9, 1 / 0.9))
+    ]
+    (said,) = claims.ratios(probed, ("absent", "rec", "deep"), ["c"])
+    # s² = ln² 0.9 each of two, over four trainings, and t for two degrees of freedom.
+    reach = 4.3027 * 2**0.5 * abs(np.log(0.9))
+    low, high = 3 * np.exp(-reach), 3 * np.exp(reach)
+    assert said.startswith("deep has 3.00 times the median of κ of rec (95 % interval ")
+    assert f"{low:.2f} to {high:.2f}, 4 networks" in said
 
 
 def test_image_curves_go_through_the_images():

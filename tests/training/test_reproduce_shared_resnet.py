@@ -4,7 +4,7 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
-from training import errors, filed_runs
+from training import errors, filed_runs, run_folder
 from training.reproduce import __main__ as reproduce
 from training.reproduce import shared_resnet
 from training.reproduce.effects import Cells
@@ -36,23 +36,29 @@ def test_the_share_of_depth_is_told_with_its_interval():
 
 
 @pytest.mark.slow
-def test_arms_are_trained_told_and_known_elsewhere(toy_cifar, empty_zoo, tmp_path, capsys):
-    command = ["shared_resnet", f"--data-dir={toy_cifar}/cifar10.npz"]
-    command += ["--arms", "once", "once_longer", "--seeds=1", "--epochs=2"]
+def test_an_arm_is_trained_told_and_known_elsewhere(toy_cifar, empty_zoo, tmp_path, capsys):
+    command = ["shared_resnet", f"--data-dir={toy_cifar}/cifar10.npz", "--seeds=1", "--epochs=1"]
+    command += ["--arms", "once_longer"]
     assert errors.run(reproduce.main, [*command, f"--out={tmp_path / 'here'}", "--record"]) == 0
-    told = (tmp_path / "here" / "shared_resnet.md").read_text()
-    assert "| each block once | 31,170 | 4,350,272 | 2 |" in told
-    assert "| once, 2.6 times the epochs | 31,170 | 4,350,272 | 5 |" in told
-    # The longer one is no seed of the other.
-    for file, epochs in ((filed_runs.FILE, 2), (filed_runs.CONTROLS, 5)):
-        assert [m["settings"]["epochs"] for m in filed_runs.read(file)] == [epochs]
+    table = (tmp_path / "here" / "shared_resnet.md").read_text()
+    assert "| once, 2.6 times the epochs | 31,170 | 4,350,272 | 3 |" in table
+    assert (tmp_path / "here" / "shared_resnet.png").read_bytes().startswith(b"\x89PNG")
+    folder = tmp_path / "here" / "once_longer" / "0"
+    rows = shared_resnet.by_epoch(folder)
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert all(row[shared_resnet.KAPPA] > 0 < row[shared_resnet.KINKS] for row in rows)
+    logged = [100 * row["val_accuracy"] for row in run_folder.read_log(folder / "log.csv")]
+    assert [row[shared_resnet.ACCURACY] for row in rows[1:]] == logged
+    # It is no seed of the network that runs once for the recipe's epochs.
+    assert filed_runs.read() == []
+    assert [m["settings"]["epochs"] for m in filed_runs.read(filed_runs.CONTROLS)] == [3]
     elsewhere = [*command, f"--out={tmp_path / 'there'}", "--report", "--adopt=cifar10"]
     assert errors.run(reproduce.main, elsewhere) == 0
-    assert "2 trainings adopted" in capsys.readouterr().err
-    assert (tmp_path / "there" / "shared_resnet.md").read_text() == told
+    assert "1 trainings adopted" in capsys.readouterr().err
+    assert (tmp_path / "there" / "shared_resnet.md").read_text() == table
     # Filed again it is there once; asked for otherwise it is another one.
     assert errors.run(reproduce.main, [*elsewhere, "--record"]) == 0
     assert len(filed_runs.read(filed_runs.CONTROLS)) == 1
-    other = [*command, f"--out={tmp_path / 'other'}", "--report", "--adopt=cifar10", "--epochs=3"]
+    other = [*command, f"--out={tmp_path / 'other'}", "--report", "--adopt=cifar10", "--epochs=2"]
     assert errors.run(reproduce.main, other) == 0
     assert "0 trainings adopted" in capsys.readouterr().err

@@ -22,4 +22,5 @@ SETTINGS = {
     "augment": "flip,crop",
     "mixup": 0,
     "precision": "float32",
+    "curvature": 64,
 }

@@ -5,7 +5,9 @@ curve through a network and measures the curvature κ of its image in every laye
 κ grows with depth, that deep > recurrent > shallow, and that κ and accuracy go together. Here the
 planar networks are trained anew with every seed and probed along the curves of their own data;
 the ViTs are probed along curves through real images, with the zoo's weights where there are any
-and with random weights beside them. Over θ the median is taken: near-cusps rule a mean.
+and with random weights beside them. Over θ the median is taken: near-cusps rule a mean. Two parts
+go further: --part epochs probes the planar networks every hundred steps while they train, --part
+accuracy all networks of the zoo that CIFAR-10 has trained.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from training.provenance import provenance
 from training.reproduce import planar
 from training.reproduce.planar_curves import FAMILIES
 
-PARTS = ("planar", "vit", "both")
+PARTS = ("planar", "vit", "both", "epochs", "accuracy")
 
 
 def parser():
@@ -34,10 +36,15 @@ def parser():
         epilog="examples:\n"
         "  python -m training.reproduce curvature --part planar\n"
         "  python -m training.reproduce curvature --data-dir data\n"
+        "  python -m training.reproduce curvature --part accuracy --data-dir data\n"
         "  python -m training.reproduce curvature --part planar --curves moons --seeds 40\n",
     )
     p.add_argument("--part", default="both", help=f"one of: {', '.join(PARTS)} (default both)")
-    p.add_argument("--seeds", type=int, default=20, help="seeds of each planar network (20)")
+    p.add_argument(
+        "--seeds",
+        type=int,
+        help="seeds of each planar network (20; --part epochs trains them one by one: 5)",
+    )
     p.add_argument("--steps", type=int, default=planar.STEPS, help="optimiser steps, planar (3000)")
     p.add_argument("--curves", default="spiral", help=f"planar data: {'; '.join(FAMILIES)}")
     p.add_argument("--theta", type=int, default=1000, help="points on a planar curve (1000)")
@@ -58,7 +65,8 @@ def check(a):
                 f"{nearest(getattr(a, option), allowed)}"
             )
     # Four networks are the least that a rank correlation says anything about.
-    least = {"seeds": 4, "steps": 1, "theta": 2, "images": 100, "vit_theta": 2, "vit_seeds": 1}
+    seeds = 1 if a.part == "epochs" else 4
+    least = {"seeds": seeds, "steps": 1, "theta": 2, "images": 100, "vit_theta": 2, "vit_seeds": 1}
     for option, minimum in least.items():
         if getattr(a, option) < minimum:
             name = option.replace("_", "-")
@@ -69,29 +77,34 @@ def check(a):
 def main(argv=None):
     """The command line."""
     a = parser().parse_args(argv)
+    if a.seeds is None:
+        a.seeds = 5 if a.part == "epochs" else 20
     check(a)
     from training.reproduce import curvature_report
 
-    begin = time.perf_counter()
+    begin, began = time.perf_counter(), time.time() - 1
     summary = {"settings": {key: str(value) for key, value in vars(a).items()}, **provenance()}
     probed = []
     # Absent images end the run before the planar networks have trained.
-    data = curvature_report.images(a) if a.part != "planar" else None
-    if a.part != "vit":
+    data = curvature_report.images(a) if a.part not in ("planar", "epochs") else None
+    if a.part in ("planar", "both"):
         summary["planar"], some = curvature_report.planar_part(a)
         probed += some
-    if a.part != "planar":
+    if a.part in ("vit", "both"):
         summary["vit"], some = curvature_report.vit_part(a, *data)
         probed += some
+    if a.part == "epochs":
+        summary["epochs"] = curvature_report.epochs_part(a)
+    if a.part == "accuracy":
+        summary["accuracy"] = curvature_report.accuracy_part(a, *data)
     summary["seconds"] = round(time.perf_counter() - begin)
     (a.out / "summary.json").write_text(
         json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    save(probed, a.out / "curvature.csv")
-    print(
-        f"Written to {a.out}: curvature.csv, summary.json and the figures, PNG and SVG.",
-        file=sys.stderr,
-    )
+    if probed:
+        save(probed, a.out / "curvature.csv")
+    written = ", ".join(sorted(p.name for p in a.out.iterdir() if p.stat().st_mtime >= began))
+    print(f"Written to {a.out}: {written}.", file=sys.stderr)
     return 0
 
 

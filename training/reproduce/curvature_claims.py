@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from keras_recres.probes import measures
+from training.reproduce.effects import Cells
 
 # Curvature of a network in one number, in its last block: functions of a `Probed` and the names
 # of curves. Dilating the output divides κ, but does not change the turning rate κ|v|/|ẋ|.
@@ -71,6 +72,28 @@ def order(more, less, names, samples=2000):
     low, high = np.quantile(shares, (0.025, 0.975))
     medians = (float(np.median(a)), float(np.median(b)))
     return Order(*names, medians, share, float(low), float(high), a.size * b.size)
+
+
+def ratios(probed, chain, names, measure=KAPPA):
+    """Sentences: how many times the curvature of a network the next one in the chain has.
+
+    Logarithms are compared as accuracies are, by `training.reproduce.effects`.
+    """
+    value = MEASURES[measure]
+    of = {
+        name: {o.seed: float(np.log(value(o, names))) for o in probed if o.network == name}
+        for name in chain
+    }
+    cells, said = Cells(of), []
+    for less, more in itertools.pairwise(name for name in chain if of[name]):
+        found = cells.difference(more, less)
+        told = f"{more} has {np.exp(found.mean):.2f} times the {measure} of {less}"
+        if found.interval:
+            low, high = np.exp(found.interval)
+            told += f" (95 % interval {low:.2f} to {high:.2f}, {found.seeds} networks, spread of "
+            told += "the logarithm pooled)"
+        said.append(f"{told}.")
+    return said
 
 
 def _share(a, b):

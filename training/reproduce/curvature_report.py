@@ -7,10 +7,12 @@ import numpy as np
 
 from training.reproduce import curvature_claims as claims
 from training.reproduce import (
+    curvature_epochs,
     curvature_planar,
     curvature_plots,
     curvature_table,
     curvature_vit,
+    curvature_zoo,
     planar_plots,
     planar_table,
 )
@@ -49,6 +51,7 @@ def planar_part(a):
             curvature_table.orders(some, f"{where}, {measure}, last layer:")
     sentences = curvature_table.planar_verdict(found["data"], found["ellipse"], correlated["data"])
     sentences += curvature_table.growth(trained, arms)
+    sentences += [s for by in BY for s in claims.ratios(trained, CHAIN, arms, by)]
     _say(sentences)
     x, y = points(a.curves)
     planar_plots.coordinates(results, x, y, a.out / "figure2")
@@ -73,6 +76,35 @@ def planar_part(a):
         "verdict": sentences,
     }  # fmt: skip
     return summary, probed
+
+
+def epochs_part(a):
+    """The planar networks while they train; what summary.json says of it."""
+    with planar_table.progress(curvature_epochs.work(a.seeds, a.steps)) as progress:
+        rows = curvature_epochs.run(a.curves, a.seeds, a.steps, a.theta, progress)
+    curvature_epochs.save(rows, a.out / "curvature_epochs.csv")
+    curvature_epochs.draw(rows, a.out / "curvature_epochs")
+    sentences = curvature_epochs.sentences(rows)
+    _say(sentences)
+    return {"curves": a.curves, "seeds": a.seeds, "steps": a.steps, "verdict": sentences}
+
+
+def accuracy_part(a, pixels, labels):
+    """All trained networks of the data set; what summary.json says of them."""
+    count = len(curvature_zoo.names()) * curvature_vit.curve_count(labels) * a.vit_theta
+    with planar_table.progress(count) as progress:
+        rows = curvature_zoo.run(pixels, labels, a.vit_theta, progress)
+    found = curvature_zoo.correlations(rows)
+    curvature_table.features(rows, f"Features of the networks that {curvature_vit.TAG} trained")
+    sentences = curvature_zoo.sentences(found)
+    _say(sentences)
+    curvature_zoo.draw(rows, found, a.out / "curvature_accuracy")
+    return {
+        "images": len(labels),
+        "networks": rows,
+        "correlations": {m: dataclasses.asdict(one) for m, one in found.items()},
+        "verdict": sentences,
+    }
 
 
 def images(a):

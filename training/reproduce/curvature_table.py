@@ -58,6 +58,18 @@ def networks(probed, names, title):
     )
 
 
+def features(rows, title):
+    """Prints what `curvature_zoo.run` found, the most accurate network first."""
+    table = Table(title=title)
+    for heading in ("network", "accuracy, %", claims.KAPPA, claims.RATE, "stretch"):
+        table.add_column(heading, justify="left" if heading == "network" else "right")
+    for row in sorted(rows, key=lambda row: -row["accuracy"]):
+        cells = [_short(row[key]) for key in (claims.KAPPA, claims.RATE, "stretch")]
+        table.add_row(row["network"], f"{100 * row['accuracy']:.2f}", *cells)
+    console().print(table)
+    console().print()
+
+
 def correlations(found, title):
     """Prints the rank correlations with accuracy that `curvature_claims.correlations` found."""
     kinds = list(next(iter(found.values())))

@@ -102,7 +102,7 @@ class SumOverSeeds(keras.losses.Loss):
         return keras.ops.sum(losses, axis=-1)
 
 
-def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None):
+def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None, callbacks=()):
     """Trains one network for several seeds at once.
 
     Args:
@@ -113,6 +113,7 @@ def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None):
         scale: Residual scale s.
         seed: Seed of the generator from which all the initial weights are drawn.
         advance: Function of the optimiser steps just done, for a progress bar.
+        callbacks: Keras callbacks that watch the training; an epoch is `REPEATS` steps.
 
     Returns:
         A `Result`.
@@ -147,7 +148,7 @@ def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None):
         epochs=-(-steps // REPEATS),
         shuffle=False,
         verbose=0,
-        callbacks=[tell],
+        callbacks=[*callbacks, tell],
     )
     logits = model.predict(x, batch_size=count, verbose=0).astype("float64")
     log_total = np.logaddexp(logits[..., 0], logits[..., 1])

@@ -4,10 +4,12 @@ The block of each stage runs once; three times with the same weights and norms o
 three times with weights of every step's own, which is a plain network and an upper bound; and once,
 trained for as many multiply-adds as those that run three times. ρ = (tied − once) / (untied − once)
 is recurrence's share of what depth buys: 1 where three runs are worth three blocks, 0 where they
-are worth nothing.
+are worth nothing. Each training writes the curvature of an ellipse through the images in every
+layer, epoch by epoch; the picture shows that of the last stage.
 """
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from training.errors import UserError, output_folder
 from training.reproduce import cifar_tables, tables
 from training.reproduce.cifar_summary import FINAL, remarks, summarize
 from training.reproduce.effects import Cells, method, sentence
-from training.run_folder import write_aside
+from training.run_folder import read_log, write_aside
 
 RECIPE, NAME = "shared_resnet", "shared_resnet"
 ONCE, TIED, UNTIED, LONG = "once", "tied", "untied", "once_longer"
@@ -28,6 +30,10 @@ ARMS = {
     UNTIED: ("three blocks of their own", {"unshare": ["norm", "conv1", "conv2"]}),
     LONG: (f"once, {LONGER:g} times the epochs", {"steps": 1}),
 }
+# The last stage's block; its last step is the last of its rows.
+LAST = "stage2"
+KAPPA, KINKS, STRETCH, ACCURACY = "median of κ", "kinks", "stretch", "accuracy, %"
+DRAWN = {KAPPA: "log", KINKS: "log", STRETCH: "log", ACCURACY: "linear"}
 COLUMNS = ("network", "parameters", "multiply-adds", "epochs", "top-1, %", "seeds")
 
 
@@ -80,7 +86,8 @@ def main(argv=None):
     output_folder(a.out)
     text = "\n".join([*tables.markdown(COLUMNS, rows, said), ""])
     write_aside(a.out / "shared_resnet.md", text)
-    print(f"Written to {a.out}: shared_resnet.md.", file=sys.stderr)
+    draw(runs, a.out / "shared_resnet.png")
+    print(f"Written to {a.out}: shared_resnet.md, shared_resnet.png.", file=sys.stderr)
     if failed:
         raise UserError(failed)
     return 0
@@ -95,6 +102,60 @@ def _row(summary, epochs):
     counts = f"{model.count_params():,}", f"{multiply_adds(model).total:,}"
     seeds = str(len(summary.metrics) or "")
     return what, *counts, str(epochs), summary.text(FINAL) or "pending", seeds
+
+
+def draw(runs, path):
+    """κ, kinks and stretch in the last stage and accuracy, by epoch, a line a training.
+
+    Args:
+        runs: list of `training.many_runs.Run`; those whose folder has no curvature are left out.
+        path: the picture.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(16, 4), layout="constrained")
+    panels = figure.subplots(1, len(DRAWN))
+    for run in runs:
+        rows = by_epoch(run.path)
+        for axes, label in zip(panels, DRAWN, strict=True):
+            if rows:
+                epochs, values = zip(*((row["epoch"], row[label]) for row in rows), strict=True)
+                colour = f"C{list(ARMS).index(run.label)}"
+                axes.plot(epochs, values, color=colour, label=run.label if run.seed == 0 else None)
+    for axes, (label, scale) in zip(panels, DRAWN.items(), strict=True):
+        axes.set(xlabel="epochs", ylabel=label, yscale=scale)
+        axes.grid(alpha=0.3)
+    if panels[0].lines:
+        panels[0].legend()
+    figure.savefig(path, dpi=130)
+
+
+def by_epoch(folder):
+    """Curvature in the last stage and accuracy after each epoch of a training.
+
+    Returns:
+        Dicts with "epoch" and the keys of `DRAWN`; none where the curvature was not measured.
+    """
+    file = folder / "curvature.csv"
+    if not file.exists():
+        return []
+    with open(file, newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    accuracy = {
+        1 + int(row["epoch"]): 100 * row["val_accuracy"] for row in read_log(folder / "log.csv")
+    }
+    length = {row["epoch"]: float(row["arc_length"]) for row in rows if row["layer"] == "input"}
+    last = {row["epoch"]: row for row in rows if row["layer"] == LAST}
+    return [
+        {
+            "epoch": int(epoch),
+            KAPPA: float(row["kappa_median"]),
+            KINKS: int(row["kinks"]),
+            STRETCH: float(row["arc_length"]) / length[epoch],
+            ACCURACY: accuracy.get(int(epoch), float("nan")),
+        }
+        for epoch, row in last.items()
+    ]
 
 
 def claims(cells):
