@@ -250,6 +250,7 @@ def test_a_layer_with_a_gradient_of_its_own_is_refused_by_name(method):
     extrinsic_curvature(model, curve, THETA, method=method, layers=["dense*"])
 
 
+@slow_on_tensorflow
 def test_examples_that_depend_on_one_another_are_refused():
     class Training(layers.BatchNormalization):
         def call(self, inputs):

@@ -131,6 +131,7 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     assert (written["seeds"], written["std"]) == ("1", "")
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_belong_together_are_refused(folder, trained, tmp_path):
     with pytest.raises(UserError, match="only 1 different seeds"):
         recording.record([trained[0], trained[0]])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rich.console
 
+from tests.marks import slow_on_tensorflow
 from tests.training.test_fit import metrics, run
 from training import batches, callbacks, curves, eventlog, optimizers, options, run_folder
 from training.errors import UserError
@@ -153,6 +154,7 @@ def test_gradients_of_two_batches_are_those_of_one_of_twice_the_size(fit_argumen
     assert max(abs(small[name] - value).max() for name, value in whole.items()) > 1e-3
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_averaged_weights_are_evaluated_and_kept(train, tmp_path, accumulate):
     seen = []

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.marks import slow_on_tensorflow
 from tests.training.test_fit import metrics, run
 from training import fit
 from training.precise_bn import PreciseBN, fit_statistics
@@ -40,6 +41,7 @@ class Batches(keras.utils.PyDataset):
         return 5 + 4 * self.x[index], self.y[index]
 
 
+@slow_on_tensorflow
 @pytest.mark.graphs
 def test_a_network_that_has_learnt_also_answers():
     def trained(*watchers):

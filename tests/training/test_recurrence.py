@@ -170,6 +170,7 @@ def test_what_later_steps_have_of_their_own_may_rest():
     assert not re.match(trainee.RESTING, said.format(["a/step1_norm_beta", "head/kernel"]))
 
 
+@slow_on_tensorflow
 @pytest.mark.graphs
 @pytest.mark.parametrize("text", ["uniform(1,2)", "incremental(2)"])
 def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch, text):

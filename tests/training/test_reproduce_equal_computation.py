@@ -18,6 +18,7 @@ def training(name, seed=0, accuracy=0.6, **settings):
     return {"val_accuracy": accuracy, "settings": {**known, "name": name, "seed": seed, **settings}}
 
 
+@pytest.mark.slow
 def test_a_training_costs_what_the_blocks_run():
     once = equal_computation.computation(training("vit3")["settings"])
     assert once == 10 * multiply_adds(zoo.build("vit3", tag="cifar10_jpeg")).total
@@ -32,6 +33,7 @@ def test_a_training_costs_what_the_blocks_run():
         assert costs[0] / costs[1] == pytest.approx(factor, abs=0.03)
 
 
+@pytest.mark.slow
 def test_longer_trainings_stand_beside_the_table_and_not_in_it(empty_zoo, tmp_path):
     seeds = {"vit3": (0.66, 0.662), "vit3_rec": (0.684, 0.686)}
     rows = [training(n, i, y) for n, values in seeds.items() for i, y in enumerate(values)]
