@@ -8,9 +8,9 @@ step damped, which is this project's.
 
 Hardware, time, and how many of 1,000 strings of 32 bits are wholly right, one thread of an AMD
 EPYC, other work beside it, PyTorch (the others compile a training step for each pair of numbers of
-steps that is drawn), mean ± standard deviation of 2 seeds:
+steps that is drawn), mean ± standard deviation of 3 seeds:
 
-    prefix_sum_rec   100.00 ± 0.00 %   28 min
+    prefix_sum_rec   100.00 ± 0.00 %   27 min
 
 Longer strings: `python -m training.reproduce deep_thinking`, or `keras-recres evaluate
 prefix_sum_rec --dataset prefix_sums/512 --steps 400`.
