@@ -42,7 +42,8 @@ def test_differences_are_told_with_the_spread_of_all_seeds(filed, tmp_path, caps
     # A form of one's own is another network.
     filed({"vit3": (0.9,)}, model_arguments={"depth": 9})
     assert run(tmp_path) == 0
-    said = capsys.readouterr().out
+    said, err = capsys.readouterr()
+    assert "training.pending --names vit7_rec.tiny_imagenet80 vit7_rec_plus.tiny_ima" in err
     start = "vit3_rec against vit3, with the same parameters (printed +5.63 on ImageNet): "
     assert start + "more accurate; +3.10 ± 0.16 points (6 trainings, 95 % interval +2.65 to" in said
     assert "vit7_rec against vit7, with the same parameters (printed +2.94 on" in said
@@ -79,6 +80,13 @@ def test_what_cannot_be_compared_is_a_sentence(filed, tmp_path, capsys, changes,
     filed({"vit3_rec": (0.5,)}, **changes)
     assert run(tmp_path, *more) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_table_of_nothing_is_refused_with_the_command_that_trains_it(empty_zoo, tmp_path, capsys):
+    assert run(tmp_path) == 2
+    err = capsys.readouterr().err
+    assert "`python -m training.pending --names vit3.tiny_imagenet80 vit3_rec.tiny_" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.slow

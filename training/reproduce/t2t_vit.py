@@ -3,9 +3,9 @@
 Jiang, Cui, Wang, "Residual network with recurrent structures": on ImageNet 3 blocks have 61.53 %
 top-1 and 67.16 % when they run several times, 7 blocks 71.63 and 74.57 %, with no parameter added.
 `vit7_rec_plus`, ours, has norms and a learned vector for every step besides. The trainings are
-those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this compares what is
-filed, trained alike but for what a recipe of `vit7_rec_plus`' own asks for, which is told. With
---data-dir it compares the zoo's weights, too, image by image.
+those of `training.pending`, which files them in zoo/logs/trainings.jsonl; this trains nothing. It
+compares what is filed, trained alike but for what a recipe of `vit7_rec_plus`' own asks for, which
+is told. With --data-dir it compares the zoo's weights, too, image by image.
 """
 
 import argparse
@@ -175,6 +175,10 @@ def main(argv=None):
         raise UserError("--limit is for the images of --data-dir: give that, too.")
     table = rows(a.tag)
     output_folder(a.out)
+    absent = " ".join(f"{row.name}.{a.tag}" for row in table if not row.measured.metrics)
+    todo = f"`python -m training.pending --names {absent} --data-dir DIR` trains what is missing."
+    if not any(row.measured.metrics for row in table):
+        raise UserError(f"none of the networks is trained on {a.tag} yet: {todo}")
     said = []
     if a.data_dir:
         found = by_image.rights(NAMES, a.tag, a.data_dir, a.limit)
@@ -184,4 +188,6 @@ def main(argv=None):
 
     t2t_vit_report.show(table, said, a.tag, a.out)
     print(f"Written to {a.out}: t2t_vit.md, t2t_vit.png.", file=sys.stderr)
+    if absent:
+        print(todo, file=sys.stderr)
     return 0
