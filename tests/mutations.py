@@ -51,10 +51,23 @@ class Fault:
 LAYERS, MODELS = "keras_recres/layers/", "keras_recres/models/"
 LOOP = f"{LAYERS}depth_loop.py"
 ZOO, SERVE, CLI = "keras_recres/zoo/", "keras_recres/serve/", "keras_recres/cli/"
+INTEGERS = "test_integers_are_computed_with_as_the_floats_they_stand_for"
 PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 
 FAULTS = [
     # Layers.
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
+        "ops.cast(inputs, self.compute_dtype),",
+        "inputs,",
+        f"tests/layers/test_battery.py::{INTEGERS}[RecurrentResidual0-float32-int32]",
+    ),
+    Fault(
+        f"{LAYERS}class_token.py",
+        "        inputs = ops.cast(inputs, self.compute_dtype)\n",
+        "",
+        f"tests/layers/test_battery.py::{INTEGERS}[ClassToken0-mixed_bfloat16-uint8]",
+    ),
     Fault(
         f"{LAYERS}soft_split.py",
         "padding = max(0, (kernel_size - strides + 1) // 2)",

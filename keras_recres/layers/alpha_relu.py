@@ -148,6 +148,7 @@ class AlphaReLU(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         alpha = self.exponent if self.learnable else self.alpha
+        inputs = ops.cast(inputs, self.compute_dtype)
         return alpha_relu(inputs, alpha, self.max_slope)
 
     def compute_output_shape(self, input_shape):

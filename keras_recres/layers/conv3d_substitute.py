@@ -161,6 +161,7 @@ class Conv3dSubstitute(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
 
     def call(self, inputs):
+        inputs = ops.cast(inputs, self.compute_dtype)
         form = self.form
         depth, output_depth = self._depths(inputs.shape)
         if form == "auto":

@@ -1,6 +1,7 @@
 """FRN: the fully residual layer of mean-field theory."""
 
 import keras
+from keras import ops
 
 from keras_recres.layers import residual_dense
 from keras_recres.layers.checks import check_count, check_variance
@@ -99,6 +100,7 @@ class FRN(residual_dense.ResidualDense):
             )
 
     def call(self, inputs, training=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
         return inputs + self._affine(self.activated(inputs), self.projection, self.output_bias)
 
     def get_config(self):

@@ -121,6 +121,7 @@ class GroupedDense(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
 
     def call(self, inputs, training=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
         leading = ops.shape(inputs)[1:-1]
         slices = ops.reshape(inputs, (-1, self.groups, self.kernel.shape[1]))
         kernel = ops.cast(self.kernel, inputs.dtype)

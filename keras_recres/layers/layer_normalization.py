@@ -42,6 +42,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
     def call(self, inputs):
+        inputs = ops.cast(inputs, self.compute_dtype)
         last = self.axis in ([-1], [len(inputs.shape) - 1])
         if keras.backend.backend() != "jax" or not last or self.rms_scaling:
             return super().call(inputs)

@@ -184,6 +184,7 @@ class MetaConv2D(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
 
     def call(self, inputs, training=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
         x = grouped_convolution(
             inputs,
             ops.cast(self.kernel, inputs.dtype),

@@ -73,6 +73,7 @@ class MetaLayer(keras.layers.Layer):
     def call(self, inputs, training=None):
         if isinstance(inputs, list | tuple):
             inputs = ops.stack(inputs, axis=self._positive_axis(len(inputs[0].shape) + 1))
+        inputs = ops.cast(inputs, self.compute_dtype)
         axis = self._positive_axis(len(inputs.shape))
         if inputs.shape[axis] not in (None, self.kernel.shape[0]):
             raise ValueError(

@@ -222,7 +222,8 @@ class RecurrentResidual(keras.layers.Layer):
             return_steps_used = self.return_steps_used
         outputs, used = depth_loop.run(
             self,
-            inputs,
+            # Also of integers, to which no branch could be added.
+            ops.cast(inputs, self.compute_dtype),
             steps,
             steps if backprop_steps is None else min(backprop_steps, steps),
             mask=mask,

@@ -1,6 +1,7 @@
 """RRN: the reduced residual layer of mean-field theory."""
 
 import keras
+from keras import ops
 
 from keras_recres.layers.residual_dense import ResidualDense
 
@@ -62,4 +63,5 @@ class RRN(ResidualDense):
         )
 
     def call(self, inputs, training=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
         return inputs + self.activated(inputs)

@@ -54,6 +54,7 @@ class SinusoidPosition(keras.layers.Layer):
         )
 
     def call(self, inputs):
+        inputs = ops.cast(inputs, self.compute_dtype)
         return ops.add(inputs, ops.cast(self.positions, inputs.dtype))
 
     def compute_output_shape(self, input_shape):

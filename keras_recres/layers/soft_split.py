@@ -89,6 +89,7 @@ class SoftSplit(keras.layers.Layer):
         # on two CPU cores, this is the fastest or within a fifth of it on all three backends,
         # compiled or not, in both regimes (each other form is twice as slow somewhere), so one
         # form serves all. Gathers would come near, but their gradient is a scatter.
+        inputs = ops.cast(inputs, self.compute_dtype)
         k, s = self.kernel_size, self.strides
         rows, columns = self.grid(inputs.shape)
         channels = inputs.shape[-1]

@@ -142,6 +142,7 @@ class TransformerBlock(keras.layers.Layer):
         return self.dropout_layer(self.mlp_output(y), training=training)
 
     def call(self, inputs, training=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
         y = self.attend(self.norm1(inputs), training=training)
         x = inputs + self.drop_path_layer(y, training=training)
         y = self.mlp(self.norm2(x), training=training)

@@ -394,6 +394,20 @@ def test_mixed_bfloat16_computes_in_bfloat16_near_float32(case):
     np.testing.assert_allclose(got / scale, case.y / scale, atol=0.05)
 
 
+@pytest.mark.parametrize(("policy", "dtype"), [("float32", "int32"), ("mixed_bfloat16", "uint8")])
+def test_integers_are_computed_with_as_the_floats_they_stand_for(case, policy, dtype):
+    if BACKEND == "jax" and not case.first:
+        pytest.skip("JAX takes a second or more to compile each")
+    layer = case.layer if policy == "float32" else with_policy(case, policy)
+    # Up to 255, which bfloat16 holds exactly and no sum of uint8 does.
+    x = np.random.default_rng(0).integers(0, 256, case.shape)
+    want, got = (
+        computed(lambda x: ops.cast(layer(x), "float32"), x.astype(kind))
+        for kind in ("float32", dtype)
+    )
+    np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.skipif(BACKEND == "jax", reason="JAX has float64 off by default")
 def test_float64_computes_in_float64_and_float32_agrees(case):
     double, x = with_policy(case, "float64"), batch(case.shape, "float64")
