@@ -17,6 +17,7 @@ from keras.src.layers.layer import Layer
 from keras.src.models.functional import Functional
 from keras.src.models.sequential import Sequential
 from keras.src.saving import serialization_lib
+from keras.src.utils import io_utils
 
 _creation = threading.local()
 
@@ -113,6 +114,15 @@ def gate_of(layer):
 def unsafe_code_allowed():
     """A scope in which Keras makes Lambda layers again, whose code is in memory already."""
     return serialization_lib.SafeModeScope(False)
+
+
+def print_message(message):
+    """Prints as Keras does, without the characters that the terminal's encoding lacks.
+
+    Nothing is raised, also where stdout is closed: it is the last that long work does.
+    """
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        io_utils.print_msg(message)
 
 
 def layout_map():

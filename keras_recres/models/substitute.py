@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_recres.backend.keras_private import (
     function_of,
+    print_message,
     producer,
     sublayers,
     unsafe_code_allowed,
@@ -88,7 +89,7 @@ def substitute(model, rules, *, input_shape=None, verbose=True):
     _copy(new_model, used, decisions, new_layers)
     table = compare(model, new_model, used, decisions, new_layers)
     if verbose:
-        print(table)
+        print_message(table)
     return new_model, table
 
 

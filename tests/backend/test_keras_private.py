@@ -1,6 +1,7 @@
 """Every function of `keras_private`: a release of Keras that breaks one of them is told here."""
 
 import inspect
+import io
 import threading
 
 import keras
@@ -31,6 +32,23 @@ def test_each_function_has_a_test():
     source = inspect.getsource(inspect.getmodule(test_each_function_has_a_test))
     missing = {name for name in public if f"keras_private.{name}(" not in source}
     assert not missing
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_what_a_terminal_lacks_is_left_out(monkeypatch, encoding):
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", written)
+    keras_private.print_message("784 → 10")
+    text = written.buffer.getvalue().decode(encoding)
+    assert text == ("784 → 10\n" if encoding == "utf-8" else "784  10\n")
+
+
+@pytest.mark.parametrize("stdout", ["none", "closed"])
+def test_a_message_without_a_terminal_is_no_error(monkeypatch, stdout):
+    written = io.StringIO()
+    written.close()
+    monkeypatch.setattr("sys.stdout", None if stdout == "none" else written)
+    keras_private.print_message("784 → 10")
 
 
 def test_masks():

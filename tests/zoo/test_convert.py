@@ -10,6 +10,7 @@ import pytest
 from keras_recres.backend import keras_private
 from keras_recres.zoo import convert
 from keras_recres.zoo.convert import t2t
+from keras_recres.zoo.convert.checkpoint import read_state_dict
 from tests.marks import slow_on_tensorflow
 from tests.zoo import t2t_numpy
 
@@ -220,7 +221,24 @@ def test_code_in_a_checkpoint_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
     path = tmp_path / "unsafe.pth"
     torch.save({"state_dict": {"a": torch.ones(1)}, "more": Unsafe()}, path)
-    assert "is not a PyTorch checkpoint of plain weights" in fault(path)
+    refused = fault(path)
+    assert "is not a PyTorch checkpoint of plain weights" in refused
+    # Not that it is damaged, which it is not.
+    assert f"holds {Unsafe.__module__}.Unsafe" in refused
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize("entry", ["model_ema", "model", "net"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_checkpoints_of_other_training_scripts(tmp_path, entry, prefix):
+    torch = pytest.importorskip("torch")
+    weights = {f"{prefix}norm.weight": torch.arange(3.0)}
+    beside = {"best": np.float64(71.7), "epoch": np.int64(3), "lr": np.float32(0.1), "on": True}
+    torch.save({entry: weights, **beside}, tmp_path / "a.pth")
+    state, origin = read_state_dict(tmp_path / "a.pth")
+    assert list(state) == ["norm.weight"]
+    np.testing.assert_array_equal(state["norm.weight"], [0, 1, 2])
+    assert origin == f"a.pth, {entry!r}"
 
 
 @pytest.mark.neutral

@@ -2,12 +2,14 @@
 
 import os
 import pickle
+import re
 
 import numpy as np
 
-# Where training scripts of the timm family keep the weights, the averaged ones first.
-ENTRIES = ("state_dict_ema", "state_dict")
-PREFIX = "module."
+# Where training scripts keep the weights, the averaged ones first.
+ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model", "net")
+# What DataParallel and torch.compile put in front of every name.
+PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")
 
 
 def read_state_dict(source):
@@ -15,11 +17,11 @@ def read_state_dict(source):
 
     Args:
         source: Path of a `.pth` or `.pth.tar` file, or a dict: of arrays or tensors by name, or a
-            checkpoint that has such a dict under `state_dict_ema` (preferred) or `state_dict`.
+            checkpoint that has such a dict under one of `ENTRIES`, the first of which counts.
 
     Returns:
-        The pair (state, origin): a dict of NumPy arrays whose names have lost the prefix
-        `module.`, and words that say where they were.
+        The pair (state, origin): a dict of NumPy arrays whose names have lost the
+        prefixes `module.` and `_orig_mod.`, and words that say where they were.
 
     Raises:
         ValueError: If the file is missing or is no checkpoint, or an entry is no array.
@@ -40,11 +42,11 @@ def read_state_dict(source):
             break
     state = {}
     for key, value in source.items():
-        name = str(key).removeprefix(PREFIX)
+        name = PREFIXES.sub("", str(key))
         if name in state:
             raise ValueError(
-                f"{origin} has the weight {name!r} with and without the prefix {PREFIX!r}: "
-                f"remove one of them."
+                f"{origin} has the weight {name!r} with and without the prefix 'module.' or "
+                f"'_orig_mod.': remove one of them."
             )
         state[name] = _to_numpy(name, value, origin)
     return state, origin
@@ -67,12 +69,15 @@ def _load(path):
     try:
         # weights_only refuses every class but tensors and plain containers, so nothing in the
         # file is executed. Training scripts store their options beside the weights as a
-        # Namespace, which is a mere holder of attributes.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        # Namespace, which is a mere holder of attributes, and the best accuracy as a NumPy number.
+        with torch.serialization.safe_globals([argparse.Namespace, *_numpy_numbers()]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from KeyError to UnpicklingError.
         # PyTorch's own words advise to load what it refuses, which could run code of the file.
-        if isinstance(error, pickle.UnpicklingError):
+        refused = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+        if refused:
+            reason = f"beside tensors it holds {refused[1]}, which could run code"
+        elif isinstance(error, pickle.UnpicklingError):
             reason = "it is damaged, or holds more than tensors"
         else:
             reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
@@ -80,6 +85,18 @@ def _load(path):
             f"{path!r} is not a PyTorch checkpoint of plain weights ({reason}): download it again, "
             f"or save its state_dict alone."
         ) from None
+
+
+def _numpy_numbers():
+    """What the pickles of NumPy's real numbers are made of."""
+    make = np.float64(0).__reduce__()[0]
+    kinds = "?" + np.typecodes["AllInteger"] + np.typecodes["Float"]
+    return [
+        np.dtype,
+        *{type(np.dtype(kind)) for kind in kinds},
+        # By its name in NumPy 1 and 2.
+        *((make, f"numpy.{package}.multiarray.scalar") for package in ("core", "_core")),
+    ]
 
 
 def _to_numpy(name, value, origin):

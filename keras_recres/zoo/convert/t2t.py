@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 
+from keras_recres.backend.keras_private import print_message
 from keras_recres.layers.sinusoid_position import sinusoid_table
 from keras_recres.models import t2t_vit as build_t2t_vit
 from keras_recres.zoo.convert.checkpoint import read_state_dict
@@ -96,7 +97,7 @@ def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True
         sinusoid_error=_sinusoid_error(state["pos_embed"]),
     )
     if verbose:
-        print(model.conversion_report)
+        print_message(model.conversion_report)
     return model
 
 
