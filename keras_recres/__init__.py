@@ -10,6 +10,7 @@ if "keras_recres_cli" not in sys.modules:
     # Known to Keras before a saved model is loaded. The command `keras-recres` says what the zoo
     # has without Keras, whose import takes seconds; its commands import what they need.
     from keras_recres import layers
+    from keras_recres.zoo import zoo_model  # noqa: F401
 
 
 def __getattr__(name):

@@ -61,6 +61,11 @@ def function_of(model):
     return model if isinstance(model, Functional) else None
 
 
+def functional_class():
+    """The class of functional models, for one of ours that is built as they are."""
+    return Functional
+
+
 def nodes_of(function):
     """The calls in the graph of a `Functional`, in an order in which they can run."""
     by_depth = function._nodes_by_depth

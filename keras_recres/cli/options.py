@@ -118,7 +118,10 @@ def load_network(arguments, **changes):
     # The file's name does not say what it was trained on: the network that the zoo's name means
     # without a file comes first, then the paper's, which official checkpoints are of.
     try:
-        return zoo.load(f"{record.name}.{record.default_tag}", weights=weights, **changes)
+        model = zoo.load(f"{record.name}.{record.default_tag}", weights=weights, **changes)
+        if name == record.name:
+            model.class_names = None  # Its classes may be as many, and others.
+        return model
     except ValueError:
         if name != record.name:
             raise

@@ -17,6 +17,18 @@ class Call(typing.NamedTuple):
     outputs: list
 
 
+# What `zoo.load` says of a model, as its attributes.
+FACTS = ("preprocess", "zoo_record", "zoo_tag", "class_names")
+
+
+def keep_facts(model, copy):
+    """Gives a copy of a model what the zoo said of the model; returns the copy."""
+    for name in FACTS:
+        if hasattr(model, name):
+            setattr(copy, name, getattr(model, name))
+    return copy
+
+
 def inputs_of_shape(model, input_shape):
     """A KerasTensor for the only input of a model, of a shape without the batch axis, or None.
 

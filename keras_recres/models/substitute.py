@@ -13,7 +13,7 @@ from keras_recres.backend.keras_private import (
     sublayers,
     unsafe_code_allowed,
 )
-from keras_recres.models.graph import calls, inputs_of_shape
+from keras_recres.models.graph import calls, inputs_of_shape, keep_facts
 from keras_recres.models.substitution_table import compare
 
 # Arguments of Keras layers that act on the weights, and that a substitute may not have.
@@ -87,6 +87,7 @@ def substitute(model, rules, *, input_shape=None, verbose=True):
     decisions = _apply_rules(model, rules, used)
     new_model, new_layers = _clone(model, used, decisions)
     _copy(new_model, used, decisions, new_layers)
+    keep_facts(model, new_model)
     table = compare(model, new_model, used, decisions, new_layers)
     if verbose:
         print_message(table)

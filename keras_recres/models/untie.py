@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_recres.backend.keras_private import function_of
 from keras_recres.layers import RecurrentResidual
+from keras_recres.models.graph import keep_facts
 
 
 def untie(model):
@@ -71,4 +72,4 @@ def untie(model):
         for weight, copy in zip(layer.weights, new.weights, strict=True):
             # A copy: JAX may not be handed one buffer twice.
             copy.assign(ops.copy(ops.convert_to_tensor(weight)))
-    return new_model
+    return keep_facts(model, new_model)

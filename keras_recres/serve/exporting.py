@@ -12,12 +12,13 @@ import keras
 
 from keras_recres.backend.keras_private import function_of
 from keras_recres.layers.checks import check_count, check_positive
+from keras_recres.models.graph import keep_facts
 from keras_recres.serve import formats as other_formats
 from keras_recres.serve import int8, saved_model, server_config
 from keras_recres.serve import reference as references
 from keras_recres.serve import warmup as warmups
 from keras_recres.serve.network import Network
-from keras_recres.zoo.class_names import class_names
+from keras_recres.zoo.evaluation import class_names_of
 
 logger = logging.getLogger("keras_recres")
 
@@ -67,7 +68,8 @@ def export(
         version: Integer ≥ 1; None for the next after those that exist.
         name: Name under which the model is served; default that of the zoo or of the model.
         preprocessing: The `zoo.Preprocessing` of encoded images; default `model.preprocess`.
-        labels: Names of the classes; default those of the zoo's data set, or numbers.
+        labels: Names of the classes; default `model.class_names`, or numbers where the model has
+            none; others than those are refused.
         warmup: True to write warm-up requests, for which tensorflow-serving-api must be installed,
             False for none, "auto" for True where it is.
         max_pixels: `serving_bytes` refuses larger images. It decodes two of each request at a time
@@ -209,11 +211,7 @@ def _first_output(model):
     """The model itself, or with its first output only: the others are for training."""
     if function_of(model) is None or len(model.outputs) == 1:
         return model
-    served = keras.Model(model.inputs, model.outputs[0], name=model.name)
-    for name in ("preprocess", "zoo_record", "zoo_tag"):
-        if hasattr(model, name):
-            setattr(served, name, getattr(model, name))
-    return served
+    return keep_facts(model, keras.Model(model.inputs, model.outputs[0], name=model.name))
 
 
 def _default_name(model):
@@ -237,17 +235,19 @@ def _checked_name(name):
 
 def _labels(labels, model, num_classes):
     if labels is None:
-        record, tag = getattr(model, "zoo_record", None), getattr(model, "zoo_tag", None)
-        dataset = None
-        if record is not None:
-            dataset = record.tags[tag].dataset if tag else record.paper.dataset
-        return list(class_names(dataset, num_classes))
+        return list(class_names_of(model))
     labels = [labels] if isinstance(labels, str) else list(labels)
     good = all(isinstance(label, str) and label.splitlines() == [label] for label in labels)
     if len(labels) != num_classes or not good:
         raise ValueError(
             f"`labels` must be {num_classes} names of one line each, one a class, but it is "
             f"{labels!r}."
+        )
+    if getattr(model, "class_names", None) is not None and labels != list(model.class_names):
+        raise ValueError(
+            f"`labels` must be the names that {model.name!r} has, "
+            f"{', '.join(map(str, model.class_names[:3]))}, … in this order, but it is {labels!r}: "
+            "if the head was trained with these, set model.class_names."
         )
     return labels
 

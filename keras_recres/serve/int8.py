@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.models.graph import keep_facts
+
 
 class AccuracyLost(NamedTuple):
     """Accuracies on the same examples, in [0, 1]; `lost` is their difference."""
@@ -47,10 +49,7 @@ def quantized(model):
         copy.quantize("int8")
     if not any(ops.dtype(weight.value) == "int8" for weight in copy.weights):
         raise ValueError(f"{model.name!r} has no layer that Keras can quantise to int8.")
-    for name in ("preprocess", "zoo_record", "zoo_tag"):
-        if hasattr(model, name):
-            setattr(copy, name, getattr(model, name))
-    return copy
+    return keep_facts(model, copy)
 
 
 def accuracy_lost(model, other, images, labels, batch_size=128):

@@ -17,10 +17,16 @@ def classes_of(model):
 
 
 def class_names_of(model):
-    """Names of the classes of a model that `zoo.load` gave."""
-    count = classes_of(model)
-    tag = model.zoo_tag
-    return class_names(model.zoo_record.tags[tag].dataset, count) if tag else class_names("", count)
+    """Names of the classes of a model, `model.class_names`; their numbers where it has none."""
+    count, names = classes_of(model), getattr(model, "class_names", None)
+    if names is None:
+        return class_names(None, count)
+    if isinstance(names, str) or len(names) != count:
+        raise ValueError(
+            f"model.class_names must be {count} names, one for each class of {model.name!r}, but "
+            f"it is {names!r}."
+        )
+    return tuple(names)
 
 
 def softmax(logits):
@@ -43,10 +49,10 @@ def decode_predictions(model, logits, top=5):
 
     Returns:
         For each image a list of (index, name, probability), the likeliest first. The names are
-        the indices' digits where the data set's are not known.
+        those of `model.class_names`, or the indices' digits where the model has none.
 
     Raises:
-        ValueError: For logits of another number of classes, or a `top` below 1.
+        ValueError: For logits or names of another number of classes, or a `top` below 1.
     """
     logits, names = np.asarray(ops.convert_to_numpy(logits), "float64"), class_names_of(model)
     if logits.ndim != 2 or logits.shape[1] != len(names):

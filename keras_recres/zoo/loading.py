@@ -12,7 +12,9 @@ import keras
 from keras_recres.backend import keras_private
 from keras_recres.models.families import family_of
 from keras_recres.zoo import sources, transfer
+from keras_recres.zoo.class_names import CLASS_NAMES
 from keras_recres.zoo.registry import Untrained, check_tag, nearest, resolve, trained_tag
+from keras_recres.zoo.zoo_model import ZooModel
 
 logger = logging.getLogger("keras_recres")
 
@@ -27,6 +29,7 @@ def load(
     dtype=None,
     offline=None,
     progress="auto",
+    classes=None,
 ):
     """Builds the network of a name and loads its weights.
 
@@ -34,8 +37,9 @@ def load(
     `input_shape`, `steps` and `features_only` change them, and the weights that still fit are
     loaded:
 
-    - another `num_classes` gives a fresh head, and one line on the logger `keras_recres` (shown
-      on stderr unless logging is configured otherwise) says so;
+    - `num_classes` or `classes` give a fresh head, also where there are as many as before, and one
+      line on the logger `keras_recres` (shown on stderr unless logging is configured otherwise)
+      says so; a file of your own with so many classes is loaded whole;
     - another `input_shape` keeps the fixed position table of the new size;
     - other `steps` run the same weights more or fewer times.
 
@@ -46,20 +50,22 @@ def load(
             `.weights.h5` file. A path is read as it is, since only files of the zoo have a known
             sha256. The network has the arguments of the tag in `name`, else of the tag in the
             file's name, `vit3_rec.cifar10_jpeg.weights.h5` or `vit3.cifar10_jpeg.weights.h5`, else
-            those of the paper.
-        num_classes: Number of logits.
+            those of the paper. The file is first tried as written with the changes that are asked
+            for.
+        num_classes: Number of logits, of classes without names.
         input_shape: `(height, width, channels)` of one image.
         steps: Number of times that each block runs, an int or one for each block.
         features_only: True for the features before the head, where the builder offers that.
         dtype: A Keras dtype policy for the model, `"mixed_bfloat16"`. None for the global one.
         offline: True to never use the network; None to ask KERAS_RECRES_OFFLINE.
         progress: Whether a download shows a progress bar; `"auto"` does on a terminal.
+        classes: Names of your own classes, in the order of the logits, instead of `num_classes`.
 
     Returns:
         A `keras.Model` with `model.preprocess`, a `Preprocessing` that turns uint8 images into
-        what this model takes; `model.zoo_record`, the record of the name; and `model.zoo_tag`,
-        the tag whose arguments it has, or None for those of the paper. These three describe the
-        loaded model and are not saved with it.
+        what this model takes; `model.zoo_record`, the record of the name; `model.zoo_tag`, the tag
+        whose arguments it has, or None for those of the paper; and `model.class_names`, a tuple,
+        or None where nothing says what the classes are called. A `.keras` file keeps these four.
 
     Raises:
         ValueError: The name or tag is unknown or has no weights, an argument does not suit the
@@ -72,6 +78,8 @@ def load(
     >>> logits = model(model.preprocess(images))
     """
     record, tag = resolve(name)
+    if classes is not None:
+        num_classes = _count(classes, num_classes, features_only)
     asked = {"num_classes": num_classes, "input_shape": input_shape, "steps": steps}
     overrides = {
         key: tuple(value) if isinstance(value, list) else value
@@ -80,18 +88,21 @@ def load(
     }
     if features_only:
         overrides["features_only"] = True
+    own = weights is not None and _is_path(weights)
     if weights is None:
-        return _build(record, tag, overrides, dtype)
-    if _is_path(weights):
-        path = _checked_path(weights)
-        file_tag = tag_of_file(record, path)
-        tag, arguments_known = tag or file_tag, bool(file_tag) and tag in (None, file_tag)
+        model = _build(record, tag, overrides, dtype)
     else:
-        arguments_known = True
-        tag = _trained_tag(record, tag, weights)
-        path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
-    with keras_private.values_given_later():
-        return _load(record, tag, overrides, dtype, path, arguments_known)
+        if own:
+            path = _checked_path(weights)
+            tag = tag or tag_of_file(record, path)
+        else:
+            tag = _trained_tag(record, tag, weights)
+            path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
+        with keras_private.values_given_later():
+            model = _load(record, tag, overrides, dtype, path, own)
+    if classes is not None:
+        model.class_names = tuple(classes)
+    return model
 
 
 def build(name, tag=None, dtype=None, **overrides):
@@ -104,7 +115,7 @@ def build(name, tag=None, dtype=None, **overrides):
         **overrides: Builder arguments that replace those of the config.
 
     Returns:
-        A `keras.Model`, with the same three attributes as `load` sets.
+        A `keras.Model`, with the same four attributes as `load` sets.
     """
     record, own_tag = resolve(name)
     return _build(record, check_tag(record, tag) if tag else own_tag, overrides, dtype)
@@ -127,9 +138,36 @@ def _build(record, tag, overrides, dtype):
     preprocess = record.preprocessing_of(tag)
     if overrides.get("input_shape"):
         preprocess = preprocess.for_input_shape(overrides["input_shape"])
-    # Frozen dataclasses and strings: Keras tracks, saves and counts none of them.
+    names = CLASS_NAMES.get(record.tags[tag].dataset) if tag else None
+    if {"num_classes", "features_only"} & overrides.keys() or (
+        names and len(names) != model.outputs[0].shape[-1]
+    ):
+        names = None  # It is another head than the data set's.
+    # Frozen dataclasses and strings: Keras tracks and counts none of them.
     model.zoo_record, model.zoo_tag, model.preprocess = record, tag, preprocess
+    model.class_names = names
+    # Which saves them; it is functional as before.
+    model.__class__ = ZooModel
     return model
+
+
+def _count(classes, num_classes, features_only):
+    """How many logits the names of classes are for."""
+    good = isinstance(classes, list | tuple) and all(
+        isinstance(name, str) and name.splitlines() == [name] for name in classes
+    )
+    if not good or not classes:
+        raise ValueError(
+            f"classes must be a list of names of one line each, one a class, found {classes!r}."
+        )
+    if num_classes not in (None, len(classes)):
+        raise ValueError(
+            f"num_classes={num_classes!r} and classes={classes!r}, which are {len(classes)}, "
+            "disagree: give one of them."
+        )
+    if features_only:
+        raise ValueError("classes name logits, and with features_only=True there are none.")
+    return len(classes)
 
 
 def _trained_tag(record, tag, weights):
@@ -166,9 +204,9 @@ def _under_policy(dtype, builder, arguments):
         keras.config.set_dtype_policy(before)
 
 
-def _load(record, tag, overrides, dtype, path, arguments_known):
+def _load(record, tag, overrides, dtype, path, own):
     try:
-        return _fill(record, tag, overrides, dtype, path, arguments_known)
+        return _fill(record, tag, overrides, dtype, path, own)
     except ValueError as error:
         if tag is not None or not record.tags:
             raise
@@ -179,15 +217,19 @@ def _load(record, tag, overrides, dtype, path, arguments_known):
     )
 
 
-def _fill(record, tag, overrides, dtype, path, arguments_known):
-    changes = {k: v for k, v in overrides.items() if record.arguments_of(tag).get(k) != v}
+def _fill(record, tag, overrides, dtype, path, own):
+    # As many classes as the zoo's are others all the same: whoever means those names no number.
+    changes = {
+        k: v
+        for k, v in overrides.items()
+        if record.arguments_of(tag).get(k) != v or (k == "num_classes" and not own)
+    }
     if not changes:
         model = _build(record, tag, overrides, dtype)
         transfer.read(model, path)
         return model
-    if not arguments_known:
-        # Nothing says with which arguments this file was written: most likely with those that are
-        # asked for now.
+    if own:
+        # Whatever it is called, it was most likely written with the arguments of now.
         model = _build(record, tag, overrides, dtype)
         if transfer.fits(model, path):
             return model
@@ -198,10 +240,10 @@ def _fill(record, tag, overrides, dtype, path, arguments_known):
     fresh = transfer.copy(donor, model, changes)
     if fresh:
         logger.warning(
-            "%s: the weights have num_classes=%s, so the head (%s) is new and untrained.",
+            "%s: the head (%s) is new and untrained, since num_classes=%s are classes of your own.",
             record.name,
-            record.arguments_of(tag).get("num_classes"),
             ", ".join(fresh),
+            changes["num_classes"],
         )
     return model
 

@@ -77,7 +77,7 @@ def copy(donor, model, changes):
         changes: Builder arguments in which `model` differs from `donor`, with the new values.
 
     Returns:
-        Names of the layers that keep their fresh weights, since their shapes follow `num_classes`.
+        Names of the layers that keep their fresh weights: the heads, with `num_classes`.
 
     Raises:
         ValueError: Weights do not fit the changed arguments.
@@ -85,6 +85,8 @@ def copy(donor, model, changes):
     given = {layer.name: layer for layer in donor.layers if layer.weights}
     layers = [layer for layer in model.layers if layer.weights]
     heads = [_head(output) for output in model.outputs]
+    # Where a recurrent layer comes last, its neurons are the logits.
+    heads = [layer for layer in heads if not isinstance(layer, RecurrentResidual)]
     fresh = []
     for layer in layers:
         source = given.get(layer.name)
@@ -93,7 +95,7 @@ def copy(donor, model, changes):
             continue
         if source is None or len(source.weights) != len(layer.weights):
             raise _misfit(donor, layer.name, changes)
-        if layer in heads and "num_classes" in changes and not _same_shapes(source, layer):
+        if layer in heads and "num_classes" in changes:
             fresh.append(layer.name)
             continue
         for old, new in zip(source.weights, layer.weights, strict=True):
@@ -114,10 +116,6 @@ def _head(x):
     while given and not getattr(layer, "weights", ()):
         layer, given = producer(given[0])
     return layer
-
-
-def _same_shapes(source, layer):
-    return all(a.shape == b.shape for a, b in zip(source.weights, layer.weights, strict=True))
 
 
 def _misfit(donor, layer, changes):

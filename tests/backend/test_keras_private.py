@@ -76,6 +76,7 @@ def test_graph():
     assert names.index("inner") < names.index("b")
     assert keras_private.sublayers(model.layers[1], include_self=False) == []
     assert keras_private.function_of(model) is model
+    assert isinstance(model, keras_private.functional_class())
     inner = model.get_layer("inner")
     assert keras_private.function_of(inner) is not None
     assert keras_private.function_of(inner.layers[0]) is None

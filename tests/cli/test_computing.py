@@ -143,6 +143,21 @@ def test_predict_goes_on_after_a_broken_image(command, pictures):
     assert row["class"] == evaluation.class_names_of(zoo.load("cifar_small"))[row["index"]]
 
 
+def test_predict_has_names_only_where_the_file_or_the_command_says_which(
+    command, pictures, tmp_path
+):
+    paths, _ = pictures
+    mine = tmp_path / "mine.weights.h5"
+    zoo.load("cifar_small").save_weights(mine)
+    shown = []
+    for name in ("cifar_small", "cifar_small.cifar10_jpeg"):
+        asked = ("predict", name, "--weights", mine, paths[0], "--top", 1, "--json")
+        (row,) = json.loads(command(*asked)[1])
+        shown.append(row["class"])
+    names = zoo.load("cifar_small").class_names
+    assert shown == [str(row["index"]), names[row["index"]]]
+
+
 def test_predict_takes_other_steps(command, pictures, monkeypatch):
     paths, _ = pictures
     model, asked = zoo.load("cifar_small"), {}

@@ -29,8 +29,9 @@ def small(units=3, activation=None, shape=SHAPE):
 def quick(monkeypatch, needs_tensorflow):
     """No SavedModel is written: what is around it is tested."""
 
-    def write(model, folder, *args, **options):
+    def write(model, folder, preprocessing, *args, **options):
         pathlib.Path(folder).mkdir()
+        options["encoded_images"] = preprocessing is not None
         pathlib.Path(folder, "options.json").write_text(json.dumps(options))
 
     monkeypatch.setattr(saved_model, "write", write)
@@ -208,6 +209,38 @@ def test_names_and_labels_of_the_zoo(quick, tmp_path):
     assert serve.export(model, tmp_path) == tmp_path / "vit3.mnist" / "1"
     options = json.loads((tmp_path / "vit3.mnist/1/options.json").read_text())
     assert options["labels"] == [*"0123456789"]
+
+
+@pytest.mark.neutral
+def test_names_are_those_that_the_head_was_trained_with(quick, tmp_path):
+    def exported(name, **arguments):
+        path = serve.export(zoo.load("cifar_small", **arguments), tmp_path, name=name)
+        return json.loads((path / "options.json").read_text())["labels"]
+
+    fruit = [f"fruit {i}" for i in range(10)]
+    assert exported("numbers", num_classes=10) == [*"0123456789"]
+    assert exported("fruit", classes=fruit) == fruit
+    model = zoo.load("cifar_small")
+    with pytest.raises(ValueError, match="names that 'cifar_small' has, airplane, automobile"):
+        serve.export(model, tmp_path, labels=fruit)
+    model.class_names = fruit
+    serve.export(model, tmp_path, labels=fruit)
+    model.class_names = fruit[:3]
+    with pytest.raises(ValueError, match="class_names must be 10 names"):
+        serve.export(model, tmp_path)
+
+
+@pytest.mark.neutral
+def test_a_saved_network_is_exported_as_it_was(quick, tmp_path):
+    model = zoo.load("cifar_small", classes=["lemon", "lime"])
+    model.save(tmp_path / "mine.keras")
+    again = keras.saving.load_model(tmp_path / "mine.keras")
+    first, second = (serve.export(m, tmp_path) for m in (model, again))
+    assert second == tmp_path / "cifar_small" / "2"
+    options = [json.loads((path / "options.json").read_text()) for path in (first, second)]
+    assert options[0] == options[1]
+    assert options[1]["encoded_images"]
+    assert options[1]["labels"] == ["lemon", "lime"]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.zoo import evaluation
+from keras_recres.zoo.class_names import CLASS_NAMES
 
 
-def small(classes=10, tag="cifar10_jpeg"):
+def small(classes=10, tag="cifar10_jpeg", names=None):
     """A network of the zoo to all appearances, but quicker."""
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.AveragePooling2D(16)(inputs)
@@ -16,12 +17,13 @@ def small(classes=10, tag="cifar10_jpeg"):
     model, record = keras.Model(inputs, x), zoo.info("cifar_small")
     model.zoo_record, model.zoo_tag = record, tag
     model.preprocess = record.preprocessing_of(tag)
+    model.class_names = names
     return model
 
 
 @pytest.fixture(scope="module")
 def model():
-    return small()
+    return small(names=CLASS_NAMES["cifar10"])
 
 
 def test_evaluate_is_what_keras_measures(model):

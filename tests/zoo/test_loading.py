@@ -7,9 +7,10 @@ import pytest
 
 import keras_recres.models
 from keras_recres import zoo
-from keras_recres.zoo import Preprocessing
+from keras_recres.zoo import Preprocessing, class_names
 
 FILE = "weights/toy_rec.small.weights.h5"
+FIVE = ("ant", "bee", "cat", "dog", "eel")
 
 
 def numpy(x):
@@ -84,11 +85,7 @@ def test_attributes_do_not_reach_keras(trained, tmp_path):
     assert len(model.layers) == len(trained.layers)
     assert [w.path for w in model.weights] == [w.path for w in zoo.build("toy_rec.small").weights]
     assert len(model.variables) == len(trained.variables)
-    assert model.get_config().keys() == trained.get_config().keys()
-    model.save(tmp_path / "model.keras")
-    restored = keras.saving.load_model(tmp_path / "model.keras")
-    assert_same(restored, trained)
-    assert not hasattr(restored, "zoo_record")
+    assert model.get_config().keys() == {*trained.get_config(), "zoo"}
     model.save_weights(tmp_path / "again.weights.h5")
     trained.load_weights(tmp_path / "again.weights.h5")
     clone = keras.models.clone_model(model)
@@ -105,14 +102,91 @@ def test_other_num_classes_gets_a_fresh_head(trained, caplog):
     assert_layers_equal(model, trained, ["stem", "position", "block"])
     (record,) = caplog.records
     assert record.getMessage() == (
-        "toy_rec: the weights have num_classes=5, so the head (head) is new and untrained."
+        "toy_rec: the head (head) is new and untrained, since num_classes=3 are classes of your "
+        "own."
     )
 
 
 def test_equal_arguments_are_no_change(trained, caplog):
-    model = zoo.load("toy_rec", num_classes=5, input_shape=[4, 4, 3], steps=2)
+    model = zoo.load("toy_rec", input_shape=[4, 4, 3], steps=2)
     assert_same(model, trained)
     assert not caplog.records
+
+
+class TestClasses:
+    """Names belong to the head that was trained with them."""
+
+    @pytest.fixture(autouse=True)
+    def of_five(self, monkeypatch):
+        monkeypatch.setitem(class_names.CLASS_NAMES, "cifar10", FIVE)
+
+    def test_the_zoos_weights_have_the_names_of_their_data(self, trained):
+        assert zoo.load("toy_rec").class_names == FIVE
+        assert zoo.load("toy_rec", steps=3).class_names == FIVE
+        assert zoo.build("toy_rec.small").class_names == FIVE
+        assert zoo.build("toy_rec").class_names is None
+        assert zoo.load("toy_rec", features_only=True).class_names is None
+
+    def test_as_many_classes_of_ones_own_have_a_fresh_head_and_no_names(self, trained, caplog):
+        model = zoo.load("toy_rec", num_classes=5)
+        assert model.class_names is None
+        assert_layers_equal(model, trained, ["stem", "position", "block"])
+        assert not numpy(model.get_layer("head").bias).any()
+        assert "(head) is new and untrained" in caplog.text
+        ((_, name, _),) = zoo.decode_predictions(model, np.eye(5)[2:3], top=1)[0]
+        assert name == "2"
+
+    def test_their_names_give_their_number(self, trained, caplog):
+        for classes in (["a", "b", "c"], FIVE[::-1]):
+            model = zoo.load("toy_rec", classes=classes)
+            assert model.output_shape == (None, len(classes))
+            assert model.class_names == tuple(classes)
+            assert not numpy(model.get_layer("head").bias).any()
+        assert len(caplog.records) == 2
+        model = zoo.load("toy_rec", weights=None, classes=["a", "b"], num_classes=2)
+        assert (model.class_names, model.output_shape) == (("a", "b"), (None, 2))
+
+    @pytest.mark.parametrize("name", ["mine", "toy_rec.small"])
+    def test_weights_of_ones_own_load_whole(self, trained, tmp_path, caplog, name):
+        path = tmp_path / f"{name}.weights.h5"
+        trained.save_weights(path)
+        whole = zoo.load("toy_rec", weights=path, num_classes=5, input_shape=(4, 4, 3))
+        named = zoo.load("toy_rec.small", weights=path, classes=list("abcde"))
+        for model, names in ((whole, None), (named, tuple("abcde"))):
+            assert_same(model, trained)
+            assert model.class_names == names
+        # With another change beside, too, which the file does not have.
+        wider = zoo.load("toy_rec.small", weights=path, num_classes=5, input_shape=(6, 4, 3))
+        assert_layers_equal(wider, trained, ["stem", "block", "head"])
+        assert not caplog.records
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            ({"classes": ["a", "b"], "num_classes": 3}, "num_classes=3 and .* 2, disagree"),
+            ({"classes": "ab"}, "must be a list of names .* found 'ab'"),
+            ({"classes": []}, "must be a list of names"),
+            ({"classes": ["a", 1]}, "must be a list of names"),
+            ({"classes": ["a", "b\nc"]}, "must be a list of names"),
+            ({"classes": ["a", "b"], "features_only": True}, "there are none"),
+        ],
+    )
+    def test_wrong_names(self, trained, arguments, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            zoo.load("toy_rec", **arguments)
+
+    def test_names_of_another_head_are_refused(self, trained):
+        model = zoo.load("toy_rec")
+        model.class_names = ["a", "b"]
+        with pytest.raises(ValueError, match="must be 5 names, one for each class of 'toy_rec'"):
+            zoo.decode_predictions(model, np.eye(5))
+
+
+def test_without_a_head_as_many_classes_change_nothing():
+    model = zoo.load("planar_rec", classes=["inside", "outside"])
+    for ours, theirs in zip(model.weights, zoo.load("planar_rec").weights, strict=True):
+        np.testing.assert_array_equal(numpy(ours), numpy(theirs))
+    assert model.class_names == ("inside", "outside")
 
 
 def test_other_input_shape_keeps_its_own_table(trained, caplog):
@@ -144,6 +218,9 @@ def test_weights_of_their_own_for_each_step_do_not_fit(toy_zoo, monkeypatch):
     per_step(2, (4, 4, 3), 5).save_weights(path)
     monkeypatch.setattr(keras_recres.models, "toy", per_step)
     zoo.load("toy_rec.small", weights=path)
+    more, named = per_step(3, (4, 4, 3), 5), toy_zoo / "toy_rec.small.weights.h5"
+    more.save_weights(named)
+    assert_same(zoo.load("toy_rec", weights=named, steps=3), more)
     with pytest.raises(ValueError, match="do not fit steps=3: layer 'step_scale'"):
         zoo.load("toy_rec.small", weights=path, steps=3)
 
@@ -269,6 +346,20 @@ class TestOwnFile:
         model = zoo.load("toy_rec", weights=toy_zoo / FILE, num_classes=3)
         assert_layers_equal(model, trained, ["stem", "position", "block"])
         assert "new and untrained" in caplog.text
+
+    @pytest.mark.parametrize("asked", [{"num_classes": 3}, {"input_shape": (6, 4, 3)}])
+    def test_called_as_the_zoo_calls_it_and_written_otherwise(
+        self, trained, tmp_path, caplog, asked
+    ):
+        mine = zoo.load("toy_rec", **asked)
+        mine.get_layer("position").table.assign(2 * mine.get_layer("position").table)
+        caplog.clear()
+        mine.save_weights(tmp_path / "toy_rec.small.weights.h5")
+        model = zoo.load("toy_rec", weights=tmp_path / "toy_rec.small.weights.h5", **asked)
+        shape = asked.get("input_shape", (4, 4, 3))
+        assert_same(model, mine, (2, *shape))
+        assert model.zoo_tag == "small"
+        assert not caplog.records
 
     def test_is_not_checked(self, trained, toy_zoo):
         # Whoever trains on replaces a file before its manifest.

@@ -1,0 +1,65 @@
+"""What a network of the zoo knows of itself, kept with it in a `.keras` file."""
+
+import contextlib
+import dataclasses
+import logging
+
+import keras
+
+from keras_recres.backend import keras_private
+from keras_recres.zoo import registry
+from keras_recres.zoo.preprocessing import Preprocessing
+from keras_recres.zoo.record import Record
+
+logger = logging.getLogger("keras_recres")
+
+
+@keras.saving.register_keras_serializable(package="keras_recres")
+class ZooModel(keras_private.functional_class()):
+    """A functional model whose four attributes are saved with it.
+
+    Attributes:
+        preprocess: The `Preprocessing` of its images.
+        zoo_record: The record of its name.
+        zoo_tag: The tag whose arguments it has, or None.
+        class_names: Names of the classes in the order of the logits, or None.
+    """
+
+    def get_config(self):
+        record, preprocess = getattr(self, "zoo_record", None), getattr(self, "preprocess", None)
+        names = getattr(self, "class_names", None)
+        if not isinstance(preprocess, Preprocessing | None):
+            logger.warning(
+                "%s: model.preprocess is no zoo.Preprocessing and is not saved with the model.",
+                self.name,
+            )
+            preprocess = None
+        zoo = {
+            "record": record and record.to_dict(),
+            "tag": getattr(self, "zoo_tag", None),
+            "preprocess": preprocess and dataclasses.asdict(preprocess),
+            "class_names": None if names is None else list(names),
+        }
+        return {**super().get_config(), "zoo": zoo}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        zoo = config.pop("zoo")
+        model = super().from_config(config, custom_objects)
+        record, preprocess, names = zoo["record"], zoo["preprocess"], zoo["class_names"]
+        if record is not None:
+            model.zoo_record, model.zoo_tag = _current(Record.from_dict(record)), zoo["tag"]
+        if preprocess is not None:
+            model.preprocess = Preprocessing(**preprocess)
+        if names is not None:
+            model.class_names = tuple(names)
+        return model
+
+
+def _current(record):
+    """A record with what the zoo has measured and trained, if it still is the zoo's."""
+    with contextlib.suppress(ValueError):
+        known, _ = registry.resolve(record.name)
+        return known if known == record else record
+    return record
