@@ -152,7 +152,7 @@ class RecurrentResidual(keras.layers.Layer):
         self.loop = loop
         self.supports_masking = True
         # In a plain namespace, or Keras would track the branch's weights as this layer's too.
-        self._own = types.SimpleNamespace(variables=[], per_step=[])
+        self._own = types.SimpleNamespace(sublayers=[], variables=[], per_step=[])
         self.scale = self.embedding = None
 
     def build(self, input_shape):
@@ -173,7 +173,8 @@ class RecurrentResidual(keras.layers.Layer):
                 f"`branch` of {self.name!r} must return the shape of the state, {wanted}, but it "
                 f"maps {branch_shape} to {shape}."
             )
-        for sublayer in match_sublayers(self.branch, self.unshare):
+        self._own.sublayers += match_sublayers(self.branch, self.unshare)
+        for sublayer in self._own.sublayers:
             for weight in sublayer.weights:
                 self._own.variables.append(weight)
                 # Step 0 uses the branch's own weight: unsharing leaves none unused.
@@ -212,27 +213,42 @@ class RecurrentResidual(keras.layers.Layer):
         return_steps_used=None,
         backprop_steps=None,
     ):
+        asked = self.of_call(steps, return_states, return_steps_used, backprop_steps)
+        outputs, used = depth_loop.run(
+            self,
+            # Also of integers, to which no branch could be added.
+            ops.cast(inputs, self.compute_dtype),
+            asked.steps,
+            asked.backprop_steps,
+            mask=mask,
+            training=training,
+            return_states=asked.return_states,
+        )
+        if mask is not None and not asked.return_states:
+            keras_private.set_mask(outputs, mask)
+        return (outputs, used) if asked.return_steps_used else outputs
+
+    def of_call(
+        self, steps=None, return_states=None, return_steps_used=None, backprop_steps=None, **_
+    ):
+        """What a call with these arguments, None where not given, does: a namespace of them.
+
+        Raises:
+            ValueError: If `steps` or `backprop_steps` is no integer of at least 1.
+        """
         steps = self.steps if steps is None else steps
         check_count("steps", steps)
         backprop_steps = self.backprop_steps if backprop_steps is None else backprop_steps
         if backprop_steps is not None:
             check_count("backprop_steps", backprop_steps)
-        return_states = self.return_states if return_states is None else return_states
         if return_steps_used is None:
             return_steps_used = self.return_steps_used
-        outputs, used = depth_loop.run(
-            self,
-            # Also of integers, to which no branch could be added.
-            ops.cast(inputs, self.compute_dtype),
-            steps,
-            steps if backprop_steps is None else min(backprop_steps, steps),
-            mask=mask,
-            training=training,
-            return_states=return_states,
+        return types.SimpleNamespace(
+            steps=steps,
+            return_states=self.return_states if return_states is None else return_states,
+            return_steps_used=return_steps_used,
+            backprop_steps=steps if backprop_steps is None else min(backprop_steps, steps),
         )
-        if mask is not None and not return_states:
-            keras_private.set_mask(outputs, mask)
-        return (outputs, used) if return_steps_used else outputs
 
     @property
     def own_variables(self):
@@ -253,8 +269,29 @@ class RecurrentResidual(keras.layers.Layer):
                     f"before building, or of the whole {self.name!r}."
                 )
 
+    def check_own(self):
+        """Refuses sub-layers whose variables were replaced since every step got its own of them.
+
+        Raises:
+            ValueError: If `quantize`, `enable_lora` or an assignment did so.
+        """
+        known = {id(variable) for variable in self.own_variables}
+        for part in self._own.sublayers:
+            if self.steps > 1 and not known.issuperset(map(id, part.weights)):
+                raise ValueError(
+                    f"{part.name!r} in the branch of {self.name!r} got other variables after every "
+                    f"step had its own of it, which would then use the first step's: quantise or "
+                    f"adapt only layers that `unshare` leaves shared, or untie {self.name!r} first."
+                )
+
+    def save_own_variables(self, store):
+        # Or a file would be written that fits no layer.
+        self.check_own()
+        super().save_own_variables(store)
+
     def step_values(self, steps):
         """What the first `steps` steps do not share: a list of dicts, one a step."""
+        self.check_own()
         self._check_frozen_alike()
         raw = [backend.raw_values(per_step) for per_step in self.own_per_step]
         scale = None if self.scale is None else ops.convert_to_tensor(self.scale)
@@ -292,13 +329,12 @@ class RecurrentResidual(keras.layers.Layer):
         backprop_steps=None,
     ):
         # Stated rather than traced: tracing would run the branch `steps` times.
-        steps = self.steps if steps is None else steps
-        check_count("steps", steps)
+        asked = self.of_call(steps, return_states, return_steps_used, backprop_steps)
         shape = tuple(inputs.shape)
-        if self.return_states if return_states is None else return_states:
-            shape = (steps, *shape)
+        if asked.return_states:
+            shape = (asked.steps, *shape)
         states = keras.KerasTensor(shape, dtype=self.compute_dtype)
-        if self.return_steps_used if return_steps_used is None else return_steps_used:
+        if asked.return_steps_used:
             return states, keras.KerasTensor((inputs.shape[0],), dtype="int32")
         return states
 
@@ -360,9 +396,11 @@ class RecurrentResidual(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        config["branch"] = keras.saving.deserialize_keras_object(config["branch"])
-        return cls(**config)
+        branch = config["branch"]
+        # Copies of layers that share a branch are given a layer.
+        if not isinstance(branch, keras.layers.Layer):
+            branch = keras.saving.deserialize_keras_object(branch)
+        return cls(**{**config, "branch": branch})
 
 
 def _finite_number(name, value):

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 
 from keras_recres.backend.keras_private import sublayers
+from keras_recres.layers.copying import copy_state
 
 
-def untie(layer):
-    """See `RecurrentResidual.untie`."""
+def untie(layer, steps=None):
+    """See `RecurrentResidual.untie`; `steps` as in a call of the layer."""
     if not layer.built:
         raise ValueError(f"{layer.name!r} must be built before it is untied: call it once.")
     if layer.inject_input is not None:
@@ -17,8 +18,9 @@ def untie(layer):
             f"{layer.name!r} cannot be untied: separate layers do not see the input that "
             f"inject_input={layer.inject_input!r} gives every step."
         )
+    layer.check_own()
     blocks = []
-    for t in range(layer.steps):
+    for t in range(layer.steps if steps is None else steps):
         config = {
             **layer.get_config(),
             "name": f"{layer.name}_step{t}",
@@ -30,11 +32,11 @@ def untie(layer):
         }
         block = type(layer).from_config(config)
         block.build(layer.get_build_config()["input_shape"])
-        block.branch.set_weights(layer.branch.get_weights())
+        copy_state(layer.branch, block.branch)
         for target, per_step in zip(block.own_variables, layer.own_per_step, strict=True):
             # Through NumPy: on JAX two variables would share a buffer, which training may not.
-            target.assign(keras.ops.convert_to_numpy(per_step[t]))
-        _set_step(block, 0, layer, t)
+            target.assign(keras.ops.convert_to_numpy(per_step[min(t, layer.steps - 1)]))
+        _set_step(block, 0, layer, min(t, layer.steps - 1))
         blocks.append(block)
     return blocks
 
@@ -94,6 +96,7 @@ def tie(cls, blocks, unshare=None, shortcut="none", **kwargs):
             f"layer does not compute what the blocks did.",
             stacklevel=3,
         )
+    copy_state(branches[0], branch)
     # Equal weights are taken as they are: their computed mean could be off by a rounding.
     branch.set_weights(
         [
@@ -116,7 +119,7 @@ def copy_steps(source, target):
     Steps beyond those of `source` get what its last step has, as in `source(x, steps=n)`.
     """
     last = source.steps - 1
-    target.branch.set_weights(source.branch.get_weights())
+    copy_state(source.branch, target.branch)
     for to, given in zip(target.own_per_step, source.own_per_step, strict=True):
         for t, variable in enumerate(to):
             variable.assign(keras.ops.convert_to_numpy(given[min(t, last)]))

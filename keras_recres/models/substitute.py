@@ -4,15 +4,9 @@ import difflib
 import fnmatch
 
 import keras
-from keras import ops
 
-from keras_recres.backend.keras_private import (
-    function_of,
-    print_message,
-    producer,
-    sublayers,
-    unsafe_code_allowed,
-)
+from keras_recres.backend.keras_private import function_of, print_message
+from keras_recres.models.copying import check_copies, cloned, copy_states
 from keras_recres.models.graph import calls, inputs_of_shape, keep_facts
 from keras_recres.models.substitution_table import compare
 
@@ -64,8 +58,8 @@ def substitute(model, rules, *, input_shape=None, verbose=True):
 
     Raises:
         ValueError: If the model is subclassed or not built, a layer cannot be made again from its
-            configuration, a rule fails, or it matches nothing that it replaces or that an earlier
-            one has not replaced.
+            configuration or then computes something else, a rule fails, or it matches nothing that
+            it replaces or that an earlier one has not replaced.
     """
     if function_of(model) is None:
         raise ValueError(_no_graph(model))
@@ -85,8 +79,13 @@ def substitute(model, rules, *, input_shape=None, verbose=True):
     for call in calls(model, inputs_of_shape(model, input_shape)):
         used.setdefault(id(call.operation), []).append(call)
     decisions = _apply_rules(model, rules, used)
-    new_model, new_layers = _clone(model, used, decisions)
-    _copy(new_model, used, decisions, new_layers)
+    replaced = {key: new for key, (new, _) in decisions.items() if new is not None}
+    copies = {}
+    new_model = cloned(model, replaced, copies)
+    copy_states(model, copies)
+    check_copies(model, copies)
+    # What computes a mask is an operation of its own in the graph, which Keras makes by itself.
+    new_layers = {key: uses[0].operation for key, uses in used.items()} | copies | replaced
     keep_facts(model, new_model)
     table = compare(model, new_model, used, decisions, new_layers)
     if verbose:
@@ -197,81 +196,3 @@ def _apply_rule(rule, uses, pattern):
     lost = [name for name in ON_WEIGHTS if getattr(layer, name, None) is not None]
     lost = [name for name in lost if getattr(new, name, None) is None]
     return new, f"without its {', '.join(lost)}" if lost else ""
-
-
-def _clone(model, used, decisions):
-    """The new model, and {id of an old layer or operation: the new one}."""
-    new_layers = {}
-
-    def clone(operation):
-        new = decisions.get(id(operation), (None,))[0]
-        if new is None:
-            try:
-                new = type(operation).from_config(operation.get_config())
-            except Exception as error:
-                path = used[id(operation)][0].path
-                raise ValueError(
-                    f"{path!r} in `model`, a {type(operation).__name__}, cannot be made again from "
-                    f"its get_config(), which must name all arguments of its constructor."
-                ) from error
-        new_layers[id(operation)] = new
-        return new
-
-    # Keras would compile the copy as well, for which losses and metrics of one's own would have to
-    # be registered, and with an optimizer for other variables than are trainable in the end.
-    compiled = [
-        part for part in sublayers(model) if isinstance(part, keras.Model) and part.compiled
-    ]
-    try:
-        for part in compiled:
-            part.compiled = False
-        # The code of a Lambda layer is in memory already, and not read from a file.
-        with unsafe_code_allowed():
-            new_model = keras.models.clone_model(
-                model,
-                input_tensors=None if isinstance(model, keras.Sequential) else _inputs_like(model),
-                clone_function=clone,
-                recursive=True,
-            )
-    finally:
-        for part in compiled:
-            part.compiled = True
-    return new_model, new_layers
-
-
-def _inputs_like(model):
-    """New inputs with the names of the old ones' layers, for which Keras takes the tensors'."""
-
-    def like(x):
-        layer, _ = producer(x)
-        return keras.Input(
-            batch_shape=x.shape,
-            dtype=x.dtype,
-            sparse=x.sparse,
-            name=layer.name,
-            optional=layer.optional,
-        )
-
-    return keras.tree.map_structure(like, model.input)
-
-
-def _copy(new_model, used, decisions, new_layers):
-    """Copies the weights of the layers that were kept, and what is frozen."""
-    # A frozen model would freeze the substitutes in it: its layers know for themselves.
-    new_model.trainable = True
-    for key, uses in used.items():
-        layer, new = uses[0].operation, new_layers[key]
-        if not isinstance(layer, keras.layers.Layer) or decisions.get(key, (None,))[0] is not None:
-            continue
-        # Containers come before what they contain, whose setting they overwrite.
-        for own, copy in zip(sublayers(layer), sublayers(new), strict=False):
-            copy.trainable = own.trainable
-        shapes = [[tuple(weight.shape) for weight in of.weights] for of in (layer, new)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"{uses[0].path!r} in `model`, a {type(layer).__name__}, has other weights when it "
-                f"is made again from its get_config(): {shapes[1]} instead of {shapes[0]}."
-            )
-        for weight, copy in zip(layer.weights, new.weights, strict=True):
-            # A copy: JAX may not be handed one buffer twice.
-            copy.assign(ops.copy(ops.convert_to_tensor(weight)))

@@ -1,19 +1,21 @@
 """untie: a recurrent network as the plain one that computes the same."""
 
 import keras
-from keras import ops
 
-from keras_recres.backend.keras_private import function_of
-from keras_recres.layers import RecurrentResidual
-from keras_recres.models.graph import keep_facts
+from keras_recres.backend.keras_private import function_of, run_graph, unsafe_code_allowed
+from keras_recres.layers import RecurrentResidual, tying
+from keras_recres.models.copying import check_copies, copy_states, inputs_like, remade
+from keras_recres.models.graph import calls, keep_facts
 
 
 def untie(model):
     """A copy of a model in which every recurrent layer is the chain of its steps.
 
     Each `RecurrentResidual` that runs several steps becomes so many layers of one step, with copies
-    of the weights: the outputs are the same, and training may then part what was shared. The given
-    model does not change; the copy is not compiled.
+    of the weights: the outputs are the same, and training may then part what was shared, also
+    where several recurrent layers share a branch. A call that says `steps` becomes so many layers.
+    Nested functional and Sequential models are opened, and are functional ones in the copy. The
+    given model does not change; the copy is not compiled.
 
     Example:
     >>> model = keras_recres.models.t2t_vit(
@@ -30,46 +32,70 @@ def untie(model):
 
     Raises:
         ValueError: If the model is subclassed or not built, has no layer to untie, or one that
-            cannot be untied: it injects its input, or puts out states or counts of steps.
+            cannot be untied: it injects its input, puts out states or counts of steps, or computes
+            something else when it is made again from its configuration.
     """
     if function_of(model) is None:
         raise ValueError(
             f"`model` must be a built functional or Sequential model, but it is a "
             f"{type(model).__name__}."
         )
-    chains, copies = {}, []
-
-    def clone(layer):
-        if not isinstance(layer, RecurrentResidual) or layer.steps == 1:
-            new = type(layer).from_config(layer.get_config())
-            if isinstance(layer, keras.layers.Layer):  # And no operation such as x[:, 0].
-                copies.append((layer, new))
-            return new
-        if layer.return_states or layer.return_steps_used:
-            raise ValueError(
-                f"{layer.name!r} cannot be untied: separate layers do not put out what "
-                "return_states or return_steps_used ask for."
-            )
-        chain = layer.untie()
-        chains[id(chain[0])] = chain
-        return chain[0]
-
-    def call(layer, *args, **kwargs):
-        first, *others = chains.get(id(layer), [layer])
-        x = first(*args, **kwargs)
-        for other in others:
-            x = other(x)
-        return x
-
-    function = function_of(model)
-    new_model = keras.models.clone_model(function, clone_function=clone, call_function=call)
-    if not chains:
+    steps, parts = _steps_to_untie(model), {}
+    if not steps:
         raise ValueError(
             f"{model.name!r} has nothing to untie: none of its layers is a RecurrentResidual of "
             "several steps."
         )
-    for layer, new in copies:
-        for weight, copy in zip(layer.weights, new.weights, strict=True):
-            # A copy: JAX may not be handed one buffer twice.
-            copy.assign(ops.copy(ops.convert_to_tensor(weight)))
+
+    def part(operation):
+        """What is called in an operation's place."""
+        key, inner = id(operation), function_of(operation)
+        if key in steps and key not in parts:
+            parts[key] = _chain(operation, steps[key])
+        elif inner is not None and key not in parts:
+            parts[key] = rebuilt(inner, operation.name)
+        return parts[key] if key in parts else remade(operation, parts)
+
+    def rebuilt(function, name):
+        inputs = inputs_like(function)
+        return keras.Model(inputs, run_graph(function, inputs, part), name=name)
+
+    # The code of a Lambda layer is in memory already, and not read from a file.
+    with unsafe_code_allowed():
+        new_model = rebuilt(function_of(model), model.name)
+    copy_states(model, parts)
+    check_copies(model, parts)
     return keep_facts(model, new_model)
+
+
+def _steps_to_untie(model):
+    """{id of a RecurrentResidual that runs several steps: the most that a call of it runs}."""
+    called, steps = [], {}
+    for call in calls(model):
+        if isinstance(call.operation, RecurrentResidual):
+            called.append((call, call.operation.of_call(**call.kwargs)))
+    several = {id(c.operation) for c, asked in called if max(asked.steps, c.operation.steps) > 1}
+    for call, asked in called:
+        key = id(call.operation)
+        if key not in several:
+            continue
+        if asked.return_states or asked.return_steps_used:
+            raise ValueError(
+                f"{call.path!r} cannot be untied: separate layers do not put out what "
+                "return_states or return_steps_used ask for."
+            )
+        steps[key] = max(asked.steps, steps.get(key, 0))
+    return steps
+
+
+def _chain(layer, steps):
+    """A function that calls as many separate layers as a call of a recurrent one has steps."""
+    blocks = tying.untie(layer, steps)
+
+    def call(x, mask=None, training=None, **kwargs):
+        x = blocks[0](x, mask=mask, training=training)
+        for block in blocks[1 : layer.of_call(**kwargs).steps]:
+            x = block(x, training=training)
+        return x
+
+    return call

@@ -3,10 +3,12 @@
 import warnings
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.keras_private import function_of, sublayers
+from keras_recres.layers import RecurrentResidual
+from keras_recres.models.copying import copied
 from keras_recres.models.graph import keep_facts
 
 
@@ -26,7 +28,8 @@ def quantized(model):
     """A copy of a model whose dense layers compute with 8-bit integers.
 
     Keras' int8 scheme: weights with one scale a channel, activations with one a row, found anew
-    for every input. Layers that Keras cannot quantise, convolutions among them, remain as they are.
+    for every input. Layers that Keras cannot quantise, convolutions among them, remain as they are,
+    and so do those of which each step of a `RecurrentResidual` has weights of its own.
 
     Example:
     >>> model = keras_recres.models.planar()
@@ -39,17 +42,28 @@ def quantized(model):
         A model with the attributes of the zoo, if `model` has them.
 
     Raises:
-        ValueError: If the model has no layer that can be quantised.
+        ValueError: If the model has no layer that can be quantised, is no functional or Sequential
+            one, or cannot be copied.
     """
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    if function_of(model) is None:
+        raise ValueError(
+            f"`model` must be a built functional or Sequential model, but it is a "
+            f"{type(model).__name__}."
+        )
+    copy = copied(model)
+    recurrent = [part for part in sublayers(copy) if isinstance(part, RecurrentResidual)]
+    own = {id(variable) for layer in recurrent for variable in layer.own_variables}
     with warnings.catch_warnings():
         # Of every layer that has no weights to quantise.
         warnings.filterwarnings("ignore", message="Layer .* does not have a `quantize` method")
-        copy.quantize("int8")
+        copy.quantize("int8", filters=lambda layer: layer.built and not own & _ids(layer))
     if not any(ops.dtype(weight.value) == "int8" for weight in copy.weights):
         raise ValueError(f"{model.name!r} has no layer that Keras can quantise to int8.")
     return keep_facts(model, copy)
+
+
+def _ids(layer):
+    return {id(weight) for weight in layer.weights}
 
 
 def accuracy_lost(model, other, images, labels, batch_size=128):

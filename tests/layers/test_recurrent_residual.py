@@ -232,6 +232,44 @@ def test_copies_have_what_their_weight_has():
     assert not keras_private.autocasts(norm.moving_mean)
 
 
+def replaced(dense):
+    dense._untrack_variable(dense._kernel)
+    dense._tracker.unlock()
+    dense._kernel = keras.Variable(np.eye(WIDTH, dtype="float32"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dense: dense.quantize("int8"),
+        lambda dense: dense.quantize("int4"),
+        lambda dense: dense.quantize("float8"),
+        lambda dense: dense.enable_lora(2),
+        replaced,
+    ],
+    ids=["int8", "int4", "float8", "lora", "swap"],
+)
+def test_variables_replaced_after_each_step_got_its_own_are_refused(change, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((WIDTH,)), RecurrentResidual(branch(), 2, unshare="mix", name="layer")]
+    )
+    x = np.ones((3, WIDTH), "float32")
+    # What is shared may be replaced, and so may what one step has.
+    for options in ({"unshare": "norm", "steps": 2}, {"unshare": "mix", "steps": 1}):
+        other = RecurrentResidual(branch(), **options)
+        other(x)
+        change(other.branch.layers[1])
+        assert np.isfinite(ops.convert_to_numpy(other(x))).all()
+    change(model.layers[0].branch.layers[1])
+    for use in (
+        lambda: model(x),
+        lambda: model.layers[0].untie(),
+        lambda: model.save(tmp_path / "model.keras"),
+    ):
+        with pytest.raises(ValueError, match="'mix' in the branch of 'layer' got other variables"):
+            use()
+
+
 @pytest.mark.parametrize("loop", ["unroll", "scan"])
 @pytest.mark.parametrize("unshare", [(), ("norm",)])
 def test_batch_norm_statistics_are_shared_unless_unshared(loop, unshare):

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from keras_recres import models
+from keras_recres.backend.keras_private import sublayers
 from keras_recres.layers import RecurrentResidual
+from keras_recres.models import multiply_adds
 from tests.gradients import computed
 
 
@@ -58,6 +60,57 @@ def test_a_layer_that_is_called_twice_remains_one():
     assert plain.count_params() == 2 * 12
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     np.testing.assert_allclose(computed(plain, x), computed(model, x), atol=1e-6)
+
+
+def test_the_steps_of_a_call_are_those_of_the_chain():
+    inputs = keras.Input((4,))
+    layer = RecurrentResidual(
+        keras.layers.Dense(4, "tanh"), 2, residual_scale="learned", name="r", return_states=True
+    )
+    # More steps than it has, and fewer of the same layer; one step that becomes two.
+    x = layer(inputs, steps=4, return_states=False)
+    x = keras.layers.Dense(4)(layer(x, steps=1, return_states=False))
+    x = RecurrentResidual(keras.layers.Dense(4, "tanh"), name="one")(x, steps=2)
+    model = keras.Model(inputs, x)
+    layer.scale.assign([0.5, 2.0])
+    plain = models.untie(model)
+    names = [layer.name for layer in plain.layers if "_step" in layer.name]
+    assert names == [*(f"r_step{t}" for t in range(4)), "one_step0", "one_step1"]
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(computed(plain, x), computed(model, x), atol=1e-5)
+    with pytest.raises(ValueError, match="'r' cannot be untied"):
+        models.untie(keras.Model(inputs, layer(inputs)))
+    counting = RecurrentResidual(keras.layers.Dense(4), 2, name="counting")
+    with pytest.raises(ValueError, match="'counting' cannot be untied"):
+        models.untie(keras.Model(inputs, counting(inputs, return_steps_used=True)))
+
+
+def test_models_inside_are_opened():
+    inner = keras.Sequential(
+        [
+            keras.Input((4,)),
+            RecurrentResidual(keras.layers.Dense(4, "tanh"), 3, name="r"),
+            keras.layers.Dense(4, name="after"),
+        ],
+        name="inner",
+    )
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, "tanh")], name="other")
+    inputs = keras.Input((4,), name="in")
+    x = RecurrentResidual(keras.layers.Dense(4, "tanh"), 2, name="outer")(other(inner(inputs)))
+    model = keras.Model({"in": inputs}, {"out": inner(x)})
+    plain = models.untie(model)
+    kinds = [layer for layer in sublayers(plain) if isinstance(layer, RecurrentResidual)]
+    names = {*(f"r_step{t}" for t in range(3)), "outer_step0", "outer_step1"}
+    assert {layer.name for layer in kinds} == names
+    assert len(kinds) == len(names)
+    assert [layer.name for layer in plain.layers][:3] == ["in", "inner", "other"]
+    x = {"in": np.random.default_rng(0).normal(size=(5, 4)).astype("float32")}
+    want = computed(model, x)["out"]
+    np.testing.assert_allclose(computed(plain, x)["out"], want, atol=1e-5)
+    assert multiply_adds(model).total == multiply_adds(plain).total
+    # A model in a model of which only the inner one has something to untie.
+    nested = models.untie(keras.Sequential([keras.Input((4,)), inner]))
+    assert nested.count_params() == 4 * 20
 
 
 @pytest.mark.neutral

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_recres import serve
+from keras_recres import layers, serve
 from tests.serve.conftest import checked_here
 from tests.serve.requests_of import logits_of
 
@@ -24,6 +24,25 @@ def test_a_recurrent_model_is_nearly_itself(planar):
     assert copy.zoo_record is planar.zoo_record
     for a, b in zip(before, planar.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["int8", "save"])
+def test_steps_of_their_own_remain_as_they_are(name, tmp_path):
+    inputs = keras.Input((4,))
+    branch = keras.Sequential([keras.layers.Dense(4, "tanh", name="own"), keras.layers.Dense(4)])
+    layer = layers.RecurrentResidual(branch, 3, unshare="own")
+    model = keras.Model(inputs, keras.layers.Dense(3)(layer(inputs)))
+    for per_step in layer.own_per_step:
+        for t, variable in enumerate(per_step):
+            variable.assign(np.random.default_rng(t).normal(size=variable.shape))
+    copy = serve.quantized(model)
+    x = np.random.default_rng(9).normal(size=(20, 4)).astype("float32")
+    want = logits_of(model, x)
+    if name == "save":
+        copy.save(tmp_path / "int8.keras")
+        copy = keras.models.load_model(tmp_path / "int8.keras")
+    difference = np.abs(logits_of(copy, x) - want).max() / np.abs(want).max()
+    assert 1e-4 < difference < 0.05
 
 
 @pytest.mark.neutral
