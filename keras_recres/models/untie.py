@@ -2,7 +2,12 @@
 
 import keras
 
-from keras_recres.backend.keras_private import function_of, run_graph, unsafe_code_allowed
+from keras_recres.backend.keras_private import (
+    function_of,
+    functional_class,
+    run_graph,
+    unsafe_code_allowed,
+)
 from keras_recres.layers import RecurrentResidual, tying
 from keras_recres.models.copying import check_copies, copy_states, inputs_like, remade
 from keras_recres.models.graph import calls, keep_facts
@@ -53,16 +58,19 @@ def untie(model):
         if key in steps and key not in parts:
             parts[key] = _chain(operation, steps[key])
         elif inner is not None and key not in parts:
-            parts[key] = rebuilt(inner, operation.name)
+            parts[key] = rebuilt(inner, operation)
         return parts[key] if key in parts else remade(operation, parts)
 
-    def rebuilt(function, name):
+    def rebuilt(function, model):
         inputs = inputs_like(function)
-        return keras.Model(inputs, run_graph(function, inputs, part), name=name)
+        # A class of one's own that is made as Keras' is, such as the zoo's.
+        same = getattr(type(model), "__init__", None) is functional_class().__init__
+        kind = type(model) if same else keras.Model
+        return kind(inputs, run_graph(function, inputs, part), name=model.name)
 
     # The code of a Lambda layer is in memory already, and not read from a file.
     with unsafe_code_allowed():
-        new_model = rebuilt(function_of(model), model.name)
+        new_model = rebuilt(function_of(model), model)
     copy_states(model, parts)
     check_copies(model, parts)
     return keep_facts(model, new_model)
