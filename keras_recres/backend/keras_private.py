@@ -83,6 +83,11 @@ def producer(x):
     return operation, operation._inbound_nodes[node].input_tensors
 
 
+def output_index(x):
+    """Which of the outputs of that call a KerasTensor is."""
+    return x._keras_history.tensor_index
+
+
 @contextlib.contextmanager
 def losses_kept(model):
     """Calls inside leave the losses that the layers collected before as they were."""

@@ -3,8 +3,17 @@
 import keras
 from keras import ops
 
-from keras_recres.backend.keras_private import function_of, nodes_of, producer, run_graph
+from keras_recres.backend.keras_private import (
+    function_of,
+    nodes_of,
+    output_index,
+    producer,
+    run_graph,
+)
 from keras_recres.layers import RecurrentResidual
+
+# Layers and operations that change nothing at inference where they keep the shape.
+HANDS_ON = {"ActivityRegularization", "Cast", "Dropout", "Flatten", "Identity", "Reshape"}
 
 
 class Network:
@@ -49,13 +58,13 @@ class Network:
                 f"the input of {model.name!r} must have a known shape, but it is "
                 f"{tuple(inputs.shape)}."
             )
-        head, given = producer(logits)
-        activation = getattr(getattr(head, "activation", None), "__name__", None)
-        if isinstance(head, keras.layers.Softmax) or activation in ("softmax", "sigmoid"):
+        last = _last(function)
+        if _activation(last) in ("softmax", "sigmoid"):
             raise ValueError(
-                f"{model.name!r} must return logits, but its last layer {head.name!r} returns "
+                f"{model.name!r} must return logits, but its last layer {last.name!r} returns "
                 "probabilities; build it without `classifier_activation`."
             )
+        head, given = producer(logits)
         is_dense = isinstance(head, keras.layers.Dense)
         features = given[0] if is_dense else logits
         self.model = model
@@ -88,6 +97,37 @@ class Network:
     def with_static_steps(self, x, steps):
         """(features, logits) with other numbers of steps, one Python int a recurrent layer."""
         return self.with_steps(x, lambda i, layer, x: layer(x, steps=int(steps[i])))
+
+
+def _last(function):
+    """What computes the first output's values, behind what hands them on; nested models opened."""
+    x, outer = function.outputs[0], []
+    while True:
+        operation, given = producer(x)
+        inner = function_of(operation)
+        if inner is not None:
+            outer.append((inner, given))
+            x = inner.outputs[output_index(x)]
+        elif isinstance(operation, keras.layers.InputLayer) and outer:
+            inner, given = outer.pop()
+            x = next(y for own, y in zip(inner.inputs, given, strict=True) if own is x)
+        elif len(given) == 1 and given[0].shape == x.shape and _hands_on(operation):
+            x = given[0]
+        else:
+            return operation
+
+
+def _hands_on(operation):
+    """Whether values that keep their shape remain what they are at inference."""
+    if isinstance(operation, keras.layers.Activation):
+        return _activation(operation) == "linear"
+    return type(operation).__name__ in HANDS_ON
+
+
+def _activation(operation):
+    """The name of a layer's activation, or of what an operation computes: "softmax"."""
+    name = getattr(getattr(operation, "activation", None), "__name__", None)
+    return name or type(operation).__name__.lower()
 
 
 def _run(function, x, recur, counter):

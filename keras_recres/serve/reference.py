@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_recres.backend.keras_private import sublayers
+from keras_recres.zoo.evaluation import check_logits
 
 BATCH = 3
 # Between classes whose logits are nearer than this, rounding may decide.
@@ -32,6 +33,7 @@ def make(network, preprocessing, labels, max_steps):
         x = ops.convert_to_numpy(preprocessing(pixels))
     name = "images" if len(shape) == 3 else "inputs"
     features, logits = _numpy(network(x))
+    check_logits(network.model, logits)
     found = {
         "features/inputs/" + name: x,
         "features/outputs/features": features,

@@ -34,6 +34,26 @@ def softmax(logits):
     return np.exp(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True))
 
 
+def check_logits(model, logits):
+    """Refuses what a softmax has been applied to already, by its rows.
+
+    Args:
+        model: The model that gave them.
+        logits: NumPy array (examples, …, classes), of at least two classes.
+
+    Raises:
+        ValueError: Every row is a distribution.
+    """
+    # More than rounding to 16 or 32 bits takes from a sum.
+    tolerance = 1e-2 if "16" in model.outputs[0].dtype else 1e-5
+    sums = np.asarray(logits, "float64").sum(axis=-1)
+    if logits.size and logits.min() >= 0 and np.all(np.abs(sums - 1) < tolerance):
+        raise ValueError(
+            f"{model.name!r} must return logits, but every row of its outputs is a distribution "
+            "already: build it without `classifier_activation`, and without a softmax of its own."
+        )
+
+
 def decode_predictions(model, logits, top=5):
     """The likeliest classes of each image, as `keras.applications` tells them.
 
@@ -52,7 +72,8 @@ def decode_predictions(model, logits, top=5):
         those of `model.class_names`, or the indices' digits where the model has none.
 
     Raises:
-        ValueError: For logits or names of another number of classes, or a `top` below 1.
+        ValueError: For logits or names of another number of classes, probabilities in the place of
+            logits, or a `top` below 1.
     """
     logits, names = np.asarray(ops.convert_to_numpy(logits), "float64"), class_names_of(model)
     if logits.ndim != 2 or logits.shape[1] != len(names):
@@ -60,6 +81,7 @@ def decode_predictions(model, logits, top=5):
             f"`logits` must have the shape (images, {len(names)}), but it is {logits.shape}."
         )
     check_count("top", top)
+    check_logits(model, logits)
     return [
         [(int(i), names[i], float(p[i])) for i in p.argsort(kind="stable")[::-1][:top]]
         for p in softmax(logits)
@@ -115,7 +137,8 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
         over cells, and `cells_percent` says how many of them are right.
 
     Raises:
-        ValueError: For labels that are not one class of the model for each image.
+        ValueError: For labels that are not one class of the model for each image, or outputs that
+            are probabilities.
     """
     labels = np.asarray(labels)
     count, classes = len(images), classes_of(model)
@@ -129,6 +152,7 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     begin = time.perf_counter()
     logits = logits_of(model, images, batch_size, advance)
     seconds = time.perf_counter() - begin
+    check_logits(model, logits)
     right = (logits.argmax(axis=-1) == labels).reshape(count, -1)
     accuracy = float(np.mean(right.all(axis=1)))
     log_sum = np.logaddexp.reduce(logits, axis=-1)

@@ -84,6 +84,7 @@ def test_graph():
     assert called == ["a", "inner"]
     operation, given = keras_private.producer(model.outputs[0])
     assert operation is inner
+    assert keras_private.output_index(model.outputs[0]) == 0
     assert given == [model.get_layer("a").output]
     x = np.ones((1, 4), "float32")
     seen = []

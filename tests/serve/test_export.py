@@ -282,6 +282,75 @@ def test_wrong_arguments(quick, tmp_path, arguments, sentence):
     assert list(tmp_path.iterdir()) == []
 
 
+def scaled(x):
+    x = keras.ops.exp(x)
+    return x / keras.ops.sum(x, axis=-1, keepdims=True)
+
+
+def nested(*inner):
+    return keras.Sequential([keras.Input((8,)), keras.Sequential([keras.Input((8,)), *inner])])
+
+
+def behind(*parts):
+    x = inputs = keras.Input((8,))
+    for part in parts:
+        x = part(x)
+    return keras.Model(inputs, x)
+
+
+def dense(activation=None):
+    return keras.layers.Dense(5, activation=activation, name="last")
+
+
+def linear():
+    return keras.layers.Activation("linear", dtype="float32")
+
+
+def identity():
+    return keras.Sequential([keras.Input((5,)), keras.layers.Identity()])
+
+
+PROBABILITIES = {
+    "nested": lambda: nested(dense("softmax")),
+    "nested twice": lambda: nested(nested(dense("sigmoid"))),
+    "operation": lambda: behind(dense(), keras.ops.softmax),
+    "function": lambda: behind(dense(), keras.activations.softmax),
+    "behind identity": lambda: behind(dense("softmax"), keras.layers.Identity()),
+    "behind linear": lambda: behind(dense("sigmoid"), keras.layers.Dropout(0.1), linear()),
+    "behind a model": lambda: behind(dense("sigmoid"), identity(), keras.layers.Flatten()),
+    "two outputs": lambda: behind(
+        behind(dense(), lambda x: [x, keras.ops.sigmoid(x)]), lambda both: both[1]
+    ),
+}
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize("way", PROBABILITIES)
+def test_probabilities_are_refused_wherever_they_arise(way):
+    with pytest.raises(ValueError, match="must return logits, but its last layer"):
+        Network(PROBABILITIES[way]())
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_rows_that_are_distributions_are_refused(quick, tmp_path, dtype):
+    last = keras.layers.Dense(5, activation=scaled, dtype=dtype)
+    with pytest.raises(ValueError, match="every row of its outputs is a distribution"):
+        serve.export(behind(last), tmp_path, warmup=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.neutral
+def test_a_softmax_before_the_head_is_none_of_the_outputs():
+    for model in (
+        behind(dense("softmax"), keras.layers.Dense(5)),
+        behind(dense("sigmoid"), lambda x: x * 3),
+        nested(dense("softmax"), keras.layers.Dense(5), linear()),
+        behind(behind(dense(), lambda x: [x, keras.ops.sigmoid(x)]), lambda both: both[0]),
+    ):
+        Network(model)
+
+
 @pytest.mark.neutral
 def test_preprocessing_of_what_is_no_image(quick, tmp_path):
     with pytest.raises(ValueError, match="is for images of 1 or 3 channels"):

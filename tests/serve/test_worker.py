@@ -58,7 +58,10 @@ def test_layers_that_cannot_be_imported(job):
 
 @pytest.mark.neutral
 def test_modules_of_layers(planar, vit):
-    assert saved_model.modules_of(planar) == ["keras_recres.layers.recurrent_residual"]
+    assert saved_model.modules_of(planar) == [
+        "keras_recres.layers.recurrent_residual",
+        "keras_recres.zoo.zoo_model",
+    ]
     found = saved_model.modules_of(vit)
     assert "keras_recres.layers.token_performer" in found
     assert not [name for name in found if name.startswith("keras.")]

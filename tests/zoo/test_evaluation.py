@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
+from keras_recres.models.graph import keep_facts
 from keras_recres.zoo import evaluation
 from keras_recres.zoo.class_names import CLASS_NAMES
 
@@ -42,6 +43,15 @@ def test_evaluate_is_what_keras_measures(model):
 
 
 @pytest.mark.neutral
+def test_probabilities_are_no_logits(model):
+    x = keras.ops.softmax(model.output)
+    probable = keep_facts(model, keras.Model(model.input, x))
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype="uint8")
+    with pytest.raises(ValueError, match="must return logits, but every row"):
+        evaluation.evaluate(probable, pixels, [0, 1, 2, 3])
+
+
+@pytest.mark.neutral
 def test_images_of_several_sizes_go_one_by_one(model):
     rng = np.random.default_rng(2)
     shapes = [(32, 32, 3), (40, 50, 3), (32, 32, 3), (64, 33, 3)]
@@ -76,5 +86,7 @@ def test_predictions_are_decoded(model):
     assert found[1][1][2] == pytest.approx(2 / 19)
     with pytest.raises(ValueError, match=r"must have the shape \(images, 10\), but it is \(2, 4\)"):
         zoo.decode_predictions(model, logits[:, :4])
+    with pytest.raises(ValueError, match="every row of its outputs is a distribution already"):
+        zoo.decode_predictions(model, evaluation.softmax(logits))
     with pytest.raises(ValueError, match="`top` must be an integer of at least 1"):
         zoo.decode_predictions(model, logits, top=0)

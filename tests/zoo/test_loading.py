@@ -133,7 +133,7 @@ class TestClasses:
         assert_layers_equal(model, trained, ["stem", "position", "block"])
         assert not numpy(model.get_layer("head").bias).any()
         assert "(head) is new and untrained" in caplog.text
-        ((_, name, _),) = zoo.decode_predictions(model, np.eye(5)[2:3], top=1)[0]
+        ((_, name, _),) = zoo.decode_predictions(model, 9 * np.eye(5)[2:3], top=1)[0]
         assert name == "2"
 
     def test_their_names_give_their_number(self, trained, caplog):
