@@ -321,6 +321,24 @@ FAULTS = [
     ),
     # The zoo.
     Fault(
+        f"{ZOO}sources.py",
+        "if isinstance(error, OSError) and error.errno is not None:",
+        "if False:",
+        "tests/zoo/test_sources.py::test_a_full_disk_is_not_the_networks_fault",
+    ),
+    Fault(
+        f"{ZOO}evaluation.py",
+        "    if not parts:\n",
+        "    if False:\n",
+        "tests/zoo/test_evaluation.py::test_no_image_has_no_logits",
+    ),
+    Fault(
+        f"{ZOO}preprocessing.py",
+        "if tensorflow_images.in_graph(images) else None",
+        "if False else None",
+        "tests/zoo/test_preprocessing.py::test_runs_in_tf_data_as_outside",
+    ),
+    Fault(
         f"{ZOO}convert/checkpoint.py",
         'PREFIXES = re.compile(r"^(module\\.|_orig_mod\\.)+")',
         'PREFIXES = re.compile(r"^module\\.")',
@@ -503,6 +521,18 @@ FAULTS = [
         "test_runs_become_one_entry_that_loads_and_is_measured_again",
     ),
     # Serving.
+    Fault(
+        f"{SERVE}exporting.py",
+        "pathlib.Path(directory).expanduser()",
+        "pathlib.Path(directory)",
+        "tests/serve/test_export.py::test_a_folder_in_the_home",
+    ),
+    Fault(
+        f"{SERVE}signatures.py",
+        "if isinstance(part, tf.saved_model.experimental.TrackableResource)",
+        "if False",
+        "tests/serve/test_export.py::test_a_lookup_is_exported_with_its_table",
+    ),
     Fault(
         f"{SERVE}steps.py",
         "tf.where(t < wide,",

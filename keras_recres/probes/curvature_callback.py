@@ -58,7 +58,7 @@ class CurvatureCallback(keras.callbacks.Callback):
         check_count("every", every)
         check_count("points", points)
         self.curve = curve
-        self.path = None if path is None else pathlib.Path(path)
+        self.path = None if path is None else pathlib.Path(path).expanduser()
         self.every = every
         self.points = points
         self.logs = logs

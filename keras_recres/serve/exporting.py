@@ -19,6 +19,7 @@ from keras_recres.serve import reference as references
 from keras_recres.serve import warmup as warmups
 from keras_recres.serve.network import Network
 from keras_recres.zoo.evaluation import class_names_of
+from keras_recres.zoo.preprocessing import Preprocessing
 
 logger = logging.getLogger("keras_recres")
 
@@ -106,6 +107,7 @@ def export(
         raise ValueError(f"`quantize` must be None or 'int8', but it is {quantize!r}.")
     saved_model.check_packages(warmup is True)
     formats = other_formats.check(formats)
+    directory = pathlib.Path(directory).expanduser()
     model = _first_output(_model(model_or_name))
     Network(model)
     if quantize:
@@ -130,7 +132,7 @@ def export(
     }
     reference = references.make(network, preprocessing, labels, max_steps)
 
-    with _Aside(pathlib.Path(directory), name, version) as aside:
+    with _Aside(directory, name, version) as aside:
         with tempfile.TemporaryDirectory() as scratch:
             scratch = pathlib.Path(scratch)
             saved_model.write(model, aside.folder, preprocessing, reference, scratch, **options)
@@ -257,6 +259,15 @@ def _preprocessing(preprocessing, model, input_shape):
     given = preprocessing is not None
     if not given:
         preprocessing = getattr(model, "preprocess", None)
+    if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
+        if given:
+            raise ValueError(
+                f"`preprocessing` must be a zoo.Preprocessing, but it is {preprocessing!r}."
+            )
+        logger.warning(
+            "%s: no `serving_bytes`, as its `preprocess` is no zoo.Preprocessing.", model.name
+        )
+        return None
     if preprocessing is None or (not given and preprocessing.size is None):
         return None
     if len(input_shape) != 3 or input_shape[2] not in (1, 3):

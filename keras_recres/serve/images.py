@@ -1,6 +1,10 @@
 """Encoded images to what a network takes, inside a TensorFlow graph."""
 
+import math
+
 import tensorflow as tf
+
+from keras_recres.backend.tensorflow_images import resize_and_crop
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # In each request: the memory of as many decoded and resized images of `max_pixels`.
@@ -89,40 +93,13 @@ def _jpeg_size(contents):
 
 
 def _resize_and_crop(index, pixels, preprocessing, max_pixels):
-    """As `Preprocessing` does it, where the sides are only known when the graph runs."""
-    targets = [max(side, round(side / preprocessing.crop)) for side in preprocessing.size]
-    sides = tf.shape(pixels)[:2]
-    exact = tf.cast(sides, tf.float64)
-    factor = tf.reduce_max(tf.constant(targets, tf.float64) / exact)
-    # Python's `round` and TensorFlow's both take halves to the even number.
-    resized = tf.maximum(tf.constant(targets, tf.float64), tf.round(exact * factor))
-    bounded = tf.debugging.Assert(
-        resized[0] * resized[1] <= max(max_pixels, targets[0] * targets[1]),
-        ["image_bytes: too thin; index in the batch, height and width:", index, sides],
-    )
-    with tf.control_dependencies([bounded]):
-        resized = tf.cast(resized, tf.int32)
-    own_size = tf.reduce_all(sides == tf.constant(preprocessing.size, tf.int32))
+    """As `Preprocessing` does it; sides are only known when the graph runs."""
+    size, crop = preprocessing.size, preprocessing.crop
+    largest = max(max_pixels, math.prod(max(side, round(side / crop)) for side in size))
 
-    def as_it_is():
-        return tf.cast(pixels, tf.float32)
+    def check(resized):
+        sentence = "image_bytes: too thin; index in the batch, height and width:"
+        sides = tf.shape(pixels)[:2]
+        return [tf.debugging.Assert(resized[0] * resized[1] <= largest, [sentence, index, sides])]
 
-    def resize():
-        x = tf.image.resize(
-            pixels,
-            resized,
-            method=preprocessing.interpolation,
-            antialias=preprocessing.interpolation != "nearest",
-        )
-        # Bicubic interpolation overshoots; pixels do not.
-        return tf.clip_by_value(tf.cast(x, tf.float32), 0.0, 255.0)
-
-    def cropped():
-        same = tf.reduce_all(sides == resized)
-        x = tf.cond(same, as_it_is, resize)
-        top, left = tf.unstack((resized - tf.constant(preprocessing.size)) // 2)
-        height, width = preprocessing.size
-        return x[top : top + height, left : left + width]
-
-    x = tf.cond(own_size, as_it_is, cropped)
-    return tf.ensure_shape(x, (*preprocessing.size, pixels.shape[-1]))
+    return resize_and_crop(pixels, size, crop, preprocessing.interpolation, check)

@@ -3,6 +3,7 @@
 import warnings
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -29,7 +30,8 @@ def quantized(model):
 
     Keras' int8 scheme: weights with one scale a channel, activations with one a row, found anew
     for every input. Layers that Keras cannot quantise, convolutions among them, remain as they are,
-    and so do those of which each step of a `RecurrentResidual` has weights of its own.
+    and so do those in a wrapper such as TimeDistributed, and those of which each step of a
+    `RecurrentResidual` has weights of its own.
 
     Example:
     >>> model = keras_recres.models.planar()
@@ -51,8 +53,13 @@ def quantized(model):
             f"{type(model).__name__}."
         )
     copy = copied(model)
-    recurrent = [part for part in sublayers(copy) if isinstance(part, RecurrentResidual)]
-    own = {id(variable) for layer in recurrent for variable in layer.own_variables}
+    own = set()
+    for part in sublayers(copy):
+        if isinstance(part, RecurrentResidual):
+            own |= {id(variable) for variable in part.own_variables}
+        elif isinstance(part, keras.layers.Wrapper):
+            # It calls the layer's float computation, for which 8-bit weights would be numbers.
+            own |= _ids(part)
     with warnings.catch_warnings():
         # Of every layer that has no weights to quantise.
         warnings.filterwarnings("ignore", message="Layer .* does not have a `quantize` method")

@@ -5,6 +5,7 @@ import tempfile
 
 import tensorflow as tf
 
+from keras_recres.backend.keras_private import sublayers
 from keras_recres.serve import images, steps
 from keras_recres.serve.network import Network
 
@@ -24,6 +25,13 @@ def write(model, folder, preprocessing, labels, max_pixels, max_steps):
         module = tf.Module(name=model.name)
         # What is tracked is saved: values of the model and of its random state.
         module.values = [variable.value for variable in model.variables]
+        # And the tables of lookup layers, which are no variables.
+        module.tables = [
+            part
+            for layer in sublayers(model)
+            for part in vars(layer).values()
+            if isinstance(part, tf.saved_model.experimental.TrackableResource)
+        ]
         module.table = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
                 str(path),

@@ -113,6 +113,8 @@ def logits_of(model, images, batch_size=128, advance=None):
         parts.append(np.asarray(tree.flatten(outputs)[0], "float64"))
         if advance:
             advance(len(some))
+    if not parts:
+        return np.empty((0, *(side or 0 for side in model.outputs[0].shape[1:])))
     return np.concatenate(parts)
 
 

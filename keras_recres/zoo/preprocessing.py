@@ -44,10 +44,11 @@ class Preprocessing:
     std: tuple[float, ...] = ()
 
     def __post_init__(self):
-        # Configs are JSON, whose lists become tuples here: a frozen record stays hashable.
-        for key in ("size", "mean", "std"):
-            value = getattr(self, key)
-            object.__setattr__(self, key, None if value is None else tuple(value))
+        # Configs are JSON, whose lists become tuples here: a frozen record stays hashable. They are
+        # written, too, for which NumPy's numbers become Python's.
+        for key in ("size", "crop", "scale", "mean", "std"):
+            value = np.array(getattr(self, key)).tolist()
+            object.__setattr__(self, key, tuple(value) if isinstance(value, list) else value)
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise ValueError(f"size must be None or two positive integers, found {self.size}.")
         if not 0 < self.crop <= 1:
@@ -67,20 +68,37 @@ class Preprocessing:
 
         Args:
             images: uint8 or float array or tensor of pixels in [0, 255], shape (B, H, W, C) or
-                (H, W, C). With `size=None` anything that `normalize` takes, of any shape.
+                (H, W, C), also a tensor of tf.data, whose sides may be unknown. With `size=None`
+                anything that `normalize` takes, of any shape.
 
         Returns:
-            A float32 tensor of the backend, (B, height, width, C); one image gets a batch axis.
+            A float32 tensor of the backend, or of tf.data, (B, height, width, C); one image gets a
+            batch axis.
 
         Raises:
-            ValueError: They are no array of pixels, or have another shape or other channels.
+            ValueError: They are no array of pixels, have another shape or other channels, or no
+                pixel.
         """
         # Records are read without Keras.
         from keras import ops
 
         if isinstance(images, str | bytes | os.PathLike):
             raise ValueError(f"images must be an array of pixels, found {images!r}.")
-        x = ops.cast(ops.convert_to_tensor(images), "float32")
+        # Known by its name: only who has TensorFlow pays for its import.
+        graph = None
+        if type(images).__module__.startswith("tensorflow."):
+            from keras_recres.backend import tensorflow_images
+
+            graph = tensorflow_images if tensorflow_images.in_graph(images) else None
+        if graph:
+            x = graph.as_float32(images)
+            if x.shape.rank is None:
+                raise ValueError(
+                    "images must have a known number of axes: decode them with "
+                    "expand_animations=False, or name their shape by tf.ensure_shape."
+                )
+        else:
+            x = ops.cast(ops.convert_to_tensor(images), "float32")
         if self.size is None:
             return self.normalize(x)
         if len(x.shape) == 3:
@@ -90,8 +108,14 @@ class Preprocessing:
                 "images must have shape (height, width, channels) or (batch, height, width, "
                 f"channels), found {tuple(x.shape)}."
             )
+        if 0 in x.shape[1:3]:
+            raise ValueError(f"images must have at least one pixel, found shape {tuple(x.shape)}.")
         self._check_channels(x)
-        return self.normalize(self._resize_and_crop(x))
+        if graph:
+            x = graph.resize_and_crop(x, self.size, self.crop, self.interpolation)
+        else:
+            x = self._resize_and_crop(x)
+        return self.normalize(x)
 
     def normalize(self, x):
         """(scale · x − mean) / std over the last axis.

@@ -72,7 +72,12 @@ def cache_folder():
     if folder:
         return Path(folder).expanduser()
     home = os.environ.get("KERAS_HOME") or Path("~") / ".keras"
-    return Path(home).expanduser() / "keras_recres" / "zoo"
+    try:
+        return Path(home).expanduser() / "keras_recres" / "zoo"
+    except RuntimeError:
+        raise OSError(
+            "This user has no home folder to keep downloads in: set KERAS_RECRES_CACHE to a folder."
+        ) from None
 
 
 def weights_file(name, tag):
@@ -100,7 +105,7 @@ def locate(file, offline=None, progress="auto"):
     Raises:
         ValueError: A manifest does not list the file, or it is corrupt.
         FileNotFoundError: It is nowhere and `offline` forbids to download it.
-        OSError: The download failed.
+        OSError: The download failed, or there is no folder or no room for it.
     """
     bundled, own = data_folder(), own_folder()
     official = manifest.read(bundled).get(file)
@@ -139,9 +144,10 @@ def download(file, target, expected, progress="auto"):
     so that several may download the same file at the same time.
     """
     url = f"{base_url()}/{urllib.parse.quote(file)}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    partial = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
         with os.fdopen(handle, "wb") as sink:
             found = _fetch(url, sink, expected["bytes"], _bar(file, expected["bytes"], progress))
         if found != expected["sha256"]:
@@ -149,9 +155,16 @@ def download(file, target, expected, progress="auto"):
         # Temporary files are private to the user; a cache may be shared.
         os.chmod(partial, 0o644)
         os.replace(partial, target)
-    except BaseException:
+    except BaseException as error:
         # Also when the user interrupts: no half-written file stays behind.
-        Path(partial).unlink(missing_ok=True)
+        if partial:
+            Path(partial).unlink(missing_ok=True)
+        # Those of the network are sentences, without a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(
+                f"{file} could not be written to {target.parent} ({error.strerror}): make room or "
+                "allow it there, or set KERAS_RECRES_CACHE to another folder."
+            ) from None
         raise
     return target
 
@@ -159,22 +172,29 @@ def download(file, target, expected, progress="auto"):
 def _fetch(url, sink, size, bar):
     """Copies `url` into `sink` and returns the sha256 of what came."""
     digest, received = hashlib.sha256(), 0
+    for chunk in _chunks(url, size):
+        sink.write(chunk)
+        digest.update(chunk)
+        received += len(chunk)
+        if bar:
+            bar.update(min(received, size))
+    return digest.hexdigest()
+
+
+def _chunks(url, size):
+    """What comes from `url`, of which more than the listed size is wrong: one chunk after it."""
+    received = 0
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as source:
-            # More than the listed size is wrong anyway: stop one chunk after it.
             while received <= size and (chunk := source.read(CHUNK_BYTES)):
-                sink.write(chunk)
-                digest.update(chunk)
                 received += len(chunk)
-                if bar:
-                    bar.update(min(received, size))
+                yield chunk
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise OSError(
             f"{url} could not be downloaded ({reason}): check the network, or set another address "
             "with zoo.set_base_url or KERAS_RECRES_ZOO_URL."
         ) from None
-    return digest.hexdigest()
 
 
 def _bar(file, size, progress):

@@ -180,6 +180,25 @@ def test_versions(monkeypatch, quick, tmp_path):
 
 
 @pytest.mark.neutral
+def test_a_folder_in_the_home(monkeypatch, quick, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert serve.export(small(), "~/x", name="m") == tmp_path / "home" / "x" / "m" / "1"
+    assert os.listdir(tmp_path) == ["home"]
+    assert (tmp_path / "home/x/config/models.config").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.neutral
+def test_a_lookup_is_exported_with_its_table(needs_tensorflow, tmp_path):
+    inputs = keras.Input((5,), dtype="int64")
+    x = keras.layers.IntegerLookup(vocabulary=[3, 5, 9])(inputs)
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(4, 6)(x))
+    # The export itself compares what a fresh process answers.
+    serve.export(keras.Model(inputs, keras.layers.Dense(3)(x), name="lookup"), tmp_path)
+
+
+@pytest.mark.neutral
 def test_another_process_takes_the_version(monkeypatch, quick, tmp_path):
     def meanwhile(folder, *args):
         (tmp_path / "m" / "1").mkdir()
@@ -261,6 +280,7 @@ def test_a_saved_network_is_exported_as_it_was(quick, tmp_path):
         ({"max_pixels": 0}, "max_pixels"),
         ({"max_steps": 1.5}, "max_steps"),
         ({"tolerance": 0}, "tolerance"),
+        ({"preprocessing": abs}, "`preprocessing` must be a zoo.Preprocessing"),
         ({"preprocessing": zoo.Preprocessing()}, r"must have the size \(32, 32\)"),
         (
             {"preprocessing": zoo.Preprocessing(size=(32, 32), mean=(0.5,), std=(1,))},
@@ -424,3 +444,11 @@ def test_default_preprocessing_must_be_for_images(planar):
     model = give_preprocessing(small())
     assert exporting._preprocessing(None, model, SHAPE) == model.preprocess
     assert exporting._preprocessing(None, model, (32, 32, 4)) is None
+
+
+@pytest.mark.neutral
+def test_a_function_for_preprocessing_is_told_to_be_left_out(caplog):
+    model = small()
+    model.preprocess = lambda x: x / 255
+    assert exporting._preprocessing(None, model, SHAPE) is None
+    assert "no `serving_bytes`" in caplog.text

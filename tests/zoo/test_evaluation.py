@@ -52,6 +52,12 @@ def test_probabilities_are_no_logits(model):
 
 
 @pytest.mark.neutral
+@pytest.mark.parametrize("none", [[], np.zeros((0, 32, 32, 3), "uint8")])
+def test_no_image_has_no_logits(model, none):
+    assert evaluation.logits_of(model, none).shape == (0, 10)
+
+
+@pytest.mark.neutral
 def test_images_of_several_sizes_go_one_by_one(model):
     rng = np.random.default_rng(2)
     shapes = [(32, 32, 3), (40, 50, 3), (32, 32, 3), (64, 33, 3)]

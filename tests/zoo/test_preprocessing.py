@@ -1,4 +1,6 @@
 import copy
+import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -141,6 +143,64 @@ def test_normalize_takes_tensors_of_any_library(library, make):
     np.testing.assert_allclose(np.asarray(found), IMAGENET.normalize(x), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("batch", "sides", "known"),
+    [
+        ((), (30, 40), False),
+        ((2,), (30, 40), True),
+        ((2,), (20, 18), False),
+        ((2,), (24, 24), True),
+        ((2,), (24, 24), False),
+        ((0,), (30, 40), False),
+    ],
+)
+def test_runs_in_tf_data_as_outside(batch, sides, known):
+    tf = pytest.importorskip("tensorflow")
+    x = images(*batch, *sides, 3)
+    spec = tf.TensorSpec(x.shape if known else (*[None] * (x.ndim - 1), 3), "uint8")
+    data = tf.data.Dataset.from_generator(lambda: iter([x]), output_signature=spec).map(IMAGENET)
+    assert data.element_spec.shape[1:] == (24, 24, 3)
+    (found,) = data.as_numpy_iterator()
+    np.testing.assert_allclose(found, numpy(IMAGENET(x)), atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [Preprocessing(), Preprocessing(scale=0.5)])
+def test_points_run_in_tf_data(p):
+    tf = pytest.importorskip("tensorflow")
+    (found,) = tf.data.Dataset.from_tensors(np.ones((4, 2))).map(p).as_numpy_iterator()
+    np.testing.assert_array_equal(found, numpy(p(np.ones((4, 2)))))
+    assert found.dtype == "float32"
+
+
+def test_unusable_images_in_tf_data():
+    tf = pytest.importorskip("tensorflow")
+    spec = tf.TensorSpec((None, None, 3), "uint8")
+    empty = tf.data.Dataset.from_generator(
+        lambda: iter([np.zeros((0, 40, 3), "uint8")]), output_signature=spec
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at least one pixel"):
+        next(iter(empty.map(IMAGENET)))
+    files = tf.data.Dataset.from_tensors(b"").map(tf.io.decode_image)
+    with pytest.raises(ValueError, match="known number of axes"):
+        files.map(IMAGENET)
+
+
+@pytest.mark.neutral
+def test_numpy_numbers_become_pythons():
+    p = Preprocessing(
+        size=np.array([24, 24]),
+        crop=np.float32(0.75),
+        interpolation="bicubic",
+        scale=np.float64(1 / 255),
+        mean=np.array(IMAGENET.mean),
+        std=np.array(IMAGENET.std),
+    )
+    assert p == IMAGENET
+    assert json.loads(json.dumps(dataclasses.asdict(p))) == json.loads(
+        json.dumps(dataclasses.asdict(IMAGENET))
+    )
+
+
 def test_runs_inside_a_model():
     inputs = keras.Input((24, 24, 3))
     model = keras.Model(inputs, keras.layers.Rescaling(1 / 255)(inputs))
@@ -162,6 +222,7 @@ def test_for_input_shape():
     [
         (images(2, 30, 40, 1), "images have 1 channels .* is for 3"),
         (images(24, 24), r"must have shape .* found \(24, 24\)"),
+        (images(2, 0, 40, 3), r"at least one pixel, found shape \(2, 0, 40, 3\)"),
     ],
 )
 @pytest.mark.neutral

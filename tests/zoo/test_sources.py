@@ -2,6 +2,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -208,6 +209,54 @@ def test_interrupted_download_leaves_nothing(remote, cached, monkeypatch, error,
         sources.locate(FILE)
     assert list(cached.parent.iterdir()) == []
     assert timeouts == [sources.TIMEOUT_SECONDS]
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is full, which some systems say when it is closed."""
+
+    def __init__(self, when):
+        super().__init__()
+        self.when = when
+
+    def write(self, content):
+        return self.fail() if self.when == "write" else super().write(content)
+
+    def close(self):
+        return self.fail() if self.when == "close" and self.tell() else super().close()
+
+    def fail(self):
+        self.when = None
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("when", ["write", "close"])
+def test_a_full_disk_is_not_the_networks_fault(remote, cached, monkeypatch, when):
+    def fdopen(handle, mode):
+        os.close(handle)
+        return Full(when)
+
+    monkeypatch.setattr(os, "fdopen", fdopen)
+    with pytest.raises(OSError, match=r"could not be written .*No space left.* make room") as error:
+        sources.locate(FILE)
+    assert "network" not in str(error.value)
+    assert list(cached.parent.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written(remote, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KERAS_RECRES_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match="set KERAS_RECRES_CACHE to another folder"):
+        sources.locate(FILE)
+
+
+def test_no_home_to_keep_downloads_in(remote, monkeypatch):
+    def expanduser(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KERAS_RECRES_CACHE", raising=False)
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    with pytest.raises(OSError, match=r"no home folder .* set KERAS_RECRES_CACHE"):
+        sources.locate(FILE)
 
 
 def test_endless_download_stops(remote, cached, monkeypatch):

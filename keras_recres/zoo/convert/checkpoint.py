@@ -30,7 +30,7 @@ def read_state_dict(source):
     origin = "a dict"
     if isinstance(source, str | os.PathLike):
         origin = os.path.basename(os.fspath(source))
-        source = _load(os.fspath(source))
+        source = _load(os.path.expanduser(source))
     if not isinstance(source, dict):
         raise ValueError(
             f"A checkpoint must be a path or a dict of arrays by name, but {origin} holds a "
