@@ -138,6 +138,8 @@ class RecurrentResidual(keras.layers.Layer):
                 f"`unshare` must be a list of names of sub-layers or kinds, but it is {unshare!r}."
             )
         self.branch = branch
+        # How many layers run it, see `get_config`.
+        branch._recurrent_layers = getattr(branch, "_recurrent_layers", 0) + 1
         self.steps = steps
         self.shortcut = shortcut
         self.residual_scale = residual_scale
@@ -377,9 +379,13 @@ class RecurrentResidual(keras.layers.Layer):
         return tying.tie(cls, blocks, unshare=unshare, shortcut=shortcut, **kwargs)
 
     def get_config(self):
+        branch = keras.saving.serialize_keras_object(self.branch)
+        if self.branch._recurrent_layers > 1:
+            # Keras marks so what a file holds twice, but loses the first of the marks in copies.
+            branch["shared_object_id"] = id(self.branch)
         return {
             **super().get_config(),
-            "branch": keras.saving.serialize_keras_object(self.branch),
+            "branch": branch,
             "steps": self.steps,
             "shortcut": self.shortcut,
             "residual_scale": self.residual_scale,
