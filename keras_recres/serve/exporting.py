@@ -259,6 +259,12 @@ def _preprocessing(preprocessing, model, input_shape):
     given = preprocessing is not None
     if not given:
         preprocessing = getattr(model, "preprocess", None)
+        if preprocessing is None and len(input_shape) == 3 and input_shape[2] in (1, 3):
+            logger.warning(
+                "%s: no serving_bytes, since the model has no `preprocess` and no `preprocessing` "
+                "is given.",
+                model.name,
+            )
     if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
         if given:
             raise ValueError(

@@ -209,8 +209,9 @@ def test_another_process_takes_the_version(monkeypatch, quick, tmp_path):
 
 
 @pytest.mark.neutral
-def test_own_batching_parameters_are_kept(quick, tmp_path):
+def test_own_batching_parameters_are_kept(quick, tmp_path, caplog):
     serve.export(small(), tmp_path, name="m")
+    assert "no serving_bytes, since the model has no `preprocess`" in caplog.text
     file = tmp_path / "config" / "batching_parameters.txt"
     file.write_text("max_batch_size { value: 7 }\n")
     serve.export(small(), tmp_path, name="n")
