@@ -234,8 +234,17 @@ def _fill(record, tag, overrides, dtype, path, own):
         if transfer.fits(model, path):
             return model
     # In float32, as the files are, whatever the model's own policy.
-    donor = _build(record, tag, {}, "float32")
-    transfer.read(donor, path)
+    donor = None
+    if own and "num_classes" in changes:
+        # The classes may be the file's, and only the other arguments new.
+        donor = _build(record, tag, {"num_classes": changes["num_classes"]}, "float32")
+        if transfer.fits(donor, path):
+            del changes["num_classes"]
+        else:
+            donor = None
+    if donor is None:
+        donor = _build(record, tag, {}, "float32")
+        transfer.read(donor, path)
     model = _build(record, tag, overrides, dtype)
     fresh = transfer.copy(donor, model, changes)
     if fresh:

@@ -160,6 +160,15 @@ class TestClasses:
         assert_layers_equal(wider, trained, ["stem", "block", "head"])
         assert not caplog.records
 
+    @pytest.mark.parametrize("name", ["mine", "toy_rec.small"])
+    def test_the_head_of_ones_own_stays_with_other_changes(self, trained, tmp_path, caplog, name):
+        path = tmp_path / f"{name}.weights.h5"
+        mine = zoo.build("toy_rec.small", num_classes=3)
+        mine.save_weights(path)
+        model = zoo.load("toy_rec.small", weights=path, num_classes=3, input_shape=(6, 4, 3))
+        assert_layers_equal(model, mine, ["stem", "block", "head"])
+        assert not caplog.records
+
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
         [
