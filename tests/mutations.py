@@ -301,6 +301,24 @@ FAULTS = [
         "tests/models/test_copying.py::test_a_branch_of_two_layers_remains_one",
     ),
     Fault(
+        f"{SERVE}steps.py",
+        "pure = PureStep(layer, mask,",
+        "pure = PureStep(layer, None,",
+        "tests/serve/test_steps.py::test_masks_reach_the_steps_and_what_follows_them[True]",
+    ),
+    Fault(
+        f"{SERVE}steps.py",
+        '        keras_private.set_mask(carry["x"], mask)\n',
+        "        pass\n",
+        "tests/serve/test_steps.py::test_masks_reach_the_steps_and_what_follows_them[False]",
+    ),
+    Fault(
+        f"{LAYERS}attention.py",
+        "    if mask is not None:\n",
+        "    if False:\n",
+        "tests/layers/test_tokens.py::test_masked_tokens_are_as_if_they_were_not_there[recurrent]",
+    ),
+    Fault(
         f"{SERVE}int8.py",
         "layer.built and not own & _ids(layer)",
         "layer.built",

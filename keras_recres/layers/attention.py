@@ -3,7 +3,7 @@
 from keras import ops
 
 
-def multi_head_attention(qkv, num_heads, scale, dropout=None):
+def multi_head_attention(qkv, num_heads, scale, dropout=None, mask=None):
     """Softmax attention softmax(scale · q kᵀ) v in every head.
 
     Written out rather than `keras.ops.dot_product_attention`: that one computes in float32 under
@@ -17,6 +17,7 @@ def multi_head_attention(qkv, num_heads, scale, dropout=None):
         num_heads: Number of heads, a divisor of units.
         scale: What the products of q and k are multiplied by.
         dropout: None, or a function of the (batch, heads, N, N) weights that drops some.
+        mask: None, or True for each of the (batch, N) tokens that may be attended to.
 
     Returns:
         The pair (attention, values), both (batch, N, units).
@@ -26,7 +27,12 @@ def multi_head_attention(qkv, num_heads, scale, dropout=None):
     heads = ops.reshape(qkv, (-1, tokens, 3, num_heads, units // num_heads))
     q, k, v = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
     # The factor meets q, which is small, and not the N² products.
-    weights = ops.softmax(ops.einsum("bqhd,bkhd->bhqk", q * scale, k), axis=-1)
+    products = ops.einsum("bqhd,bkhd->bhqk", q * scale, k)
+    if mask is not None:
+        # Finite, or an example without any token would be NaN.
+        lowest = -3e4 if "16" in ops.dtype(products) else -1e9
+        products = ops.where(ops.cast(mask, "bool")[:, None, None, :], products, lowest)
+    weights = ops.softmax(products, axis=-1)
     if dropout is not None:
         weights = ops.cast(dropout(weights), v.dtype)
     attended = ops.einsum("bhqk,bkhd->bqhd", weights, v)

@@ -32,6 +32,7 @@ class ClassToken(keras.layers.Layer):
 
     def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
+        self.supports_masking = True
         if initializer is None:
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         self.initializer = keras.initializers.get(initializer)
@@ -47,6 +48,12 @@ class ClassToken(keras.layers.Layer):
         token = ops.cast(self.token, inputs.dtype)
         token = ops.broadcast_to(token, (ops.shape(inputs)[0], 1, inputs.shape[-1]))
         return ops.concatenate([token, inputs], axis=1)
+
+    def compute_mask(self, inputs, mask=None):
+        if mask is None:
+            return None
+        # The token itself is never masked.
+        return ops.concatenate([ops.ones_like(mask[:, :1]), mask], axis=1)
 
     def compute_output_shape(self, input_shape):
         batch, tokens, features = input_shape

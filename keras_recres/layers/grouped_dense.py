@@ -81,6 +81,7 @@ class GroupedDense(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_count("units", units)
         check_count("groups", groups)
         check_rate("dropout", dropout)

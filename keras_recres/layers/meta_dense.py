@@ -66,6 +66,7 @@ class MetaDense(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.supports_masking = True
         if meta_groups is not None:
             check_count("meta_groups", meta_groups)
         self.dense = GroupedDense(

@@ -50,6 +50,7 @@ class MetaLayer(keras.layers.Layer):
 
     def __init__(self, groups, softmax=False, axis=-1, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_count("groups", groups)
         if not isinstance(axis, numbers.Integral) or isinstance(axis, bool) or axis == 0:
             raise ValueError(

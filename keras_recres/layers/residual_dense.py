@@ -51,6 +51,7 @@ class ResidualDense(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_count("units", units)
         check_variance("sigma_w_sq", sigma_w_sq)
         check_variance("sigma_b_sq", sigma_b_sq)

@@ -35,6 +35,7 @@ class SinusoidPosition(keras.layers.Layer):
 
     def __init__(self, max_wavelength=10000.0, **kwargs):
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_positive("max_wavelength", max_wavelength)
         self.max_wavelength = max_wavelength
 

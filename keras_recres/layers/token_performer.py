@@ -36,7 +36,8 @@ class TokenPerformer(keras.layers.Layer):
         dropout: Number in [0, 1), after the projection and the MLP, in training only.
         epsilon: Number > 0, added to the variance in both layer norms.
 
-    Input shape: (batch, N, features).
+    Input shape: (batch, N, features). Tokens that a mask leaves out are not
+    attended to.
 
     Output shape: (batch, N, units).
 
@@ -46,6 +47,7 @@ class TokenPerformer(keras.layers.Layer):
 
     def __init__(self, units=64, kernel_ratio=0.5, dropout=0.1, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_count("units", units)
         check_positive("kernel_ratio", kernel_ratio)
         check_rate("dropout", dropout)
@@ -112,17 +114,19 @@ class TokenPerformer(keras.layers.Layer):
         half_square = ops.sum(ops.square(x), axis=-1, keepdims=True) / 2
         return ops.exp(projected - half_square) / self.features**0.5
 
-    def attend(self, k, q, v):
+    def attend(self, k, q, v, mask=None):
         """The attention y of the class' equation, from k, q and v in float32 or float64."""
         k, q = self.phi(k), self.phi(q)
+        if mask is not None:
+            k = k * ops.cast(mask, k.dtype)[..., None]
         normaliser = ops.einsum("bnm,bm->bn", q, ops.sum(k, axis=1))
         memory = ops.einsum("bnm,bnu->bmu", k, v)
         return ops.einsum("bnm,bmu->bnu", q, memory) / (normaliser[..., None] + 1e-8)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, mask=None):
         k, q, v = ops.split(self.kqv(self.norm1(inputs)), 3, axis=-1)
         wide = "float64" if self.compute_dtype == "float64" else "float32"
-        y = self.attend(*(ops.cast(t, wide) for t in (k, q, v)))
+        y = self.attend(*(ops.cast(t, wide) for t in (k, q, v)), mask=mask)
         y = self.attention_output(ops.cast(y, self.compute_dtype))
         x = v + self.dropout_layer(y, training=training)
         y = self.mlp_output(self.mlp_hidden(self.norm2(x)))

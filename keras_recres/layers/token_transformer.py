@@ -33,7 +33,8 @@ class TokenTransformer(keras.layers.Layer):
         dropout: Number in [0, 1), after the projection and the MLP, in training only.
         epsilon: Number > 0, added to the variance in both layer norms.
 
-    Input shape: (batch, N, features), features ≥ `num_heads`.
+    Input shape: (batch, N, features), features ≥ `num_heads`. Tokens that a mask leaves out are not
+    attended to.
 
     Output shape: (batch, N, units).
 
@@ -43,6 +44,7 @@ class TokenTransformer(keras.layers.Layer):
 
     def __init__(self, units=64, num_heads=1, dropout=0.0, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_count("units", units)
         check_count("num_heads", num_heads)
         check_rate("dropout", dropout)
@@ -95,10 +97,10 @@ class TokenTransformer(keras.layers.Layer):
         ):
             layer.build(hidden_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, mask=None):
         # Keras' matmul gives float32 on PyTorch under a float64 policy.
         qkv = ops.cast(self.qkv(self.norm1(inputs)), self.compute_dtype)
-        y, v = multi_head_attention(qkv, self.num_heads, self.scale)
+        y, v = multi_head_attention(qkv, self.num_heads, self.scale, mask=mask)
         x = v + self.dropout_layer(self.attention_output(y), training=training)
         y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
         return x + self.dropout_layer(y, training=training)

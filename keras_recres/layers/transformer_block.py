@@ -36,7 +36,8 @@ class TransformerBlock(keras.layers.Layer):
         drop_path: Number in [0, 1), probability of dropping a branch for an example.
         epsilon: Number > 0, added to the variance in both layer norms.
 
-    Input shape: (batch, N, features).
+    Input shape: (batch, N, features). Tokens that a mask leaves out are not
+    attended to.
 
     Output shape: that of the input.
 
@@ -64,6 +65,7 @@ class TransformerBlock(keras.layers.Layer):
         check_rate("attention_dropout", attention_dropout)
         check_rate("drop_path", drop_path)
         check_positive("epsilon", epsilon)
+        self.supports_masking = True
         self.num_heads = num_heads
         self.mlp_ratio = mlp_ratio
         self.mlp_dim = mlp_dim
@@ -123,7 +125,7 @@ class TransformerBlock(keras.layers.Layer):
     def _dropout(self, rate, name, **kwargs):
         return keras.layers.Dropout(rate, dtype=self.dtype_policy, name=name, **kwargs)
 
-    def attend(self, inputs, training=None):
+    def attend(self, inputs, training=None, mask=None):
         """The attention branch without its norm and shortcut."""
         dropout = None
         if self.attention_dropout:
@@ -133,7 +135,7 @@ class TransformerBlock(keras.layers.Layer):
 
         # Keras' matmul gives float32 on PyTorch under a float64 policy.
         qkv = ops.cast(self.qkv(inputs), self.compute_dtype)
-        y, _ = multi_head_attention(qkv, self.num_heads, self.scale, dropout)
+        y, _ = multi_head_attention(qkv, self.num_heads, self.scale, dropout, mask)
         return self.dropout_layer(self.attention_output(y), training=training)
 
     def mlp(self, inputs, training=None):
@@ -141,9 +143,9 @@ class TransformerBlock(keras.layers.Layer):
         y = self.dropout_layer(self.mlp_hidden(inputs), training=training)
         return self.dropout_layer(self.mlp_output(y), training=training)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, mask=None):
         inputs = ops.cast(inputs, self.compute_dtype)
-        y = self.attend(self.norm1(inputs), training=training)
+        y = self.attend(self.norm1(inputs), training=training, mask=mask)
         x = inputs + self.drop_path_layer(y, training=training)
         y = self.mlp(self.norm2(x), training=training)
         return x + self.drop_path_layer(y, training=training)

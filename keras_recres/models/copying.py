@@ -17,6 +17,7 @@ from keras_recres.backend.keras_private import (
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.copying import copy_state
 from keras_recres.models.graph import calls
+from keras_recres.models.random_inputs import random_inputs
 
 # Sides to try for axes whose size is open.
 SIDES = (32, 128)
@@ -155,7 +156,7 @@ def check_copies(model, copies):
     with losses_kept(model), keras.StatelessScope():
         for side in SIDES:
             try:
-                _run(function_of(model), _batch(model, side), "", copies)
+                _run(function_of(model), random_inputs(model, side=side), "", copies)
                 return
             except OtherOutputsError:
                 raise
@@ -166,22 +167,6 @@ def check_copies(model, copies):
         f"the copy of {model.name!r} is not compared with it, since it takes no random inputs.",
         stacklevel=3,
     )
-
-
-def _batch(model, side):
-    """Random inputs for a model, a flat list; open sizes are `side`."""
-    rng = np.random.default_rng(0)
-    tokens = [part.input_dim for part in sublayers(model) if hasattr(part, "input_dim")]
-
-    def like(x):
-        shape = (x.shape[0] or 2, *(side if size is None else size for size in x.shape[1:]))
-        if x.dtype == "string":
-            return np.full(shape, "")
-        if "int" in x.dtype or x.dtype == "bool":
-            return ops.cast(rng.integers(0, min(tokens, default=2), shape), x.dtype)
-        return ops.cast(rng.normal(size=shape), x.dtype)
-
-    return [like(x) for x in function_of(model).inputs]
 
 
 def _run(function, x, prefix, copies):

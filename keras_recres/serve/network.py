@@ -9,6 +9,7 @@ from keras_recres.backend.keras_private import (
     output_index,
     producer,
     run_graph,
+    set_mask,
 )
 from keras_recres.layers import RecurrentResidual
 
@@ -72,7 +73,9 @@ class Network:
         self.input_dtype = inputs.dtype if "int" in inputs.dtype else "float32"
         self.plain = keras.Model(inputs, [features, logits], name=f"{model.name}_with_features")
         recurrent = list(_recurrent(function))
-        shapes = [op.name for op in recurrent if op.return_states or op.return_steps_used]
+        shapes = [
+            op.name for op, asked in recurrent if asked.return_states or asked.return_steps_used
+        ]
         self.why_no_steps = None
         if shapes:
             self.why_no_steps = (
@@ -83,7 +86,7 @@ class Network:
             self.why_no_steps = (
                 f"{model.name!r} has no RecurrentResidual that could run more steps."
             )
-        self.steps = () if shapes else tuple(op.steps for op in recurrent)
+        self.steps = () if shapes else tuple(ask.steps for _, ask in recurrent)
 
     def __call__(self, x):
         """(features, logits) as float32."""
@@ -133,21 +136,28 @@ def _activation(operation):
 def _run(function, x, recur, counter):
     def operation_fn(operation):
         if isinstance(operation, RecurrentResidual):
-            return lambda x, **_: recur(next(counter), operation, x)
+            return lambda x, mask=None, **_: recur(next(counter), operation, _masked(x, mask))
         inner = function_of(operation)
         if inner is not None and any(_recurrent(inner)):
-            return lambda x, **_: _run(inner, x, recur, counter)
+            return lambda x, mask=None, **_: _run(inner, _masked(x, mask), recur, counter)
         return operation
 
     outputs = run_graph(function, x, operation_fn)
     return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
 
 
+def _masked(x, mask):
+    """`x` with the mask of its call, which may be given by name."""
+    if mask is not None:
+        set_mask(x, mask)
+    return x
+
+
 def _recurrent(function):
-    """The RecurrentResidual of every call, in the order in which the graph is run."""
+    """The RecurrentResidual of every call and what that asks, in the order of the graph's run."""
     for node in nodes_of(function):
         if isinstance(node.operation, RecurrentResidual):
-            yield node.operation
+            yield node.operation, node.operation.of_call(**node.arguments.kwargs)
         elif function_of(node.operation) is not None:
             yield from _recurrent(function_of(node.operation))
 

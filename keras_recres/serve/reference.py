@@ -3,11 +3,10 @@
 import struct
 import zlib
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_recres.backend.keras_private import sublayers
+from keras_recres.models import random_inputs as inputs
 from keras_recres.zoo.evaluation import check_logits
 
 BATCH = 3
@@ -60,13 +59,8 @@ def make(network, preprocessing, labels, max_steps):
 
 
 def random_inputs(network, batch):
-    """A batch for a `Network`: normal numbers, or tokens that all of its embeddings know."""
-    generator, shape = np.random.default_rng(0), (batch, *network.input_shape)
-    if network.input_dtype == "float32":
-        return generator.normal(size=shape).astype("float32")
-    layers = sublayers(network.model)
-    known = [layer.input_dim for layer in layers if isinstance(layer, keras.layers.Embedding)]
-    return generator.integers(0, min(known, default=2), shape).astype(network.input_dtype)
+    """A batch for a `Network`, as `models.random_inputs` makes it."""
+    return ops.convert_to_numpy(inputs.random_inputs(network.model, batch)[0])
 
 
 def inputs_of(reference):

@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_recres import backend
+from keras_recres.backend import keras_private
 from keras_recres.backend.tensorflow_scan import slices
 from keras_recres.layers.depth_loop import PureStep
 
@@ -18,15 +19,16 @@ def run(layer, x0, steps, max_steps):
 
     Args:
         layer: The layer.
-        x0: Its input, (batch, …).
+        x0: Its input, (batch, …), with its mask, which the output has, too.
         steps: int32 tensor, (batch,), from 1 to `max_steps`.
         max_steps: Python int, a bound of the loop.
 
     Returns:
         The last states, like `x0`.
     """
+    mask = keras_private.get_mask(x0)
     x0 = ops.cast(x0, layer.compute_dtype)
-    pure = PureStep(layer, None, False, False, True)
+    pure = PureStep(layer, mask, False, False, True)
     constants = {"x0": x0, "weights": backend.raw_values(pure.constant_variables)}
     stacked = keras.tree.map_structure(
         lambda *leaves: tf.stack(leaves), *layer.step_values(layer.steps)
@@ -52,4 +54,6 @@ def run(layer, x0, steps, max_steps):
         maximum_iterations=max_steps,
         parallel_iterations=1,
     )
+    if mask is not None:
+        keras_private.set_mask(carry["x"], mask)
     return carry["x"]

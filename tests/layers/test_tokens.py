@@ -11,6 +11,7 @@ from keras import ops
 from keras_recres.backend import keras_private
 from keras_recres.layers import (
     ClassToken,
+    RecurrentResidual,
     SinusoidPosition,
     SoftSplit,
     TokenPerformer,
@@ -379,3 +380,25 @@ def test_wrong_arguments_are_named(make, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["block", "transformer", "performer", "recurrent"])
+def test_masked_tokens_are_as_if_they_were_not_there(kind):
+    layer = {
+        "block": lambda: TransformerBlock(num_heads=2),
+        "transformer": lambda: TokenTransformer(8),
+        "performer": lambda: TokenPerformer(8),
+        "recurrent": lambda: RecurrentResidual(TransformerBlock(num_heads=2), 2, shortcut="none"),
+    }[kind]()
+    model = keras.Sequential([keras.Input((None, 8)), keras.layers.Masking(), ClassToken(), layer])
+    x = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+    x[:, 3:] = 0
+    got = computed(model, x)
+    np.testing.assert_allclose(got[:, :4], computed(model, x[:, :3]), atol=1e-5)
+    # Without a mask they matter, and an example of masked tokens only is finite.
+    token = ops.convert_to_numpy(model.layers[1](x))
+    assert np.abs(computed(layer, token) - got)[:, :4].max() > 1e-4
+    assert np.isfinite(computed(model, 0 * x)).all()
+    half = TransformerBlock(num_heads=2, dtype="mixed_float16")
+    mask = np.zeros((2, 5), bool)
+    assert np.isfinite(computed(half, x, mask=ops.convert_to_tensor(mask)).astype("float32")).all()

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_recres.layers import RecurrentResidual
+from keras_recres.layers import RecurrentResidual, TransformerBlock
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("the graph of a SavedModel is TensorFlow's", allow_module_level=True)
@@ -12,6 +12,8 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from keras_recres.serve import steps
+from keras_recres.serve.network import Network
+from keras_recres.serve.reference import random_inputs
 
 WANTED = (3, 1, 7, 2, 5)
 
@@ -54,6 +56,30 @@ def test_every_example_has_its_own_number(options):
     with_others = run(x[:1], tf.constant(WANTED[:1])).numpy().astype("float32")
     tolerance = 1e-6 if exact else 0.05
     np.testing.assert_allclose(found[:1], with_others, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_masks_reach_the_steps_and_what_follows_them(nested):
+    inputs = keras.Input((4, 6))
+    block = TransformerBlock(num_heads=2)
+    x = RecurrentResidual(block, 2, shortcut="none")(keras.layers.Masking(-1.0)(inputs), steps=3)
+    logits = keras.layers.Dense(3)(keras.layers.LSTM(5)(x))
+    model = keras.Model(inputs, logits)
+    if nested:
+        model = keras.Sequential([inputs, model])
+    network = Network(model)
+    # As the call says.
+    assert network.steps == (3,)
+    x = random_inputs(network, 3)
+    assert (x[::2, 2:] == -1).all()
+    assert (x[1] != -1).all()
+    wanted = tf.constant([[3], [3], [3]])
+    run = tf.function(
+        lambda x: network.with_steps(x, lambda i, layer, x: steps.run(layer, x, wanted[:, i], 8))
+    )
+    want = model(x).numpy()
+    np.testing.assert_allclose(run(x)[1].numpy(), want, atol=1e-5)
+    np.testing.assert_allclose(network.with_static_steps(x, (3,))[1].numpy(), want, atol=1e-5)
 
 
 def test_an_empty_batch():
