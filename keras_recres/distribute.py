@@ -152,7 +152,8 @@ def scope(kind=AUTO, **options):
     "auto" takes several processes where the environment names them (TF_CONFIG; WORLD_SIZE of
     torchrun; `initialize` of keras.distribution), else, but on PyTorch, all accelerators of this
     machine, else "single". The global batch and the seed being the same, the losses are those of
-    one device.
+    one device; but for activity regularisers on several replicas of TensorFlow, which Keras
+    computes from each replica's part of the batch.
 
     Args:
         kind: One of `kinds()`.

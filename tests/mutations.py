@@ -233,6 +233,27 @@ FAULTS = [
         "test_remat_keeps_the_states_and_not_what_is_inside_the_branch",
         backend="jax",
     ),
+    Fault(
+        LOOP,
+        'scan = form == "scan" and not _synchronises(layer, training)',
+        'scan = form == "scan"',
+        "tests/layers/test_recurrent_residual.py::"
+        "test_replicas_meet_in_the_norms_of_every_step[{'loop': 'scan'}]",
+    ),
+    Fault(
+        f"{LAYERS}unsharing.py",
+        ".lower() and not wraps",
+        ".lower()",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_spectral_normalization_is_no_norm_and_learns_where_the_sentence_says",
+    ),
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
+        "        keras_private.let_share(self.branch, branch)\n",
+        "",
+        "tests/layers/test_recurrent_residual.py::"
+        "test_a_branch_of_two_layers_is_one_when_it_is_loaded",
+    ),
     # Models.
     Fault(
         f"{BACKEND}keras_private.py",

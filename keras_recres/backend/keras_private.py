@@ -11,7 +11,7 @@ import threading
 
 import keras
 from keras.src import backend as keras_backend
-from keras.src.backend.common import dtypes
+from keras.src.backend.common import dtypes, global_state
 from keras.src.dtype_policies import dtype_policy
 from keras.src.layers.layer import Layer
 from keras.src.models.functional import Functional
@@ -119,6 +119,16 @@ def attended_axes(layer):
 def gate_of(layer):
     """The dense layer that makes the gate of a `keras.layers.MultiHeadAttention`."""
     return layer._gate_dense
+
+
+def let_share(layer, config):
+    """Lets other layers of a model that is being saved share a layer after it is loaded.
+
+    Keras marks the configurations of what is shared when it meets it again. A layer that puts the
+    configuration of another into its own has a copy in the file by then, which remains unmarked.
+    """
+    if global_state.get_global_attribute("shared_objects/id_to_config_map") is not None:
+        config["shared_object_id"] = id(layer)
 
 
 def unsafe_code_allowed():

@@ -67,7 +67,7 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
         traced=backend.is_traced(x0),
         stateful=bool(training and layer.branch.non_trainable_variables),
     )
-    scan = form == "scan"
+    scan = form == "scan" and not _synchronises(layer, training)
     may_exit = layer.exit_threshold is not None and not training
     values = layer.step_values(steps)
     k = backprop_steps
@@ -166,7 +166,7 @@ class PureStep:
             and keras.backend.backend() == "tensorflow"
             and bool(layer.remat or (training and layer.branch.non_trainable_variables))
         )
-        remat = layer.remat and not self.recompute
+        remat = layer.remat and not (self.recompute or _synchronises(layer, training))
         self.apply = keras.remat(self._apply) if remat else self._apply
 
     def read_state(self):
@@ -213,9 +213,11 @@ class PureStep:
             x = update(layer, x, constants["x0"], value, self.mask, self.training)
         for variable in self.constant_variables:
             if scope.state_mapping[id(variable)] is not before[id(variable)]:
+                options = "loop='unroll', remat=False, unshare=() and backprop_steps=None"
                 raise ValueError(
-                    f"the branch of {layer.name!r} changes its weight {variable.path!r} outside "
-                    f"training, which would be lost here: use loop='unroll' for such a branch."
+                    f"the branch of {layer.name!r} changes its weight {variable.path!r} when it is "
+                    f"called, as SpectralNormalization does, which would be lost here: use "
+                    f"{options} for such a branch."
                 )
         y = {}
         own = [scope.get_current_value(v) for v in layer.own_variables if not v.trainable]
@@ -240,6 +242,14 @@ class PureStep:
                         per_step[t].assign(values[t])
         if "loss" in ys:
             layer.add_loss(ops.sum(ys["loss"]))
+
+
+def _synchronises(layer, training):
+    """Whether replicas meet inside the branch, which TensorFlow's loops and remat do not allow."""
+    if not training or keras.backend.backend() != "tensorflow":
+        return False
+    parts = keras_private.sublayers(layer.branch)
+    return any(getattr(part, "synchronized", False) for part in parts)
 
 
 def _unrolled(step, carry, values, constants):

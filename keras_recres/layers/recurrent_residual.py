@@ -9,9 +9,8 @@ from keras import ops
 
 from keras_recres import backend
 from keras_recres.backend import keras_private
-from keras_recres.layers import depth_loop, tying
+from keras_recres.layers import depth_loop, tying, unsharing
 from keras_recres.layers.checks import check_count, check_positive, check_switch
-from keras_recres.layers.unsharing import match_sublayers
 
 SHORTCUTS = ("add", "none")
 INJECTIONS = (None, "add", "concat")
@@ -58,7 +57,8 @@ class RecurrentResidual(keras.layers.Layer):
         residual_scale: None (s_t = 1), a float for every s_t, or "learned": one trainable
             scalar a step, 1 at first.
         unshare: Which sub-layers of the branch get weights of their own for every step: names
-            of sub-layers, or the kind "norm" for all normalisations. Each step's copy begins
+            of sub-layers, or the kind "norm" for all layers that normalise features. Each step's
+            copy begins
             with the branch's own initial values. Freeze such a sub-layer before it is built, or
             the whole layer at any time.
         step_embedding: Whether to add a learned vector e_t, zero at first, to the last axis of
@@ -79,7 +79,8 @@ class RecurrentResidual(keras.layers.Layer):
         exit_threshold: None, or ε > 0. At inference an example stops changing after the first
             step with ‖x_{t+1} − x_t‖ ≤ ε ‖x_t‖, and the loop does no more work when all
             examples of the batch have stopped. Examples do not influence one another. Ignored in
-            training.
+            training. What the branch adds to the loss (`add_loss`, activity regularisers) is not
+            counted where it acts: `evaluate` and validation give the loss without it.
         loop: "unroll" (the steps one after another in the graph), "scan" (a loop in the graph,
             whose compile time does not grow with the steps; a Python loop on PyTorch), or
             "auto", the faster of the two for the backend and the number of steps. All give the
@@ -138,8 +139,6 @@ class RecurrentResidual(keras.layers.Layer):
                 f"`unshare` must be a list of names of sub-layers or kinds, but it is {unshare!r}."
             )
         self.branch = branch
-        # How many layers run it, see `get_config`.
-        branch._recurrent_layers = getattr(branch, "_recurrent_layers", 0) + 1
         self.steps = steps
         self.shortcut = shortcut
         self.residual_scale = residual_scale
@@ -175,7 +174,7 @@ class RecurrentResidual(keras.layers.Layer):
                 f"`branch` of {self.name!r} must return the shape of the state, {wanted}, but it "
                 f"maps {branch_shape} to {shape}."
             )
-        self._own.sublayers += match_sublayers(self.branch, self.unshare)
+        self._own.sublayers += unsharing.match_sublayers(self.branch, self.unshare)
         for sublayer in self._own.sublayers:
             for weight in sublayer.weights:
                 self._own.variables.append(weight)
@@ -262,29 +261,9 @@ class RecurrentResidual(keras.layers.Layer):
         """For each of `own_variables` the list of its variables, one a step."""
         return self._own.per_step
 
-    def _check_frozen_alike(self):
-        for per_step in self.own_per_step:
-            if len({variable.trainable for variable in per_step}) > 1:
-                raise ValueError(
-                    f"{per_step[0].path!r} was frozen or thawed after {self.name!r} was built, "
-                    f"which its copies for the other steps were not: set `trainable` of its layer "
-                    f"before building, or of the whole {self.name!r}."
-                )
-
     def check_own(self):
-        """Refuses sub-layers whose variables were replaced since every step got its own of them.
-
-        Raises:
-            ValueError: If `quantize`, `enable_lora` or an assignment did so.
-        """
-        known = {id(variable) for variable in self.own_variables}
-        for part in self._own.sublayers:
-            if self.steps > 1 and not known.issuperset(map(id, part.weights)):
-                raise ValueError(
-                    f"{part.name!r} in the branch of {self.name!r} got other variables after every "
-                    f"step had its own of it, which would then use the first step's: quantise or "
-                    f"adapt only layers that `unshare` leaves shared, or untie {self.name!r} first."
-                )
+        """Raises a ValueError if variables were replaced of which every step has its own."""
+        unsharing.check_own(self, self._own.sublayers)
 
     def save_own_variables(self, store):
         # Or a file would be written that fits no layer.
@@ -294,7 +273,7 @@ class RecurrentResidual(keras.layers.Layer):
     def step_values(self, steps):
         """What the first `steps` steps do not share: a list of dicts, one a step."""
         self.check_own()
-        self._check_frozen_alike()
+        unsharing.check_frozen_alike(self)
         raw = [backend.raw_values(per_step) for per_step in self.own_per_step]
         scale = None if self.scale is None else ops.convert_to_tensor(self.scale)
         embedding = None if self.embedding is None else ops.convert_to_tensor(self.embedding)
@@ -380,9 +359,7 @@ class RecurrentResidual(keras.layers.Layer):
 
     def get_config(self):
         branch = keras.saving.serialize_keras_object(self.branch)
-        if self.branch._recurrent_layers > 1:
-            # Keras marks so what a file holds twice, but loses the first of the marks in copies.
-            branch["shared_object_id"] = id(self.branch)
+        keras_private.let_share(self.branch, branch)
         return {
             **super().get_config(),
             "branch": branch,

@@ -2,6 +2,8 @@
 
 import difflib
 
+import keras
+
 from keras_recres.backend.keras_private import sublayers
 
 
@@ -39,5 +41,40 @@ def match_sublayers(branch, unshare):
 
 
 def is_normalization(layer):
-    """Whether a layer normalises: BatchNormalization, RMSNormalization, a user's own …Norm."""
-    return "norm" in type(layer).__name__.lower()
+    """Whether a layer normalises: BatchNormalization, RMSNormalization, a user's own …Norm.
+
+    `SpectralNormalization` and other wrappers do not: they normalise the kernel of a layer.
+    """
+    wraps = isinstance(layer, keras.layers.Wrapper)
+    return "norm" in type(layer).__name__.lower() and not wraps
+
+
+def check_own(layer, parts):
+    """Refuses sub-layers whose variables were replaced since every step got its own of them.
+
+    Args:
+        layer: Built RecurrentResidual.
+        parts: The sub-layers of its branch that steps do not share.
+
+    Raises:
+        ValueError: If `quantize`, `enable_lora` or an assignment did so.
+    """
+    known = {id(variable) for variable in layer.own_variables}
+    for part in parts:
+        if layer.steps > 1 and not known.issuperset(map(id, part.weights)):
+            raise ValueError(
+                f"{part.name!r} in the branch of {layer.name!r} got other variables after every "
+                f"step had its own of it, which would then use the first step's: quantise or "
+                f"adapt only layers that `unshare` leaves shared, or untie {layer.name!r} first."
+            )
+
+
+def check_frozen_alike(layer):
+    """Refuses a variable that is frozen for some steps of a RecurrentResidual, and not for all."""
+    for per_step in layer.own_per_step:
+        if len({variable.trainable for variable in per_step}) > 1:
+            raise ValueError(
+                f"{per_step[0].path!r} was frozen or thawed after {layer.name!r} was built, which "
+                f"its copies for the other steps were not: set `trainable` of its layer before "
+                f"building, or of the whole {layer.name!r}."
+            )

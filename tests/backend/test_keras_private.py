@@ -59,6 +59,16 @@ def test_masks():
     assert keras_private.get_mask(x) is mask
 
 
+def test_let_share():
+    layer, config = keras.layers.Dense(2), {}
+    keras_private.let_share(layer, config)
+    # Only while a model is saved.
+    assert config == {}
+    with keras_private.serialization_lib.ObjectSharingScope():
+        keras_private.let_share(layer, config)
+    assert config == {"shared_object_id": id(layer)}
+
+
 def test_autocast():
     variable = keras.Variable(np.ones(2, "float32"))
     assert keras_private.autocasts(variable)

@@ -738,3 +738,71 @@ def test_remat_keeps_the_states_and_not_what_is_inside_the_branch():
     # Inside a step: 8 × 512 numbers. A state: 8 × 16, and the weights once.
     assert memory[False] > 16 * 8 * 512 * 4
     assert memory[True] < 0.5 * memory[False]
+
+
+def spectral(**options):
+    dense = keras.layers.SpectralNormalization(keras.layers.Dense(WIDTH, name="dense"), name="s")
+    layer = RecurrentResidual(dense, 3, **options)
+    layer.build((None, WIDTH))
+    return layer
+
+
+def test_spectral_normalization_is_no_norm_and_learns_where_the_sentence_says():
+    with pytest.raises(ValueError, match="`unshare` entry 'norm' matches no sub-layer"):
+        spectral(unshare="norm")
+    x = np.random.default_rng(0).normal(size=(8, WIDTH)).astype("float32")
+    for options in (
+        {"loop": "scan"},
+        {"loop": "unroll", "remat": True},
+    ):
+        with pytest.raises(ValueError, match="loop='unroll', remat=False, unshare=") as error:
+            spectral(**options)(x, training=True)
+        assert "SpectralNormalization" in str(error.value)
+    layer = spectral(loop="unroll", remat=False, unshare=(), backprop_steps=None)
+    before = ops.convert_to_numpy(layer.branch.layer.kernel).copy()
+    layer(x, training=True)
+    kernel = ops.convert_to_numpy(layer.branch.layer.kernel)
+    assert np.abs(kernel - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("threshold", [None, 0.1])
+def test_where_examples_may_stop_the_loss_is_without_the_branch(threshold):
+    dense = keras.layers.Dense(WIDTH, activity_regularizer=keras.regularizers.L2(0.1))
+    layer = RecurrentResidual(dense, steps=2, exit_threshold=threshold)
+    x = np.ones((4, WIDTH), "float32")
+    layer(x, training=False)
+    assert bool(layer.losses) == (threshold is None)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="replicas of TensorFlow's strategies")
+@pytest.mark.parametrize("options", [{"loop": "scan"}, {"remat": True}], ids=str)
+def test_replicas_meet_in_the_norms_of_every_step(options):
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        norm = keras.layers.BatchNormalization(synchronized=True)
+        layer = RecurrentResidual(norm, 3, **options)
+        layer.build((None, WIDTH))
+    x = np.random.default_rng(0).normal(size=(8, WIDTH)).astype("float32")
+
+    @tf.function
+    def run(x):
+        return strategy.run(lambda x: layer(x, training=True), (x,))
+
+    got = run(x).numpy()
+    plain = RecurrentResidual(keras.layers.BatchNormalization(), 3, loop="unroll")
+    np.testing.assert_allclose(got, plain(x, training=True), atol=1e-5)
+
+
+def test_a_branch_of_two_layers_is_one_when_it_is_loaded(tmp_path):
+    dense = keras.layers.Dense(WIDTH, "tanh")
+    inputs = keras.Input((WIDTH,))
+    x = RecurrentResidual(dense, 2, name="one")(inputs)
+    model = keras.Model(inputs, RecurrentResidual(dense, 3, name="two")(x * 2))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("one").branch is loaded.get_layer("two").branch
+    assert loaded.count_params() == model.count_params() == dense.count_params()
+    x = np.random.default_rng(0).normal(size=(4, WIDTH)).astype("float32")
+    np.testing.assert_allclose(computed(loaded, x), computed(model, x), atol=1e-6)
