@@ -159,15 +159,20 @@ class RecurrentResidual(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         wanted = tuple(input_shape)
-        if channels is None:
-            raise ValueError(
-                f"the last axis of {self.name!r}'s input must be known, but the shape is {wanted}."
-            )
+        unknown = f"the last axis of {self.name!r}'s input must be known, but the shape is {wanted}."
+        if channels is None and (self.step_embedding or self.inject_input == "concat"):
+            raise ValueError(unknown)
         branch_shape = wanted
         if self.inject_input == "concat":
             branch_shape = (*wanted[:-1], 2 * channels)
         # A symbolic call builds any kind of branch, also one that makes its weights when called.
-        got = self.branch(keras.KerasTensor(branch_shape, dtype=self.compute_dtype))
+        try:
+            got = self.branch(keras.KerasTensor(branch_shape, dtype=self.compute_dtype))
+        except (TypeError, ValueError) as error:
+            if channels is not None:
+                raise
+            # What a Dense layer needs, and a convolution with its channels first does not.
+            raise ValueError(unknown) from error
         if not isinstance(got, keras.KerasTensor) or tuple(got.shape)[1:] != wanted[1:]:
             shape = tuple(got.shape) if isinstance(got, keras.KerasTensor) else type(got).__name__
             raise ValueError(

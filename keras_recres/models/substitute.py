@@ -114,11 +114,15 @@ def _apply_rules(model, rules, used):
     }
     decisions = {}
     for pattern, rule in rules.items():
-        hits = [
-            key
-            for key, use in layers.items()
-            if any(fnmatch.fnmatchcase(n, pattern) for n in (use.operation.name, use.path))
-        ]
+        # A name may have what are wildcards elsewhere: "fc[1]" is that layer, if there is one.
+        for matches in (str.__eq__, fnmatch.fnmatchcase):
+            hits = [
+                key
+                for key, use in layers.items()
+                if any(matches(name, pattern) for name in (use.operation.name, use.path))
+            ]
+            if hits:
+                break
         if not hits:
             raise ValueError(_no_match(model, pattern, layers))
         # Where an earlier rule gave a substitute, or said why not, this one has no say, or another.

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_recres.backend import keras_private, probe
 from keras_recres.layers.checks import check_count
+from keras_recres.probes import jets
 from keras_recres.probes.curvature_record import CurvatureRecord
 from keras_recres.probes.derivative_check import check as check_derivatives
 from keras_recres.probes.measurement import Measurement
@@ -239,6 +240,21 @@ def _explanation(measurement, theta, error):
         model(measurement.curve(measurement.tensor(theta[:2])), training=False)
     except Exception as plain:
         return Refusal(f"the model does not run on the curve's inputs: {_first_line(plain)}")
+    # By differences nothing is differentiated.
+    jet = jets.METHODS.get(method, lambda function, theta: function(theta))
+
+    def curve_alone(theta):
+        return jet(lambda theta: (keras.tree.flatten(measurement.curve(theta)), []), theta)[:3]
+
+    try:
+        with measurement.floats():
+            probe.compiled(curve_alone)(measurement.tensor(theta[:2]))
+    except Exception as alone:
+        return Refusal(
+            f"method={method!r} cannot differentiate the curve ({type(alone).__name__}: "
+            f"{_first_line(alone)}): make it of keras.ops, and its constants tensors by "
+            f"keras.ops.convert_to_tensor, or use method='finite'."
+        )
     path = measurement.recorder and measurement.recorder.failed
     if not path and measurement.recorder:
         path = _first_to_fail(measurement, theta)

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class CurvatureRecord:
     """Curvature and speed of a curve's image in the outputs of a model's layers.
 
@@ -45,6 +45,14 @@ class CurvatureRecord:
                 )
         if self.kinks is not None and np.shape(self.kinks) != shape[:1]:
             raise ValueError(f"`kinks` must have the shape {shape[:1]}, not {self.kinks!r}.")
+
+    def __repr__(self):
+        about = ", ".join(part for part in (self.method, self.backend, self.dtype) if part)
+        ends = f", {self.names[0]} to {self.names[-1]}" if self.rows else ""
+        return (
+            f"<CurvatureRecord: {len(self.rows)} rows{ends}, {len(self.theta)} theta, {about}; "
+            "its table is summary()>"
+        )
 
     @property
     def names(self):

@@ -269,7 +269,13 @@ def from_dataset(images, by="pca", labels=None, label=None, points=8):
 
 def _array(value):
     """A float64 NumPy array of any array or tensor."""
-    return np.asarray(ops.convert_to_numpy(value), "float64")
+    try:
+        return np.asarray(ops.convert_to_numpy(value), "float64")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"a curve is made of arrays of numbers, but this is a {type(value).__name__}: collect "
+            f"its inputs in one array, as by np.stack(list(dataset.as_numpy_iterator()))."
+        ) from error
 
 
 def _same_shape(names, values):

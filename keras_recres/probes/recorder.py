@@ -226,7 +226,7 @@ class Recorder:
 def _matches(entry, identity, name, path):
     """Whether an entry of `layers`, a name with wildcards or a layer, means this one."""
     if isinstance(entry, str):
-        return any(fnmatch.fnmatchcase(own, entry) for own in (name, path))
+        return entry in (name, path) or any(fnmatch.fnmatchcase(n, entry) for n in (name, path))
     return id(entry) == identity
 
 

@@ -535,6 +535,27 @@ def test_wrong_shapes_and_names_fail_when_built():
         RecurrentResidual.tie(blocks)
     with pytest.raises(ValueError, match=r"last axis .* must be known"):
         RecurrentResidual(keras.layers.Dense(3)).build((None, None))
+    for options in ({"step_embedding": True}, {"inject_input": "concat"}):
+        with pytest.raises(ValueError, match=r"last axis .* must be known"):
+            RecurrentResidual(channels_first(), **options).build((None, 8, None, None))
+
+
+def channels_first():
+    return keras.layers.Conv2D(8, 3, padding="same", data_format="channels_first")
+
+
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+def test_channels_first_need_no_known_sides(loop):
+    inputs = keras.Input((8, None, None))
+    layer = RecurrentResidual(channels_first(), steps=2, loop=loop)
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, 8, None, None)
+    if BACKEND != "tensorflow":  # Which convolves so on a GPU only.
+        x = np.random.default_rng(0).normal(size=(2, 8, 5, 4)).astype("float32")
+        want = x
+        for _ in range(2):
+            want = want + keras.ops.convert_to_numpy(layer.branch(want))
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), want, atol=1e-5)
 
 
 def test_freezing_part_of_the_copies_is_refused():

@@ -429,6 +429,15 @@ def test_equal_layers_begin_with_different_weights():
 
 
 @pytest.mark.neutral
+def test_a_pattern_that_is_a_name_is_that_layer_alone():
+    dense = [keras.layers.Dense(8, name=name) for name in ("fc1", "fc[1]")]
+    model = keras.Sequential([keras.Input((8,)), *dense])
+    for pattern in ("fc[1]", "fc[[]1]"):
+        _, table = substitute(model, {pattern: rules.meta_dense(2)}, verbose=False)
+        assert [row.path for row in table.rows] == ["fc[1]"]
+
+
+@pytest.mark.neutral
 def test_the_table_is_plain_text(capsys):
     _, table = substitute(small_model(), ALL)
     printed = capsys.readouterr().out

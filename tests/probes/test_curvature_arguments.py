@@ -46,6 +46,17 @@ def test_rows_of_a_subclassed_model():
     assert rows(steps=False) == [*shared, ("block", None), ("subclassed", None)]
 
 
+def test_a_curve_that_cannot_be_differentiated_is_blamed_itself():
+    curve = curves.Curve(lambda t: ops.stack([np.cos(t), ops.sin(t)], -1), (0, 6), (2,))
+    with pytest.raises(ValueError, match=r"cannot differentiate the curve .*keras\.ops"):
+        extrinsic_curvature(layers.Dense(3), curve, THETA)
+
+
+def test_a_name_with_brackets_is_that_layer():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(3, name="fc[1]")])
+    assert rows(model, layers="fc[1]") == [("fc[1]", None)]
+
+
 def test_layers_are_chosen_by_name_path_wildcard_and_object():
     model = Subclassed()
     dense = [("block/branch/dense", step) for step in range(3)]

@@ -41,6 +41,13 @@ def test_integrals_of_closed_curves_are_exact():
     np.testing.assert_allclose(record().total_curvature, 2 * np.pi, rtol=1e-9)
 
 
+def test_the_repr_is_one_line_whatever_was_measured():
+    assert repr(record(count=4000)) == (
+        "<CurvatureRecord: 3 rows, dense to block[1], 4000 theta, forward, jax, float32; "
+        "its table is summary()>"
+    )
+
+
 def test_an_open_curve_is_integrated_to_its_ends():
     theta = curves.line([0.0], [1.0]).theta(50, "float64")
     row = {"rows": ROWS[:1], "kappa": np.ones((1, 50)), "speed": theta[None], "kinks": None}

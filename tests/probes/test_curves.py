@@ -197,6 +197,15 @@ def test_theta_are_the_middles_of_the_parts():
 
 
 @pytest.mark.neutral
+def test_a_tf_data_set_is_told_to_be_collected():
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices(IMAGES)
+    with pytest.raises(ValueError, match=r"but this is a .*Dataset: .*as_numpy_iterator"):
+        curves.from_dataset(data)
+    curves.from_dataset(np.stack(list(data.as_numpy_iterator())))
+
+
+@pytest.mark.neutral
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -212,6 +221,7 @@ def test_theta_are_the_middles_of_the_parts():
         (lambda: curves.from_dataset(np.zeros((9, 5))), "vary in at least 2 directions"),
         (lambda: curves.from_dataset(IMAGES, "class", LABELS[:2]), "one for each image"),
         (lambda: curves.from_dataset(IMAGES, "class", LABELS, 7), "but 7 is none"),
+        (lambda: curves.from_dataset(iter(IMAGES)), "arrays of numbers, but this is a .*iterator"),
         (lambda: curves.Curve(None, (1, 1), (2,)), "low < high"),
     ],
 )
