@@ -58,6 +58,12 @@ FAULTS = [
     # Layers.
     Fault(
         f"{LAYERS}recurrent_residual.py",
+        "kwargs = {k: v.item() if isinstance(v, np.generic) else v for k, v in kwargs.items()}",
+        "kwargs = dict(kwargs)",
+        "tests/layers/test_recurrent_residual.py::test_steps_may_be_numpys",
+    ),
+    Fault(
+        f"{LAYERS}recurrent_residual.py",
         "ops.cast(inputs, self.compute_dtype),",
         "inputs,",
         f"tests/layers/test_battery.py::{INTEGERS}[RecurrentResidual0-float32-int32]",
@@ -255,6 +261,12 @@ FAULTS = [
         "test_a_branch_of_two_layers_is_one_when_it_is_loaded",
     ),
     # Models.
+    Fault(
+        f"{MODELS}families.py",
+        "args, kwargs = plain((args, kwargs))",
+        "pass",
+        "tests/models/test_t2t_vit.py::test_arguments_may_be_numpys",
+    ),
     Fault(
         f"{BACKEND}keras_private.py",
         "        io_utils.print_msg(message)\n",

@@ -1,6 +1,7 @@
 """AlphaReLU: a power of the positive part, with a bounded slope at zero."""
 
 import math
+import numbers
 
 import keras
 from keras import ops
@@ -43,7 +44,7 @@ def alpha_relu(x, alpha=0.75, max_slope=MAX_SLOPE):
     """
     x = ops.convert_to_tensor(x)
     smallest, largest = LIMITS[keras.backend.standardize_dtype(x.dtype)]
-    if isinstance(alpha, int | float):
+    if isinstance(alpha, numbers.Real):
         # Never so near to zero that a machine flushes x to it, and takes a power of zero.
         border = max(linear_below(alpha, max_slope), smallest)
         slope, exponent = border ** (alpha - 1), alpha
@@ -125,16 +126,17 @@ class AlphaReLU(keras.layers.Layer):
 
     def __init__(self, alpha, learnable=False, max_slope=MAX_SLOPE, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha <= 1:
+        if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool) or not 0 < alpha <= 1:
             raise ValueError(f"`alpha` must be a number in (0, 1], but it is {alpha!r}.")
         if learnable and alpha < MIN_ALPHA:
             raise ValueError(
                 f"`alpha` must be at least {MIN_ALPHA} if it is learnable, but it is {alpha!r}."
             )
         check_above_one("max_slope", max_slope)
-        self.alpha = alpha
+        # Plain: NumPy's would turn bfloat16 into float32.
+        self.alpha = float(alpha)
         self.learnable = bool(learnable)
-        self.max_slope = max_slope
+        self.max_slope = float(max_slope)
         self.supports_masking = True
 
     def build(self, input_shape):

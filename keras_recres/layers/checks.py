@@ -3,6 +3,16 @@
 import math
 import numbers
 
+import keras
+import numpy as np
+
+
+def plain(arguments):
+    """Nested arguments with Python's numbers and lists in the place of NumPy's."""
+    return keras.tree.map_structure(
+        lambda leaf: leaf.tolist() if isinstance(leaf, np.generic | np.ndarray) else leaf, arguments
+    )
+
 
 def check_count(name, value):
     """Raises a ValueError unless `value` is an integer of at least 1."""
@@ -18,7 +28,7 @@ def check_switch(name, value):
 
 def check_rate(name, value):
     """Raises a ValueError unless `value` is a number in [0, 1), a probability of dropping."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < 1:
         raise ValueError(f"`{name}` must be a number in [0, 1), but it is {value!r}.")
 
 
@@ -30,7 +40,7 @@ def check_positive(name, value):
 
 def check_above_one(name, value):
     """Raises a ValueError unless `value` is a finite number above 1."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 1 < value < math.inf:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 1 < value < math.inf:
         raise ValueError(f"`{name}` must be a finite number above 1, but it is {value!r}.")
 
 

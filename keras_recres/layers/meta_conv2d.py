@@ -106,6 +106,7 @@ class MetaConv2D(keras.layers.Layer):
         check_count("meta_groups", meta_groups)
         if pool_size is not None:
             check_count("pool_size", pool_size)
+            pool_size = int(pool_size)
         if filters % groups:
             raise ValueError(
                 f"`groups` must divide `filters`, but {groups} does not divide {filters}."

@@ -5,6 +5,7 @@ import numbers
 import types
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_recres import backend
@@ -159,7 +160,9 @@ class RecurrentResidual(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         wanted = tuple(input_shape)
-        unknown = f"the last axis of {self.name!r}'s input must be known, but the shape is {wanted}."
+        unknown = (
+            f"the last axis of {self.name!r}'s input must be known, but its shape is {wanted}."
+        )
         if channels is None and (self.step_embedding or self.inject_input == "concat"):
             raise ValueError(unknown)
         branch_shape = wanted
@@ -208,6 +211,11 @@ class RecurrentResidual(keras.layers.Layer):
             constraint=weight.constraint,
             name=f"step{step}_{sublayer_name}_{weight.name}",
         )
+
+    def __call__(self, *args, **kwargs):
+        # Of NumPy's numbers Keras would make tensors.
+        kwargs = {k: v.item() if isinstance(v, np.generic) else v for k, v in kwargs.items()}
+        return super().__call__(*args, **kwargs)
 
     def call(
         self,

@@ -1,5 +1,7 @@
 """SoftSplit: overlapping patches of an image as a sequence of tokens."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -42,7 +44,7 @@ class SoftSplit(keras.layers.Layer):
         check_count("strides", strides)
         if padding is None:
             padding = max(0, (kernel_size - strides + 1) // 2)
-        if not isinstance(padding, int) or isinstance(padding, bool) or padding < 0:
+        if not isinstance(padding, numbers.Integral) or isinstance(padding, bool) or padding < 0:
             raise ValueError(
                 f"`padding` must be None or an integer of at least 0, but it is {padding!r}."
             )

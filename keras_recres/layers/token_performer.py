@@ -49,6 +49,7 @@ class TokenPerformer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
+        units = int(units)
         check_positive("kernel_ratio", kernel_ratio)
         check_rate("dropout", dropout)
         check_positive("epsilon", epsilon)

@@ -46,6 +46,7 @@ class TokenTransformer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
+        units = int(units)
         check_count("num_heads", num_heads)
         check_rate("dropout", dropout)
         check_positive("epsilon", epsilon)

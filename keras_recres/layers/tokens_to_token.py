@@ -58,6 +58,7 @@ class TokensToToken(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_count("units", units)
+        units = int(units)
         check_count("token_dim", token_dim)
         check_count("first_kernel_size", first_kernel_size)
         check_count("first_strides", first_strides)

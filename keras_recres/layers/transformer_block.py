@@ -92,7 +92,7 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_output = self._dense(features, "attention_output")
         self.norm2 = self._norm("norm2")
         # Keras' "gelu" is the exact one, not the tanh approximation.
-        self.mlp_hidden = self._dense(hidden, "mlp_hidden", activation="gelu")
+        self.mlp_hidden = self._dense(int(hidden), "mlp_hidden", activation="gelu")
         self.mlp_output = self._dense(features, "mlp_output")
         self.dropout_layer = self._dropout(self.dropout, "dropout")
         self.drop_path_layer = self._dropout(self.drop_path, "drop_path", noise_shape=(None, 1, 1))

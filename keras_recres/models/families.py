@@ -1,7 +1,10 @@
 """What is known of a builder's networks beside their layers, so that no script names a family."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
+
+from keras_recres.layers.checks import plain
 
 INPUTS = ("image", "points", "grid", "tokens", "sequence", "text")
 WEIGHTS = ("own", "keras", "convert")
@@ -58,8 +61,13 @@ def family(**record):
     """Gives a builder its record, the attribute `family`: `@family(min_side=32)`."""
 
     def decorate(builder):
-        builder.family = Family(**record)
-        return builder
+        @functools.wraps(builder)
+        def build(*args, **kwargs):
+            args, kwargs = plain((args, kwargs))
+            return builder(*args, **kwargs)
+
+        build.family = Family(**record)
+        return build
 
     return decorate
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_recres.backend import keras_private
+from keras_recres.layers.checks import plain
 from keras_recres.models.families import family_of
 from keras_recres.zoo import sources, transfer
 from keras_recres.zoo.class_names import CLASS_NAMES
@@ -80,7 +81,7 @@ def load(
     record, tag = resolve(name)
     if classes is not None:
         num_classes = _count(classes, num_classes, features_only)
-    asked = {"num_classes": num_classes, "input_shape": input_shape, "steps": steps}
+    asked = plain({"num_classes": num_classes, "input_shape": input_shape, "steps": steps})
     overrides = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in asked.items()
@@ -118,7 +119,7 @@ def build(name, tag=None, dtype=None, **overrides):
         A `keras.Model`, with the same four attributes as `load` sets.
     """
     record, own_tag = resolve(name)
-    return _build(record, check_tag(record, tag) if tag else own_tag, overrides, dtype)
+    return _build(record, check_tag(record, tag) if tag else own_tag, plain(overrides), dtype)
 
 
 def _build(record, tag, overrides, dtype):

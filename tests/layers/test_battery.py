@@ -3,6 +3,7 @@
 A case is built once, with weights of which none is 0 or 1, and serves all tests of numbers.
 """
 
+import json
 import types
 
 import keras
@@ -465,6 +466,25 @@ def test_docstring_tells_shapes_and_source(name):
     assert "utput shape" in text
     # The one source that is not on arXiv.
     assert "arXiv" in text or "Kondaurova" in text
+
+
+def of_numpy(value):
+    """Python's numbers as NumPy's."""
+    kinds = {int: np.int64, float: np.float64}
+    return keras.tree.map_structure(lambda leaf: kinds.get(type(leaf), lambda x: x)(leaf), value)
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize("identity", IDS)
+def test_numbers_may_be_numpys(identity):
+    name, i = IDS[identity]
+    kwargs, shape, _ = CASES[name][i]
+    layer, same = (getattr(layers, name)(**f(kwargs()), name="a") for f in (of_numpy, lambda x: x))
+    layer.build(shape)
+    same.build(shape)
+    assert [v.shape for v in layer.weights] == [v.shape for v in same.weights]
+    assert layer.compute_output_shape(shape) == same.compute_output_shape(shape)
+    json.dumps(keras.saving.serialize_keras_object(layer))
 
 
 @pytest.mark.neutral

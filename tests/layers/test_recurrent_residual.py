@@ -540,6 +540,13 @@ def test_wrong_shapes_and_names_fail_when_built():
             RecurrentResidual(channels_first(), **options).build((None, 8, None, None))
 
 
+def test_steps_may_be_numpys():
+    layer = RecurrentResidual(keras.layers.Dense(3), steps=1, return_states=True)
+    x = np.ones((2, 3), "float32")
+    assert layer(x, steps=np.int64(3), backprop_steps=np.int64(2)).shape == (3, 2, 3)
+    assert layer(keras.Input((3,)), steps=np.int64(3)).shape == (3, None, 3)
+
+
 def channels_first():
     return keras.layers.Conv2D(8, 3, padding="same", data_format="channels_first")
 

@@ -224,3 +224,12 @@ def test_wrong_arguments_are_named(arguments, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         t2t_vit(**{"depth": 1, **TINY, **arguments})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.neutral
+def test_arguments_may_be_numpys():
+    numbers = {"steps": np.array([2, 1]), "input_shape": (np.int64(32), np.int64(32), 3)}
+    small = {"depth": np.int64(2), "num_classes": np.int64(5), "embed_dim": 16, "num_heads": 2}
+    model = t2t_vit(**small, **numbers)
+    assert [layer.steps for layer in model.layers if "block" in layer.name] == [2, 1]
+    assert model.output_shape == (None, 5)

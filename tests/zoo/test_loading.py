@@ -393,3 +393,10 @@ class TestOwnFile:
     def test_that_is_missing(self, toy_zoo, tmp_path):
         with pytest.raises(FileNotFoundError, match="There is no weights file"):
             zoo.load("toy_rec", weights=tmp_path / "toy_rec.small.weights.h5")
+
+
+def test_arguments_may_be_numpys(toy_zoo):
+    model = zoo.load("toy_rec", steps=np.int64(3), input_shape=np.array([8, 8, 3]))
+    assert model.input_shape == (None, 8, 8, 3)
+    assert model.preprocess.size == (8, 8)
+    assert zoo.build("toy_rec", num_classes=np.int64(4)).output_shape == (None, 4)
