@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_recres import models, probes, serve
 from tests.interop.models import MODELS
+from tests.marks import slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 
@@ -66,6 +67,7 @@ def names(model):
     return {layer.name for layer in model._flatten_layers()}
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("transform", TRANSFORMATIONS, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("build", MODELS, ids=lambda one: one.__name__)
 def test_outputs_are_equal_or_a_layer_is_named(build, transform, tmp_path):
