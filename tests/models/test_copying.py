@@ -8,6 +8,7 @@ from keras import ops
 from keras_recres import layers, models, serve
 from keras_recres.models.random_inputs import random_inputs
 from tests.gradients import computed
+from tests.marks import slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 
@@ -18,6 +19,9 @@ def kept(model):
 
 # What copies a model, and by what share of the largest output the copy may differ.
 COPIES = {"substitute": (kept, 1e-5), "untie": (models.untie, 1e-5), "int8": (serve.quantized, 0.1)}
+
+# TensorFlow compiles what quantises.
+WAYS = ["substitute", "untie", pytest.param("int8", marks=slow_on_tensorflow)]
 
 
 def around(layer, shape=(4,), dtype="float32"):
@@ -35,7 +39,7 @@ def assert_same(copy, model, x, tolerance=1e-5):
     np.testing.assert_allclose(computed(copy, x), want, atol=tolerance * np.abs(want).max())
 
 
-@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("name", WAYS)
 def test_what_a_normalization_adapted_to_is_copied(name):
     copied, tolerance = COPIES[name]
     x = np.random.default_rng(0).normal(50, 10, (16, 4)).astype("float32")
@@ -46,7 +50,7 @@ def test_what_a_normalization_adapted_to_is_copied(name):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="lookups in a model need TensorFlow")
-@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("name", WAYS)
 def test_vocabularies_are_copied(name):
     copied, tolerance = COPIES[name]
     text = keras.layers.TextVectorization(output_mode="tf_idf")
@@ -86,7 +90,7 @@ class Kept(Scaled):
         self.factor = float(store["factor"])
 
 
-@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("name", WAYS)
 def test_what_cannot_be_copied_is_refused(name):
     copied, tolerance = COPIES[name]
     x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")

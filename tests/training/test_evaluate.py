@@ -151,6 +151,7 @@ def test_runs_that_do_not_belong_together_are_refused(folder, trained, tmp_path)
     assert not list((folder / "weights").iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_with_other_arguments_is_not_filed_under_the_name(folder, trained):
     metrics = read_run(trained[0])
     recording.record(trained[:1])
@@ -170,6 +171,7 @@ def test_a_run_with_other_arguments_is_not_filed_under_the_name(folder, trained)
             del metrics["overrides"][name]
 
 
+@pytest.mark.slow
 def test_of_adopted_runs_only_the_one_whose_weights_are_filed_counts_for_them(folder, trained):
     recording.record(trained[:1])
     before = zoo.load("vit3.corners").get_weights()
@@ -186,6 +188,7 @@ def test_of_adopted_runs_only_the_one_whose_weights_are_filed_counts_for_them(fo
         recording.record(trained[1:])
 
 
+@pytest.mark.slow
 def test_a_row_tells_how_else_it_was_trained(folder, trained):
     for path in trained:
         metrics = read_run(path)
@@ -195,6 +198,7 @@ def test_a_row_tells_how_else_it_was_trained(folder, trained):
     assert note.endswith(", steps progressive(1,2), deep supervision 0.5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["[1]", "{}", '{"settings": 1}', '{"settings": {}}'])
 def test_a_file_that_is_no_runs_is_one_sentence(trained, content):
     (trained[0] / "metrics.json").write_text(content)
