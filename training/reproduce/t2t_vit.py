@@ -177,7 +177,7 @@ def main(argv=None):
     output_folder(a.out)
     absent = " ".join(f"{row.name}.{a.tag}" for row in table if not row.measured.metrics)
     todo = f"`python -m training.pending --names {absent} --data-dir DIR` trains what is missing."
-    if not any(row.measured.metrics for row in table):
+    if not (a.data_dir or any(row.measured.metrics for row in table)):
         raise UserError(f"none of the networks is trained on {a.tag} yet: {todo}")
     said = []
     if a.data_dir:
