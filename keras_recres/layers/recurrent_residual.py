@@ -59,9 +59,8 @@ class RecurrentResidual(keras.layers.Layer):
             scalar a step, 1 at first.
         unshare: Which sub-layers of the branch get weights of their own for every step: names
             of sub-layers, or the kind "norm" for all layers that normalise features. Each step's
-            copy begins
-            with the branch's own initial values. Freeze such a sub-layer before it is built, or
-            the whole layer at any time.
+            copy begins with the branch's own initial values. Freeze such a sub-layer before it is
+            built, or the whole layer at any time.
         step_embedding: Whether to add a learned vector e_t, zero at first, to the last axis of
             the branch's input, as in Universal Transformers (arXiv 1807.03819).
         inject_input: None, or how the layer's own input x_0 is given to the branch again at each

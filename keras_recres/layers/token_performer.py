@@ -36,8 +36,7 @@ class TokenPerformer(keras.layers.Layer):
         dropout: Number in [0, 1), after the projection and the MLP, in training only.
         epsilon: Number > 0, added to the variance in both layer norms.
 
-    Input shape: (batch, N, features). Tokens that a mask leaves out are not
-    attended to.
+    Input shape: (batch, N, features). Tokens that a mask leaves out are not attended to.
 
     Output shape: (batch, N, units).
 

@@ -36,8 +36,7 @@ class TransformerBlock(keras.layers.Layer):
         drop_path: Number in [0, 1), probability of dropping a branch for an example.
         epsilon: Number > 0, added to the variance in both layer norms.
 
-    Input shape: (batch, N, features). Tokens that a mask leaves out are not
-    attended to.
+    Input shape: (batch, N, features). Tokens that a mask leaves out are not attended to.
 
     Output shape: that of the input.
 

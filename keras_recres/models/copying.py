@@ -160,11 +160,12 @@ def check_copies(model, copies):
                 return
             except OtherOutputsError:
                 raise
-            except Exception:
-                # No input that this model takes.
-                continue
+            except Exception as error:
+                # The model itself does not run: it wants inputs of another kind.
+                why = str(error).split("\n")[0]
     warnings.warn(
-        f"the copy of {model.name!r} is not compared with it, since it takes no random inputs.",
+        f"the copy of {model.name!r} is not compared with it, since the model does not run on "
+        f"random inputs: {why}",
         stacklevel=3,
     )
 

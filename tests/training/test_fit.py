@@ -109,6 +109,7 @@ def test_a_continued_training_is_the_uninterrupted_one(
 ):
     # Everything random is in it: order, augmentation, mixup and dropout.
     options = {"augment": "crop,erase", "mixup": 0.2, "limit": 256, "epochs": 4, **more}
+    options |= {"curvature": 3}
     assert run(fit_arguments("whole", **options)) == 0
     with monkeypatch.context() as patch:
         interrupt_in(patch, epoch=3)
@@ -125,6 +126,15 @@ def test_a_continued_training_is_the_uninterrupted_one(
         assert parts[key] == whole[key], key
     assert parts["epochs"] == 4
     assert not (tmp_path / "parts" / "backup").exists()
+    found = []
+    for name in ("whole", "parts"):
+        lines = (tmp_path / name / "curvature.csv").read_text().splitlines()[1:]
+        # But for the layers' names, which Keras numbers on in one process.
+        found.append(
+            [[field for i, field in enumerate(line.split(",")) if i != 1] for line in lines]
+        )
+    assert {line[0] for line in found[0]} == {"0", "1", "2", "3", "4"}
+    assert found[0] == found[1]
 
 
 @pytest.mark.neutral

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from training import many_runs, recipes
-from training.errors import UserError, output_folder
+from training.errors import UserError
 from training.reproduce import cifar_tables, tables
 
 PROBLEMS = {
@@ -198,7 +198,6 @@ def _measure(run, problem, size, count):
 
 def show(found, used, arms, a):
     """Prints the table and the claims; writes them and the picture into `a.out`."""
-    output_folder(a.out)
     sizes = sorted({row["size"] for row in found})
     columns = ("network", "seeds", *(f"{size}, %" for size in sizes))
     lines = []
@@ -212,9 +211,7 @@ def show(found, used, arms, a):
         f"{', '.join(map(str, STEPS))} that is best for the size (in brackets)."
     ]
     title = f"{a.problem}, learnt on {sizes[0]}"
-    tables.show(title, columns, lines, said)
-    text = "\n".join([*tables.markdown(columns, lines, said), ""])
-    (a.out / f"{a.problem}.md").write_text(text, encoding="utf-8")
+    tables.publish(title, columns, lines, said, a.out / f"{a.problem}.md")
     draw(found, used, arms, a)
 
 

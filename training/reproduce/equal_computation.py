@@ -13,12 +13,11 @@ import sys
 from pathlib import Path
 
 from training import many_runs, recipes, steps
-from training.errors import UserError, output_folder
+from training.errors import UserError
 from training.reproduce import cifar_tables, t2t_vit, tables
 from training.reproduce.cifar_summary import FINAL, remarks, summarize
 from training.reproduce.effects import Cells, method, sentence
 from training.reproduce.recurrent_forms import RECIPES
-from training.run_folder import write_aside
 
 # Multiply-adds of an image of the recurrent network, over those of the plain one.
 LONGER = {"vit3": 2.0, "vit7": 1.8}
@@ -86,10 +85,8 @@ def main(argv=None):
     lines = [_line(summary) for summary in summaries]
     said = claims(Cells({summary.label: summary.values(FINAL) for summary in summaries}), a.bridge)
     said += remarks(summaries)
-    tables.show(f"Equal computation on {recipe.tag}", COLUMNS, lines, said)
-    output_folder(a.out)
-    text = "\n".join([*tables.markdown(COLUMNS, lines, said), ""])
-    write_aside(a.out / "equal_computation.md", text)
+    title = f"Equal computation on {recipe.tag}"
+    tables.publish(title, COLUMNS, lines, said, a.out / "equal_computation.md")
     draw(summaries, a.out / "equal_computation.png")
     print(f"Written to {a.out}: equal_computation.md, equal_computation.png.", file=sys.stderr)
     if failed:

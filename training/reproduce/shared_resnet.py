@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 
 from training import many_runs, recipes
-from training.errors import UserError, output_folder
+from training.errors import UserError
 from training.reproduce import cifar_tables, tables
 from training.reproduce.cifar_summary import FINAL, remarks, summarize
 from training.reproduce.effects import Cells, method, sentence
-from training.run_folder import read_log, write_aside
+from training.run_folder import read_log
 
 RECIPE, NAME = "shared_resnet", "shared_resnet"
 ONCE, TIED, UNTIED, LONG = "once", "tied", "untied", "once_longer"
@@ -82,10 +82,7 @@ def main(argv=None):
     rows = [_row(summary, epochs[summary.label]) for summary in summaries]
     said = claims(Cells({summary.label: summary.values(FINAL) for summary in summaries}))
     said += remarks(summaries)
-    tables.show(f"{NAME}, CIFAR-10", COLUMNS, rows, said)
-    output_folder(a.out)
-    text = "\n".join([*tables.markdown(COLUMNS, rows, said), ""])
-    write_aside(a.out / "shared_resnet.md", text)
+    tables.publish(f"{NAME}, CIFAR-10", COLUMNS, rows, said, a.out / "shared_resnet.md")
     draw(runs, a.out / "shared_resnet.png")
     print(f"Written to {a.out}: shared_resnet.md, shared_resnet.png.", file=sys.stderr)
     if failed:

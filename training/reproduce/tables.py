@@ -2,6 +2,9 @@
 
 import sys
 
+from training.errors import output_folder
+from training.run_folder import write_aside
+
 
 def show(title, columns, rows, said=(), width=120):
     """Prints a table and what is said of it.
@@ -25,6 +28,13 @@ def show(title, columns, rows, said=(), width=120):
     console.print(shown)
     for line in said:
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def publish(title, columns, rows, said, path):
+    """Prints a table and what is said of it, and writes both as Markdown to `path`."""
+    show(title, columns, rows, said)
+    output_folder(path.parent)
+    write_aside(path, "\n".join([*markdown(columns, rows, said), ""]))
 
 
 def markdown(columns, rows, said):

@@ -20,8 +20,8 @@ def read_state_dict(source):
             checkpoint that has such a dict under one of `ENTRIES`, the first of which counts.
 
     Returns:
-        The pair (state, origin): a dict of NumPy arrays whose names have lost the
-        prefixes `module.` and `_orig_mod.`, and words that say where they were.
+        The pair (state, origin): a dict of NumPy arrays whose names have lost the prefixes
+        `module.` and `_orig_mod.`, and words that say where they were.
 
     Raises:
         ValueError: If the file is missing or is no checkpoint, or an entry is no array.
