@@ -8,7 +8,7 @@ import numpy as np
 from keras_recres.probes import CurvatureCallback, curves, measures
 from training.reproduce import curvature_planar, planar
 from training.reproduce.curvature_claims import KAPPA, RATE
-from training.reproduce.curvature_plots import LABELS, STYLES
+from training.reproduce.curvature_plots import LABELS, STYLES, plain_numbers
 from training.reproduce.curvature_probed import join
 from training.reproduce.planar_curves import points
 
@@ -120,6 +120,7 @@ def draw(rows, path):
                 label=label,
             )
         axes.set(yscale="log", xlabel="optimiser steps", ylabel=LABELS.get(measure, measure))
+        plain_numbers(axes.yaxis)
         axes.grid(alpha=0.3)
     panels[0].legend()
     for ending in (".png", ".svg"):

@@ -51,7 +51,7 @@ def planar(trained, names, correlations, path):
             f"{correlation.high:.2f}), {correlation.count} networks",
             fontsize=10,
         )
-        _plain(right.xaxis)
+        plain_numbers(right.xaxis)
         right.grid(alpha=0.3)
     seeds = len(trained) // len(_kinds(trained))
     panels[0][0].set_title(f"median of {seeds} seeds; quartiles over seeds and θ", fontsize=10)
@@ -98,7 +98,7 @@ def _depth(axes, name, kind, names, measure):
     axes.plot([], [], marker=marker, color=colour, label=label)
     axes.set(yscale="log", ylabel=LABELS[measure])
     axes.xaxis.get_major_locator().set_params(integer=True)
-    _plain(axes.yaxis)
+    plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
 
 
@@ -107,7 +107,7 @@ def _kinds(probed):
     return [(name, [one for one in probed if one.network == name]) for name in names]
 
 
-def _plain(axis):
+def plain_numbers(axis):
     """Numbers such as 0.3 on a logarithmic axis."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

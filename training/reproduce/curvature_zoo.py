@@ -109,6 +109,8 @@ def draw(rows, found, path):
             title=str(found[measure]),
         )
         axes.title.set_fontsize(9)
+        axes.margins(x=0.3)  # For the names.
+        curvature_plots.plain_numbers(axes.xaxis)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("accuracy, %")
     for ending in (".png", ".svg"):
