@@ -173,9 +173,7 @@ def draw(summaries, path):
     for name in LONGER:
         if f"{name}, longer" in points and name in points:
             axes.plot(*zip(points[name], points[f"{name}, longer"], strict=True), "-", color="grey")
-    axes.set(
-        xlabel="billion multiply-adds of training, for each image", ylabel="top-1, %", xscale="log"
-    )
+    axes.set(xlabel="billion multiply-adds of training, for each image", ylabel="top-1, %")
     axes.grid(alpha=0.3)
     if points:
         axes.legend()
