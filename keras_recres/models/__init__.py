@@ -1,6 +1,7 @@
 """Model builders: plain arguments in, a `keras.Model` out."""
 
 from keras_recres.models import rules
+from keras_recres.models.blocks import BlockRun, blocks
 from keras_recres.models.cifar_net import cifar_net
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.mean_field_net import mean_field_net
@@ -13,6 +14,8 @@ from keras_recres.models.t2t_vit import t2t_vit
 from keras_recres.models.untie import untie
 
 __all__ = [
+    "BlockRun",
+    "blocks",
     "cifar_net",
     "deep_thinking",
     "mean_field_net",
