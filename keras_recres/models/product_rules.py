@@ -125,6 +125,19 @@ def _recurrent_residual(layer, inner, inputs, steps=None, **_):
     return (layer.steps if steps is None else steps) * inner(layer.branch, inputs)
 
 
+def _highway(layer, inner, inputs, **_):
+    return inner(layer.transform, inputs) + inner(layer.gate, inputs)
+
+
+def _trainable_subsampling(layer, inner, inputs, **_):
+    # One coefficient for each pixel and map.
+    return _product(layer.compute_output_shape(inputs)[1:])
+
+
+def _partial_convolution(layer, inner, inputs, **_):
+    return _positions(layer.compute_output_shape(inputs)) * math.prod(layer.kernel.shape)
+
+
 def _meta_layer(layer, inner, inputs, **_):
     output = layer.compute_output_shape(inputs)
     return _product(output[1:]) * layer.kernel.shape[0]
@@ -205,13 +218,17 @@ RULES = {
     layers.Conv3dSubstitute: _conv3d_substitute,
     layers.FRN: _frn,
     layers.GroupedDense: _dense,
+    layers.Highway: _highway,
     layers.MetaConv2D: _meta_conv2d,
     layers.MetaDense: _meta_dense,
     layers.MetaLayer: _meta_layer,
+    layers.PartialConv2D: _partial_convolution,
+    layers.RBFOutput: _dense,
     layers.RRN: _dense,
     layers.RecurrentResidual: _recurrent_residual,
     layers.TokenPerformer: _token_performer,
     layers.TokenTransformer: _token_transformer,
     layers.TokensToToken: _tokens_to_token,
+    layers.TrainableSubsampling2D: _trainable_subsampling,
     layers.TransformerBlock: _transformer_block,
 }

@@ -62,6 +62,10 @@ CASES = {
         (lambda: {"epsilon": 1e-5, "momentum": 0.9, "center": False}, (2, 4), (2, 4)),
         (lambda: {"axis": 1, "scale": False, "beta_initializer": "ones"}, (2, 5, 4), (2, 5, 4)),
     ],
+    "CeilMaxPooling2D": [
+        (lambda: {"pool_size": 3, "strides": 2}, (2, 6, 5, 3), (2, 3, 2, 3)),
+        (lambda: {"pool_size": (3, 4), "strides": 1, "padding": 1}, (2, 6, 5, 3), (2, 6, 4, 3)),
+    ],
     "ClassToken": [(dict, (2, 5, 4), (2, 6, 4))],
     "Conv3dSubstitute": [
         (
@@ -108,10 +112,30 @@ CASES = {
             (2, 3, 2, 2),
         ),
     ],
+    "Highway": [
+        (lambda: {"transform": keras.layers.Dense(4, "tanh")}, (2, 3, 4), (2, 3, 4)),
+        (
+            lambda: {
+                "transform": keras.layers.Conv2D(3, 3, padding="same", use_bias=False),
+                "gate": keras.layers.Conv2D(3, 1, activation="sigmoid"),
+            },
+            (2, 5, 4, 3),
+            (2, 5, 4, 3),
+        ),
+        (lambda: {"transform": dense_branch(), "gate_bias": -1}, (2, 4), (2, 4)),
+    ],
     "LayerNormalization": [
         (dict, (2, 5, 4), (2, 5, 4)),
         (lambda: {"axis": (1, 2), "epsilon": 1e-5}, (2, 5, 4), (2, 5, 4)),
         (lambda: {"axis": 2, "scale": False, "beta_initializer": "ones"}, (2, 5, 4), (2, 5, 4)),
+    ],
+    "LocalResponseNormalization": [
+        (lambda: {"alpha": 0.5}, (2, 5, 4, 3), (2, 5, 4, 3)),
+        (
+            lambda: {"size": 3, "bias": 1, "alpha": 0.5, "beta": 0.5, "average": True},
+            (2, 4, 7),
+            (2, 4, 7),
+        ),
     ],
     "MetaConv2D": [
         (lambda: {"filters": 8, "kernel_size": 3, "groups": 4}, (2, 6, 5, 4), (2, 6, 5, 8)),
@@ -155,6 +179,27 @@ CASES = {
         (lambda: {"groups": 5}, (2, 3, 4), (2, 3, 5)),
         (lambda: {"groups": 2, "axis": 1, "softmax": True}, (2, 3, 4, 5), (2, 2, 4, 5)),
     ],
+    "PartialConv2D": [
+        (
+            lambda: {"table": [(0, 2), (1,), (0, 1, 2)], "kernel_size": 3},
+            (2, 6, 5, 3),
+            (2, 4, 3, 3),
+        ),
+        (
+            lambda: {
+                "table": [(1,), (0, 1)],
+                "kernel_size": (3, 2),
+                "padding": "same",
+                "activation": "tanh",
+            },
+            (2, 5, 4, 3),
+            (2, 5, 4, 2),
+        ),
+    ],
+    "RBFOutput": [
+        (lambda: {"codes": [[1.0, -1.0, 1.0], [-1.0, 1.0, 0.5]]}, (2, 3), (2, 2)),
+    ],
+    "RandomizedReLU": [(dict, (2, 5, 4), (2, 5, 4))],
     "RecurrentResidual": [
         (lambda: {"branch": keras.layers.Dense(4), "steps": 3}, (2, 4), (2, 4)),
         (lambda: {"branch": dense_branch(), "steps": 6, "loop": "scan"}, (2, 3, 4), (2, 3, 4)),
@@ -198,6 +243,10 @@ CASES = {
             (2, 4, 16),
         ),
     ],
+    "TrainableSubsampling2D": [
+        (dict, (2, 6, 5, 3), (2, 3, 2, 3)),
+        (lambda: {"pool_size": (1, 2), "activation": "tanh"}, (2, 4, 5, 3), (2, 4, 2, 3)),
+    ],
     "TransformerBlock": [
         (lambda: {"num_heads": 2}, (2, 5, 8), (2, 5, 8)),
         (lambda: {"num_heads": 2, "drop_path": 0.1, "dropout": 0.1}, (2, 5, 8), (2, 5, 8)),
@@ -228,6 +277,12 @@ WRONG = {
         ({"epsilon": 0}, None, "`epsilon`", "0"),
         ({"epsilon": "tiny"}, None, "`epsilon`", "'tiny'"),
     ],
+    "CeilMaxPooling2D": [
+        ({"pool_size": 0}, None, "`pool_size`", "0"),
+        ({"strides": 4}, None, "`strides`", "4", "(3, 3)"),
+        ({"padding": 2}, None, "`padding`", "2", "from 0 to 1"),
+        ({}, (2, 2, 5, 3), "`pool_size`", "(2, 2, 5, 3)"),
+    ],
     "ClassToken": [({}, (2, 4), "(2, 4)"), ({"initializer": "nrmal"}, None, "nrmal")],
     "Conv3dSubstitute": [
         ({"filters": 0}, None, "`filters`", "0"),
@@ -240,9 +295,20 @@ WRONG = {
         ({"groups": 5}, None, "`groups`", "5", "12"),
         ({"dropout": 1.5}, None, "`dropout`", "1.5"),
     ],
+    "Highway": [
+        ({"transform": 3}, None, "`transform`", "3"),
+        ({"gate": "sigmoid"}, None, "`gate`", "'sigmoid'"),
+        ({"gate_bias": None}, None, "`gate_bias`", "None"),
+        ({}, (2, 3, 5), "`transform`", "(2, 3, 4)", "(2, 3, 5)"),
+    ],
     "LayerNormalization": [
         ({"epsilon": 0}, None, "`epsilon`", "0"),
         ({"epsilon": -1e-3}, None, "`epsilon`", "-0.001"),
+    ],
+    "LocalResponseNormalization": [
+        ({"size": 4}, None, "`size`", "4"),
+        ({"bias": 0}, None, "`bias`", "0"),
+        ({"average": 1}, None, "`average`", "1"),
     ],
     "MetaConv2D": [
         ({"filters": 9}, None, "`filters`", "9", "4"),
@@ -256,6 +322,21 @@ WRONG = {
     "MetaLayer": [
         ({"groups": 2.5}, None, "`groups`", "2.5"),
         ({"axis": 3}, None, "`axis`", "3"),
+    ],
+    "PartialConv2D": [
+        ({"table": []}, None, "`table`", "[]"),
+        ({"table": [(0, 0)]}, None, "`table`", "[(0, 0)]"),
+        ({"table": [(0, -1)]}, None, "`table`", "[(0, -1)]"),
+        ({"padding": "full"}, None, "`padding`", "'full'"),
+        ({}, (2, 6, 5, 2), "`table`", "2"),
+    ],
+    "RBFOutput": [
+        ({"codes": [1.0, 2.0]}, None, "`codes`", "[1.0, 2.0]"),
+        ({}, (2, 4), "`codes`", "3", "4"),
+    ],
+    "RandomizedReLU": [
+        ({"lower": -0.1}, None, "`lower`", "-0.1"),
+        ({"lower": 0.5}, None, "`upper`", "0.5"),
     ],
     "RecurrentResidual": [
         ({"branch": 3}, None, "`branch`", "3"),
@@ -279,6 +360,10 @@ WRONG = {
     "TokensToToken": [
         ({"token_dim": 0}, None, "`token_dim`", "0"),
         ({"token_type": "performr"}, None, "`token_type`", "'performr'", "'performer'"),
+    ],
+    "TrainableSubsampling2D": [
+        ({"pool_size": 0}, None, "`pool_size`", "0"),
+        ({}, (2, 4), "(2, 4)"),
     ],
     "TransformerBlock": [
         ({"num_heads": 3}, None, "`num_heads`", "3", "8"),
@@ -464,8 +549,8 @@ def test_docstring_tells_shapes_and_source(name):
     assert "Args:" in text
     assert "nput shape" in text
     assert "utput shape" in text
-    # The one source that is not on arXiv.
-    assert "arXiv" in text or "Kondaurova" in text
+    # Sources that are not on arXiv.
+    assert "arXiv" in text or "no arXiv number" in text
 
 
 def of_numpy(value):
