@@ -3,6 +3,7 @@
 from keras_recres.models import rules
 from keras_recres.models.blocks import BlockRun, blocks
 from keras_recres.models.cifar_net import cifar_net
+from keras_recres.models.convnets.cifar_resnet import cifar_resnet, preact_resnet
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
@@ -17,11 +18,13 @@ __all__ = [
     "BlockRun",
     "blocks",
     "cifar_net",
+    "cifar_resnet",
     "deep_thinking",
     "mean_field_net",
     "mnist_resnet50",
     "multiply_adds",
     "planar",
+    "preact_resnet",
     "rules",
     "shared_resnet",
     "substitute",

@@ -1,0 +1,1 @@
+"""The classic convolutional networks, one family a file."""
