@@ -20,7 +20,7 @@ ROOMS = {
     "distribute": {"backend"},
     "layers": {"backend"},
     "models": {"backend", "layers"},
-    "probes": {"backend", "layers"},
+    "probes": {"backend", "layers", "models"},
     "zoo": {"backend", "layers", "models"},
     "serve": {"backend", "layers", "models", "zoo"},
     "cli": {"backend", "layers", "models", "probes", "serve", "zoo"},
