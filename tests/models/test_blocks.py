@@ -5,8 +5,11 @@ import pytest
 from keras import layers
 
 from keras_recres import models
+from keras_recres.backend import keras_private
 from keras_recres.models.blocks import search
 
+# Graphs alone: nothing is computed.
+pytestmark = pytest.mark.neutral
 # In the order in which they run: counts of the runs, then how many single residual blocks.
 APPLICATIONS = {
     "ResNet50": ([2, 3, 5, 2], 0),
@@ -70,8 +73,6 @@ def test_a_run_leads_from_tensor_to_tensor():
     assert run.layers[2][-1].name == model.layers[-3].name
     assert run.parameters == 3 * (9 * 4 * 4 + 4 + 4 * 4)
     assert run.multiply_adds == 3 * 64 * 9 * 4 * 4
-    steps = keras.Model(model.input, list(run.tensors))
-    assert len(steps(keras.ops.ones((1, 8, 8, 3)))) == 4
 
 
 def test_rates_and_what_does_nothing_are_no_difference():
@@ -182,7 +183,9 @@ def test_equal_settings_are_not_equal_shapes():
 def test_names_of_the_zoo(name, found):
     from keras_recres import zoo
 
-    runs = models.blocks(zoo.build(name))
+    with keras_private.values_given_later():
+        model = zoo.build(name)
+    runs = models.blocks(model)
     assert [(run.name, run.count) for run in runs if run.count > 1] == found
     assert all(run.residual for run in runs)
 
