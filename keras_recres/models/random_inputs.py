@@ -22,6 +22,7 @@ def random_inputs(model, batch=2, side=32):
     parts = sublayers(model)
     embeddings = [part for part in parts if isinstance(part, keras.layers.Embedding)]
     tokens = min((part.input_dim for part in embeddings), default=2)
+    mask_zero = any(part.mask_zero for part in embeddings)
     maskings = [part.mask_value for part in parts if isinstance(part, keras.layers.Masking)]
 
     def like(x):
@@ -29,12 +30,14 @@ def random_inputs(model, batch=2, side=32):
         if x.dtype == "string":
             return ops.convert_to_tensor(np.full(shape, ""))
         whole = "int" in x.dtype or x.dtype == "bool"
-        values = rng.integers(0, tokens, shape) if whole else rng.normal(size=shape)
+        # No zeros beside the masked rows': an average of none but masked ones is NaN.
+        low = int(mask_zero and tokens > 1)
+        values = rng.integers(low, tokens, shape) if whole else rng.normal(size=shape)
         if len(shape) > 1:
             masked = values[::2, -(shape[1] // 2) :] if shape[1] > 1 else values[:0]
             if maskings:
                 masked[...] = maskings[0]
-            elif any(part.mask_zero for part in embeddings):
+            elif mask_zero:
                 masked[...] = 0
         return ops.cast(values, x.dtype)
 

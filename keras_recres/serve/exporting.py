@@ -135,8 +135,11 @@ def export(
     with _Aside(directory, name, version) as aside:
         with tempfile.TemporaryDirectory() as scratch:
             scratch = pathlib.Path(scratch)
-            saved_model.write(model, aside.folder, preprocessing, reference, scratch, **options)
-            saved_model.check(aside.folder, reference, tolerance, scratch)
+            try:
+                saved_model.write(model, aside.folder, preprocessing, reference, scratch, **options)
+                saved_model.check(aside.folder, reference, tolerance, scratch)
+            except ValueError as error:
+                raise ValueError(f"{model.name!r} is not exported: {error}") from error
         for kind in formats:
             file = aside.folder / "assets.extra" / f"{name}{other_formats.SUFFIXES[kind]}"
             other_formats.write(model, file, kind, format_batch, tolerance)

@@ -42,7 +42,8 @@ def check(folder, reference, tolerance):
             if not differences[where] <= tolerance:
                 raise ValueError(
                     f"{where} of the exported model differs from the model's by "
-                    f"{differences[where]:.3g}, more than {tolerance:g}."
+                    f"{differences[where]:.3g}, more than {tolerance:g}: give a larger "
+                    "`tolerance` if that is rounding, as in bfloat16."
                 )
     return differences
 

@@ -5,14 +5,20 @@ layer of the model. That is all this asks, so that what is added, a model or a t
 tested with all of the others.
 """
 
+import contextlib
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_recres import models, probes, serve
+from keras_recres.layers import RecurrentResidual
+from keras_recres.serve import formats
 from tests.interop.models import MODELS
 from tests.marks import slow_on_tensorflow
+from tests.serve.conftest import checked_here
 
 BACKEND = keras.backend.backend()
 
@@ -35,6 +41,25 @@ def int8(model, tmp_path):
     return serve.quantized(model)
 
 
+def cloned(model, tmp_path):
+    """Keras' own copy."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def tied(model, tmp_path):
+    """No copy: every recurrent layer is untied and tied again, and compared."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, RecurrentResidual):
+            again = RecurrentResidual.tie(layer.untie())
+            shape = layer.get_build_config()["input_shape"][1:]
+            x = np.random.default_rng(1).normal(size=(5, *shape)).astype("float32")
+            expected = layer(x, return_states=False, training=False)
+            close(again(x, training=False), expected)
+    return model
+
+
 def counted(model, tmp_path):
     """No copy: the count must be there, and the model as it was."""
     assert models.multiply_adds(model).total > 0
@@ -52,9 +77,13 @@ def probed(model, tmp_path):
     return model
 
 
-TRANSFORMATIONS = (substituted, untied, saved, int8, counted, probed)
+TRANSFORMATIONS = (substituted, untied, tied, cloned, saved, int8, counted, probed)
 # An 8-bit copy rounds: as a share of the largest output.
 TOLERANCE = {int8: 0.1}
+
+
+# What a transformation of a single layer may round.
+ATOL = 1e-5
 
 
 def computed(model, inputs):
@@ -62,9 +91,31 @@ def computed(model, inputs):
     return [ops.convert_to_numpy(ops.cast(one, "float32")) for one in outputs]
 
 
-def names(model):
-    """Names of the layers, also those within others."""
-    return {layer.name for layer in model._flatten_layers()}
+def close(found, expected, atol=ATOL):
+    found, expected = (ops.convert_to_numpy(ops.cast(x, "float32")) for x in (found, expected))
+    np.testing.assert_allclose(found, expected, atol=atol * max(1, np.abs(expected).max()), rtol=0)
+
+
+def held(model):
+    """Values of all that a model holds: weights, and what its metrics have counted."""
+    return [ops.convert_to_numpy(v) for v in (*model.weights, *model.metrics_variables)]
+
+
+@contextlib.contextmanager
+def equal_or_refused(model, inputs):
+    """Equal outputs or a refusal that names a layer; either way the model is what it was."""
+    before, values = computed(model, inputs), held(model)
+    try:
+        yield before
+    except ValueError as refusal:
+        said = str(refusal)
+        # The model's own name counts: it is what does not fit as a whole.
+        assert any(f"'{layer.name}'" in said for layer in model._flatten_layers()), said
+        assert "\n" not in said
+    for a, b in zip(held(model), values, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(computed(model, inputs), before, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @slow_on_tensorflow
@@ -73,19 +124,52 @@ def names(model):
 def test_outputs_are_equal_or_a_layer_is_named(build, transform, tmp_path):
     keras.utils.set_random_seed(0)
     model, inputs = build()
-    before, weights = computed(model, inputs), [ops.convert_to_numpy(w) for w in model.weights]
-    try:
-        other = transform(model, tmp_path)
-    except ValueError as refusal:
-        said = str(refusal)
-        assert any(f"'{name}'" in said for name in names(model)), said
-        assert "\n" not in said
-    else:
-        atol = TOLERANCE.get(transform, 1e-5)
-        for a, b in zip(computed(other, inputs), before, strict=True):
-            np.testing.assert_allclose(a, b, atol=atol * max(1, np.abs(b).max()), rtol=0)
-    # Either way the given model is what it was.
-    for a, b in zip(model.weights, weights, strict=True):
-        np.testing.assert_array_equal(ops.convert_to_numpy(a), b)
-    for a, b in zip(computed(model, inputs), before, strict=True):
-        np.testing.assert_array_equal(a, b)
+    with equal_or_refused(model, inputs) as before:
+        for a, b in zip(computed(transform(model, tmp_path), inputs), before, strict=True):
+            close(a, b, TOLERANCE.get(transform, ATOL))
+
+
+def exporters():
+    """{kind: function of a model and a folder that gives a function of inputs} of what is here."""
+
+    def saved_model(model, folder):
+        import tensorflow as tf
+
+        with checked_here():
+            path = serve.export(model, folder, warmup=False)
+        answer = tf.saved_model.load(str(path)).signatures["serving_default"]
+        (name,) = answer.structured_input_signature[1]
+        return lambda x: answer(**{name: tf.constant(x)})["logits"].numpy()
+
+    def other(kind):
+        def write(model, folder):
+            file = folder / f"model{formats.SUFFIXES[kind]}"
+            formats.write(model, file, kind, None, ATOL)
+            return lambda x: formats.RUN[kind](str(file), x)
+
+        return write
+
+    kinds = {}
+    if importlib.util.find_spec("tensorflow"):
+        kinds["saved_model"] = saved_model
+    for kind in ("onnx", "litert"):
+        with contextlib.suppress(ImportError, ValueError):
+            formats.check(kind)
+            kinds[kind] = other(kind)
+    return kinds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", MODELS, ids=lambda one: one.__name__)
+def test_exports_answer_as_the_model_or_a_layer_is_named(build, tmp_path):
+    kinds = exporters()
+    if not kinds:
+        pytest.skip("SavedModels need TensorFlow, and the packages of other formats are missing")
+    keras.utils.set_random_seed(0)
+    model, inputs = build()
+    # One each, since an export takes seconds: all formats come up among the models.
+    export = [*kinds.values()][MODELS.index(build) % len(kinds)]
+    with equal_or_refused(model, inputs) as before:
+        answer = export(model, tmp_path)
+        dtype = model.inputs[0].dtype
+        close(answer(np.asarray(inputs, dtype)), before[0])
