@@ -22,10 +22,14 @@ FACTS = ("preprocess", "zoo_record", "zoo_tag", "class_names")
 
 
 def keep_facts(model, copy):
-    """Gives a copy of a model what the zoo said of the model; returns the copy."""
+    """Gives a copy of a model what the zoo said of it and of the models in it; returns the copy."""
     for name in FACTS:
         if hasattr(model, name):
             setattr(copy, name, getattr(model, name))
+    copies = {layer.name: layer for layer in copy.layers}
+    for layer in model.layers:
+        if function_of(layer) is not None and layer.name in copies:
+            keep_facts(layer, copies[layer.name])
     return copy
 
 

@@ -10,7 +10,7 @@ import uuid
 
 import keras
 
-from keras_recres.backend.keras_private import function_of
+from keras_recres.backend.keras_private import function_of, sublayers
 from keras_recres.layers.checks import check_count, check_positive
 from keras_recres.models.graph import keep_facts
 from keras_recres.serve import formats as other_formats
@@ -263,10 +263,14 @@ def _preprocessing(preprocessing, model, input_shape):
     if not given:
         preprocessing = getattr(model, "preprocess", None)
         if preprocessing is None and len(input_shape) == 3 and input_shape[2] in (1, 3):
+            nested = [part.name for part in sublayers(model) if hasattr(part, "preprocess")]
             logger.warning(
                 "%s: no serving_bytes, since the model has no `preprocess` and no `preprocessing` "
-                "is given.",
+                "is given%s.",
                 model.name,
+                f": give that of {nested[0]!r} in it, if images reach it as they are"
+                if nested
+                else "",
             )
     if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
         if given:

@@ -220,6 +220,18 @@ def test_own_batching_parameters_are_kept(quick, tmp_path, caplog):
 
 
 @pytest.mark.neutral
+def test_the_preprocessing_of_a_network_inside_is_named_and_not_taken(quick, tmp_path, caplog):
+    inner = give_preprocessing(small(5))
+    inner.class_names = tuple("abcde")
+    model = keras.Sequential([inner, keras.layers.Dense(5)], name="outer")
+    path = serve.export(model, tmp_path)
+    assert f"give that of {inner.name!r} in it, if images reach it as they are" in caplog.text
+    assert json.loads((path / "options.json").read_text())["labels"] == list("01234")
+    path = serve.export(model, tmp_path, preprocessing=inner.preprocess)
+    assert json.loads((path / "options.json").read_text())["encoded_images"]
+
+
+@pytest.mark.neutral
 def test_names_and_labels_of_the_zoo(quick, tmp_path):
     path = serve.export("cifar_small", tmp_path)
     assert path == tmp_path / "cifar_small" / "1"

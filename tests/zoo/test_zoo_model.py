@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import tempfile
 import zipfile
 
 import keras
@@ -67,6 +68,12 @@ def keep(layer, input_shape):
     return "keep"
 
 
+def loaded_again(model):
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/model.keras")
+        return keras.saving.load_model(f"{folder}/model.keras")
+
+
 COPIES = {
     "substitute": lambda model: models.substitute(model, keep, verbose=False)[0],
     "untie": models.untie,
@@ -86,6 +93,19 @@ def test_copies_know_it_and_their_files_too(tmp_path, way):
             assert json.loads(file.read("config.json"))["config"]["zoo"]["tag"] == model.zoo_tag
         return
     assert_knows(keras.saving.load_model(tmp_path / "copy.keras"), model)
+
+
+@pytest.mark.parametrize("way", [*COPIES, "file"])
+def test_a_network_in_another_model_knows_it_and_the_other_does_not(way):
+    inner = zoo.load("planar_rec", classes=["inside", "outside"])
+    inner.preprocess = zoo.Preprocessing(scale=2.0)
+    x = inputs = keras.Input((2,))
+    x = keras.Sequential([inner, keras.layers.Dense(4)], name="middle")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    copy = {**COPIES, "file": loaded_again}[way](model)
+    assert_knows(copy.get_layer("middle").get_layer("planar_rec"), inner)
+    assert not hasattr(copy, "preprocess")
+    assert evaluation.class_names_of(copy) == ("0", "1")
 
 
 @pytest.mark.neutral
