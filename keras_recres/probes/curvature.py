@@ -30,6 +30,8 @@ _lock = threading.Lock()
 CACHED = 8
 # Attributes of layers that training changes, and no output.
 PASSING = ("built", "stop_training", "training", "trainable")
+# How a curve that cannot be differentiated is written instead.
+OF_OPS = "make it of keras.ops, and its constants tensors by keras.ops.convert_to_tensor"
 
 
 def extrinsic_curvature(
@@ -180,7 +182,13 @@ def _check_layers(layers):
 
 def _batch(model, curve, theta, batch_size):
     """How many θ to compute at once; builds the model."""
-    inputs = curve(ops.convert_to_tensor(theta[:1].astype("float32")))
+    try:
+        inputs = curve(ops.convert_to_tensor(theta[:1].astype("float32")))
+    except TypeError as error:
+        # PyTorch's tensors are no factors of NumPy's arrays.
+        raise ValueError(
+            f"`curve` does not run on a tensor of θ ({_first_line(error)}): {OF_OPS}."
+        ) from error
     leaves = keras.tree.flatten(inputs)
     for leaf in leaves:
         if not ops.is_tensor(leaf) or len(leaf.shape) < 1 or leaf.shape[0] != 1:
@@ -252,8 +260,7 @@ def _explanation(measurement, theta, error):
     except Exception as alone:
         return Refusal(
             f"method={method!r} cannot differentiate the curve ({type(alone).__name__}: "
-            f"{_first_line(alone)}): make it of keras.ops, and its constants tensors by "
-            f"keras.ops.convert_to_tensor, or use method='finite'."
+            f"{_first_line(alone)}): {OF_OPS}, or use method='finite'."
         )
     path = measurement.recorder and measurement.recorder.failed
     if not path and measurement.recorder:

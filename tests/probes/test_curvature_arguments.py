@@ -46,6 +46,12 @@ def test_rows_of_a_subclassed_model():
     assert rows(steps=False) == [*shared, ("block", None), ("subclassed", None)]
 
 
+def test_a_curve_that_runs_on_no_tensor_is_blamed_itself():
+    curve = curves.Curve(lambda t: t + "a", (0, 6), (2,))
+    with pytest.raises(ValueError, match=r"`curve` does not run on a tensor .*keras\.ops[^\n]*$"):
+        extrinsic_curvature(Subclassed(), curve, THETA)
+
+
 def test_a_curve_that_cannot_be_differentiated_is_blamed_itself():
     curve = curves.Curve(lambda t: ops.stack([np.cos(t), ops.sin(t)], -1), (0, 6), (2,))
     with pytest.raises(ValueError, match=r"cannot differentiate the curve .*keras\.ops"):
