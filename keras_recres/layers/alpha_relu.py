@@ -6,7 +6,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_above_one
+from keras_recres.layers.checks import check_above_one, takes_numpy
 
 MAX_SLOPE = 100.0
 # What a learnable α is kept in: α = 0 would be a step, which has no gradient.
@@ -124,6 +124,7 @@ class AlphaReLU(keras.layers.Layer):
         ValueError: For an α or M out of its range.
     """
 
+    @takes_numpy
     def __init__(self, alpha, learnable=False, max_slope=MAX_SLOPE, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool) or not 0 < alpha <= 1:

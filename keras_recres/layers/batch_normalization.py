@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_recres.backend import fused_batch_norm
-from keras_recres.layers.checks import check_positive
+from keras_recres.layers.checks import check_positive, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -44,6 +44,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         ValueError: If `epsilon` is not positive.
     """
 
+    @takes_numpy
     def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, **kwargs):
         check_positive("epsilon", epsilon)
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)

@@ -1,10 +1,14 @@
 """Argument checks that several layers share: one sentence, with name, value and range."""
 
+import functools
+import inspect
 import math
 import numbers
 
 import keras
 import numpy as np
+
+from keras_recres.backend import keras_private
 
 
 def plain(arguments):
@@ -12,6 +16,19 @@ def plain(arguments):
     return keras.tree.map_structure(
         lambda leaf: leaf.tolist() if isinstance(leaf, np.generic | np.ndarray) else leaf, arguments
     )
+
+
+def takes_numpy(function):
+    """A function whose arguments may be NumPy's numbers, switches and arrays: it gets Python's."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        args, kwargs = plain((args, kwargs))
+        return function(*args, **kwargs)
+
+    # Keras reads the names of a constructor's arguments without looking behind a wrapper.
+    call.__signature__ = inspect.signature(function)
+    return call
 
 
 def check_count(name, value):
@@ -58,6 +75,15 @@ def check_tokens_shape(layer, shape):
         raise ValueError(
             f"The input of {layer.name!r} must have the shape (batch, tokens, features) with a "
             f"known number of features, but it has the shape {tuple(shape)}."
+        )
+
+
+def refuse_mask(layer, inputs):
+    """Raises a ValueError if the input of a layer of images has a mask."""
+    if keras_private.get_mask(inputs) is not None:
+        raise ValueError(
+            f"{layer.name!r}, a {type(layer).__name__}, takes images without a mask, since no "
+            "token is of one pixel alone, but its input has one: multiply the image by it instead."
         )
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_tokens_shape
+from keras_recres.layers.checks import check_tokens_shape, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -30,6 +30,7 @@ class ClassToken(keras.layers.Layer):
         ValueError: If the input is not a sequence of known features.
     """
 
+    @takes_numpy
     def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True

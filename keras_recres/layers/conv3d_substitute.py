@@ -10,6 +10,7 @@ from keras_recres.layers.checks import (
     check_maps_shape,
     check_padding,
     size_tuple,
+    takes_numpy,
 )
 
 FORMS = ("auto", "conv3d", "banded", "planes")
@@ -73,6 +74,7 @@ class Conv3dSubstitute(keras.layers.Layer):
             with "valid_depth" a filter deeper than the volume.
     """
 
+    @takes_numpy
     def __init__(
         self,
         filters,

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_recres.layers import residual_dense
-from keras_recres.layers.checks import check_count, check_variance
+from keras_recres.layers.checks import check_count, check_variance, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -46,6 +46,7 @@ class FRN(residual_dense.ResidualDense):
         ValueError: For a number out of its range, or an input with another number of features.
     """
 
+    @takes_numpy
     def __init__(
         self,
         units,

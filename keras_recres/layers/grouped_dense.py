@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count, check_rate
+from keras_recres.layers.checks import check_count, check_rate, takes_numpy
 from keras_recres.layers.shared_slope import (
     EachGroup,
     get_elementwise_activation,
@@ -69,6 +69,7 @@ class GroupedDense(keras.layers.Layer):
         ValueError: For arguments out of their range, or `groups` that doesn't divide K.
     """
 
+    @takes_numpy
     def __init__(
         self,
         units,

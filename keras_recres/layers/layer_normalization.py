@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_positive, plain
+from keras_recres.layers.checks import check_positive, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -37,9 +37,10 @@ class LayerNormalization(keras.layers.LayerNormalization):
         ValueError: If `epsilon` is not positive.
     """
 
+    @takes_numpy
     def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
         check_positive("epsilon", epsilon)
-        super().__init__(axis=plain(axis), epsilon=epsilon, **kwargs)
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)

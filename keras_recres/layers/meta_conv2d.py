@@ -9,6 +9,7 @@ from keras_recres.layers.checks import (
     check_maps_shape,
     check_padding,
     size_tuple,
+    takes_numpy,
 )
 from keras_recres.layers.grouped_convolution import FORMS, grouped_convolution
 from keras_recres.layers.meta_layer import MetaLayer
@@ -77,6 +78,7 @@ class MetaConv2D(keras.layers.Layer):
             the channels.
     """
 
+    @takes_numpy
     def __init__(
         self,
         filters,
@@ -106,7 +108,6 @@ class MetaConv2D(keras.layers.Layer):
         check_count("meta_groups", meta_groups)
         if pool_size is not None:
             check_count("pool_size", pool_size)
-            pool_size = int(pool_size)
         if filters % groups:
             raise ValueError(
                 f"`groups` must divide `filters`, but {groups} does not divide {filters}."

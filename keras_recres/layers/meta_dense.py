@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count
+from keras_recres.layers.checks import check_count, takes_numpy
 from keras_recres.layers.grouped_dense import GroupedDense
 from keras_recres.layers.meta_layer import MetaLayer
 from keras_recres.layers.shared_slope import get_activation, serialize_activation, shared_slope
@@ -50,6 +50,7 @@ class MetaDense(keras.layers.Layer):
         ValueError: For arguments out of their range, or `groups` that doesn't divide K.
     """
 
+    @takes_numpy
     def __init__(
         self,
         units,

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_recres import backend
-from keras_recres.layers.checks import check_count
+from keras_recres.layers.checks import check_count, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -48,6 +48,7 @@ class MetaLayer(keras.layers.Layer):
             groups than the layer was built for.
     """
 
+    @takes_numpy
     def __init__(self, groups, softmax=False, axis=-1, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -60,7 +61,7 @@ class MetaLayer(keras.layers.Layer):
             kernel_initializer = keras.initializers.RandomNormal(stddev=1.0)
         self.groups = groups
         self.softmax = bool(softmax)
-        self.axis = int(axis)
+        self.axis = axis
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):

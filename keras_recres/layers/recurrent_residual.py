@@ -11,7 +11,7 @@ from keras import ops
 from keras_recres import backend
 from keras_recres.backend import keras_private
 from keras_recres.layers import depth_loop, tying, unsharing
-from keras_recres.layers.checks import check_count, check_positive, check_switch
+from keras_recres.layers.checks import check_count, check_positive, check_switch, takes_numpy
 
 SHORTCUTS = ("add", "none")
 INJECTIONS = (None, "add", "concat")
@@ -97,6 +97,7 @@ class RecurrentResidual(keras.layers.Layer):
             `unshare` entry that names no sub-layer.
     """
 
+    @takes_numpy
     def __init__(
         self,
         branch,
@@ -213,7 +214,8 @@ class RecurrentResidual(keras.layers.Layer):
 
     def __call__(self, *args, **kwargs):
         # Of NumPy's numbers Keras would make tensors.
-        kwargs = {k: v.item() if isinstance(v, np.generic) else v for k, v in kwargs.items()}
+        numbers = {k: v for k, v in kwargs.items() if isinstance(v, np.generic | np.ndarray)}
+        kwargs.update({k: v.item() for k, v in numbers.items() if v.ndim == 0})
         return super().__call__(*args, **kwargs)
 
     def call(

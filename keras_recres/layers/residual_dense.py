@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count, check_variance
+from keras_recres.layers.checks import check_count, check_variance, takes_numpy
 
 
 def weight_initializer(variance):
@@ -38,6 +38,7 @@ class ResidualDense(keras.layers.Layer):
     Args: see `RRN`; `hidden_units` is the number of features of h.
     """
 
+    @takes_numpy
     def __init__(
         self,
         units,

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_recres.layers.checks import takes_numpy
 from keras_recres.layers.residual_dense import ResidualDense
 
 
@@ -39,6 +40,7 @@ class RRN(ResidualDense):
         ValueError: For a number out of its range, or an input with another number of features.
     """
 
+    @takes_numpy
     def __init__(
         self,
         units,

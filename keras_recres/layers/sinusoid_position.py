@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_recres.layers.checks import check_positive, check_tokens_shape
+from keras_recres.layers.checks import check_positive, check_tokens_shape, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -33,6 +33,7 @@ class SinusoidPosition(keras.layers.Layer):
         ValueError: If `max_wavelength` is not positive, or N or the features are not known.
     """
 
+    @takes_numpy
     def __init__(self, max_wavelength=10000.0, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True

@@ -5,7 +5,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count
+from keras_recres.layers.checks import check_count, refuse_mask, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -35,9 +35,11 @@ class SoftSplit(keras.layers.Layer):
     Output shape: (batch, H'·W', k·k·channels).
 
     Raises:
-        ValueError: For arguments out of their range, or an image smaller than one patch.
+        ValueError: For arguments out of their range, an image smaller than one patch, or one with
+            a mask.
     """
 
+    @takes_numpy
     def __init__(self, kernel_size, strides=1, padding=None, **kwargs):
         super().__init__(**kwargs)
         check_count("kernel_size", kernel_size)
@@ -80,6 +82,10 @@ class SoftSplit(keras.layers.Layer):
                 f"image or a smaller kernel."
             )
         return height, width
+
+    def __call__(self, inputs, *args, **kwargs):
+        refuse_mask(self, inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs):
         # Why not ops.image.extract_patches: it is a convolution with an identity kernel on every

@@ -3,7 +3,13 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
+from keras_recres.layers.checks import (
+    check_count,
+    check_positive,
+    check_rate,
+    check_tokens_shape,
+    takes_numpy,
+)
 from keras_recres.layers.layer_normalization import LayerNormalization
 
 
@@ -44,11 +50,11 @@ class TokenPerformer(keras.layers.Layer):
         ValueError: For arguments out of their range, or so few `units` that m is 0.
     """
 
+    @takes_numpy
     def __init__(self, units=64, kernel_ratio=0.5, dropout=0.1, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
-        units = int(units)
         check_positive("kernel_ratio", kernel_ratio)
         check_rate("dropout", dropout)
         check_positive("epsilon", epsilon)

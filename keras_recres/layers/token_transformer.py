@@ -4,7 +4,13 @@ import keras
 from keras import ops
 
 from keras_recres.layers.attention import multi_head_attention
-from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
+from keras_recres.layers.checks import (
+    check_count,
+    check_positive,
+    check_rate,
+    check_tokens_shape,
+    takes_numpy,
+)
 from keras_recres.layers.layer_normalization import LayerNormalization
 
 
@@ -42,11 +48,11 @@ class TokenTransformer(keras.layers.Layer):
         ValueError: For arguments out of their range, or heads that do not divide the units.
     """
 
+    @takes_numpy
     def __init__(self, units=64, num_heads=1, dropout=0.0, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
-        units = int(units)
         check_count("num_heads", num_heads)
         check_rate("dropout", dropout)
         check_positive("epsilon", epsilon)

@@ -5,7 +5,7 @@ import difflib
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count, check_rate
+from keras_recres.layers.checks import check_count, check_rate, refuse_mask, takes_numpy
 from keras_recres.layers.soft_split import SoftSplit
 from keras_recres.layers.token_performer import TokenPerformer
 from keras_recres.layers.token_transformer import TokenTransformer
@@ -43,9 +43,11 @@ class TokensToToken(keras.layers.Layer):
     Output shape: (batch, H'·W', units).
 
     Raises:
-        ValueError: For arguments out of their range, or an image too small for the splits.
+        ValueError: For arguments out of their range, an image too small for the splits, or one
+            with a mask.
     """
 
+    @takes_numpy
     def __init__(
         self,
         units=256,
@@ -58,7 +60,6 @@ class TokensToToken(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_count("units", units)
-        units = int(units)
         check_count("token_dim", token_dim)
         check_count("first_kernel_size", first_kernel_size)
         check_count("first_strides", first_strides)
@@ -108,6 +109,10 @@ class TokensToToken(keras.layers.Layer):
             shape = (shape[0], *grid, self.token_dim)
         self.split3.build(shape)
         self.project.build(self.split3.compute_output_shape(shape))
+
+    def __call__(self, inputs, *args, **kwargs):
+        refuse_mask(self, inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None):
         x = inputs

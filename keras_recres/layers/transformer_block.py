@@ -4,7 +4,13 @@ import keras
 from keras import ops
 
 from keras_recres.layers.attention import multi_head_attention
-from keras_recres.layers.checks import check_count, check_positive, check_rate, check_tokens_shape
+from keras_recres.layers.checks import (
+    check_count,
+    check_positive,
+    check_rate,
+    check_tokens_shape,
+    takes_numpy,
+)
 from keras_recres.layers.layer_normalization import LayerNormalization
 
 
@@ -44,6 +50,7 @@ class TransformerBlock(keras.layers.Layer):
         ValueError: For arguments out of their range, or heads that do not divide the features.
     """
 
+    @takes_numpy
     def __init__(
         self,
         num_heads=4,

@@ -1,10 +1,9 @@
 """What is known of a builder's networks beside their layers, so that no script names a family."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
-from keras_recres.layers.checks import plain
+from keras_recres.layers.checks import takes_numpy
 
 INPUTS = ("image", "points", "grid", "tokens", "sequence", "text")
 WEIGHTS = ("own", "keras", "convert")
@@ -61,11 +60,7 @@ def family(**record):
     """Gives a builder its record, the attribute `family`: `@family(min_side=32)`."""
 
     def decorate(builder):
-        @functools.wraps(builder)
-        def build(*args, **kwargs):
-            args, kwargs = plain((args, kwargs))
-            return builder(*args, **kwargs)
-
+        build = takes_numpy(builder)
         build.family = Family(**record)
         return build
 

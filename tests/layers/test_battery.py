@@ -12,8 +12,9 @@ import pytest
 from keras import ops
 from keras.src import testing
 
-from keras_recres import layers
+from keras_recres import layers, models
 from keras_recres.backend import keras_private
+from keras_recres.layers.checks import takes_numpy
 from tests.gradients import computed
 from tests.marks import slow_on_tensorflow
 
@@ -553,9 +554,9 @@ def test_docstring_tells_shapes_and_source(name):
     assert "arXiv" in text or "no arXiv number" in text
 
 
-def of_numpy(value):
-    """Python's numbers as NumPy's."""
-    kinds = {int: np.int64, float: np.float64}
+def of_numpy(value, *kinds):
+    """Python's numbers and switches as NumPy's."""
+    kinds = dict(zip((int, float, bool), kinds, strict=True))
     return keras.tree.map_structure(lambda leaf: kinds.get(type(leaf), lambda x: x)(leaf), value)
 
 
@@ -564,12 +565,23 @@ def of_numpy(value):
 def test_numbers_may_be_numpys(identity):
     name, i = IDS[identity]
     kwargs, shape, _ = CASES[name][i]
-    layer, same = (getattr(layers, name)(**f(kwargs()), name="a") for f in (of_numpy, lambda x: x))
-    layer.build(shape)
+    same = getattr(layers, name)(**kwargs(), name="a")
     same.build(shape)
-    assert [v.shape for v in layer.weights] == [v.shape for v in same.weights]
-    assert layer.compute_output_shape(shape) == same.compute_output_shape(shape)
-    json.dumps(keras.saving.serialize_keras_object(layer))
+    for kinds in ((np.int64, np.float64, np.bool_), (np.array,) * 3):
+        layer = getattr(layers, name)(**of_numpy(kwargs(), *kinds), name="a")
+        layer.build(shape)
+        assert [v.shape for v in layer.weights] == [v.shape for v in same.weights]
+        assert layer.compute_output_shape(shape) == same.compute_output_shape(shape)
+        json.dumps(keras.saving.serialize_keras_object(layer))
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize("of", [layers, models], ids=["layers", "builders"])
+def test_whatever_is_public_takes_numpys(of):
+    names = [n for n in of.__all__ if of is layers or hasattr(getattr(of, n), "family")]
+    for name in names:
+        function = getattr(of, name).__init__ if of is layers else getattr(of, name)
+        assert function.__code__ is takes_numpy(len).__code__, name
 
 
 @pytest.mark.neutral

@@ -544,7 +544,8 @@ def test_steps_may_be_numpys():
     layer = RecurrentResidual(keras.layers.Dense(3), steps=1, return_states=True)
     x = np.ones((2, 3), "float32")
     assert layer(x, steps=np.int64(3), backprop_steps=np.int64(2)).shape == (3, 2, 3)
-    assert layer(keras.Input((3,)), steps=np.int64(3)).shape == (3, None, 3)
+    assert layer(keras.Input((3,)), steps=np.array(3)).shape == (3, None, 3)
+    assert layer(x, steps=3, return_states=np.bool_(False)).shape == (2, 3)
 
 
 def channels_first():

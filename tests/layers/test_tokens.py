@@ -402,3 +402,13 @@ def test_masked_tokens_are_as_if_they_were_not_there(kind):
     half = TransformerBlock(num_heads=2, dtype="mixed_float16")
     mask = np.zeros((2, 5), bool)
     assert np.isfinite(computed(half, x, mask=ops.convert_to_tensor(mask)).astype("float32")).all()
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize("layer", [SoftSplit(3, name="it"), TokensToToken(name="it")])
+def test_images_with_a_mask_are_refused(layer):
+    x = keras.layers.Masking()(np.ones((1, 32, 32, 3), "float32"))
+    with pytest.raises(ValueError, match=r"^'it', a \w+, takes images without a mask[^\n]*$"):
+        layer(x)
+    with pytest.raises(ValueError, match="takes images without a mask"):
+        keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Masking(), layer])
