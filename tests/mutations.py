@@ -169,6 +169,13 @@ FAULTS = [
     # The loop.
     Fault(
         LOOP,
+        '"loss": carry["loss"] + y.get("loss", 0.0),',
+        '"loss": carry["loss"],',
+        "tests/layers/test_recurrent_residual.py::"
+        "test_losses_are_those_of_the_steps_that_a_batch_takes",
+    ),
+    Fault(
+        LOOP,
         'carry = {**carry, "x": ops.stop_gradient(carry["x"])}',
         "carry = {**carry}",
         "tests/layers/test_recurrent_residual.py::test_values_and_gradients_equal_an_explicit_loop",

@@ -88,8 +88,7 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
     constants = {"x0": x0, "weights": backend.raw_values(pure.constant_variables)}
     carry = {"x": x0, "state": pure.read_state()}
     if may_exit:
-        carry["active"] = ops.full((ops.shape(x0)[0],), True, dtype="bool")
-        carry["used"] = ops.full((ops.shape(x0)[0],), 0, dtype="int32")
+        carry.update(pure.all_active(x0))
     all_ys = []
     for segment in (values[: steps - k], values[steps - k :]):
         if not segment:
@@ -110,6 +109,8 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
         all_ys.append(ys)
     if len(all_ys) > 1:
         ys = keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *all_ys)
+    if pure.exits_with_loss:
+        ys = {**ys, "loss": carry["loss"]}
     pure.write_state(carry["state"], ys)
     outputs = ys["states"] if return_states else carry["x"]
     return outputs, carry["used"] if may_exit else full
@@ -145,6 +146,7 @@ class PureStep:
 
     def __init__(self, layer, mask, training, return_states, scan):
         self.layer, self.return_states = layer, return_states
+        self.exits_with_loss = False
         self.mask, self.training = mask, training
         owned = {id(v) for v in layer.own_variables}
         weights = {id(v) for v in layer.branch.weights}
@@ -179,14 +181,25 @@ class PureStep:
             y = {**y, "states": x}
         return {"x": x, "state": state}, y
 
+    def all_active(self, x0):
+        """What `exiting` carries beside the state, before the first step."""
+        batch = (ops.shape(x0)[0],)
+        return {
+            "active": ops.full(batch, True, dtype="bool"),
+            "used": ops.full(batch, 0, dtype="int32"),
+            "loss": ops.zeros((), dtype="float32"),
+        }
+
     def exiting(self, carry, value, constants):
         """A step that leaves finished examples alone, and does nothing when all have finished.
 
-        Used at inference only: statistics and losses are not collected.
+        Used at inference only: statistics do not change. Losses are those of the steps done.
         """
 
         def advance():
-            x, state, _ = self.apply(carry["x"], carry["state"], value, constants)
+            x, state, y = self.apply(carry["x"], carry["state"], value, constants)
+            # A loop cannot hand it out otherwise. Known once the step was traced, as it is for all.
+            self.exits_with_loss = self.exits_with_loss or "loss" in y
             active = carry["active"]
             wide = ops.reshape(active, (-1,) + (1,) * (len(x.shape) - 1))
             change = _norm(x - carry["x"])
@@ -196,6 +209,7 @@ class PureStep:
                 "state": state,
                 "active": ops.logical_and(active, going),
                 "used": carry["used"] + ops.cast(active, "int32"),
+                "loss": carry["loss"] + y.get("loss", 0.0),
             }
 
         carry = ops.cond(ops.any(carry["active"]), advance, lambda: carry)

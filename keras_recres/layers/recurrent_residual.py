@@ -79,8 +79,8 @@ class RecurrentResidual(keras.layers.Layer):
         exit_threshold: None, or ε > 0. At inference an example stops changing after the first
             step with ‖x_{t+1} − x_t‖ ≤ ε ‖x_t‖, and the loop does no more work when all
             examples of the batch have stopped. Examples do not influence one another. Ignored in
-            training. What the branch adds to the loss (`add_loss`, activity regularisers) is not
-            counted where it acts: `evaluate` and validation give the loss without it.
+            training. What the branch adds to the loss (`add_loss`, activity regularisers) is
+            counted for the steps that the batch takes, in which examples that have stopped remain.
         loop: "unroll" (the steps one after another in the graph), "scan" (a loop in the graph,
             whose compile time does not grow with the steps; a Python loop on PyTorch), or
             "auto", the faster of the two for the backend and the number of steps. All give the

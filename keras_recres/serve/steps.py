@@ -37,8 +37,7 @@ def run(layer, x0, steps, max_steps):
     one_step = pure.step
     if layer.exit_threshold is not None:
         one_step = pure.exiting
-        carry["active"] = tf.fill(tf.shape(x0)[:1], True)
-        carry["used"] = tf.fill(tf.shape(x0)[:1], 0)
+        carry.update(pure.all_active(x0))
     wide = tf.reshape(steps, (-1,) + (1,) * (len(x0.shape) - 1))
 
     def body(t, carry):

@@ -794,13 +794,28 @@ def test_spectral_normalization_is_no_norm_and_learns_where_the_sentence_says():
     assert np.abs(kernel - before).max() > 1e-3
 
 
-@pytest.mark.parametrize("threshold", [None, 0.1])
-def test_where_examples_may_stop_the_loss_is_without_the_branch(threshold):
-    dense = keras.layers.Dense(WIDTH, activity_regularizer=keras.regularizers.L2(0.1))
-    layer = RecurrentResidual(dense, steps=2, exit_threshold=threshold)
-    x = np.ones((4, WIDTH), "float32")
-    layer(x, training=False)
-    assert bool(layer.losses) == (threshold is None)
+@pytest.mark.parametrize("loop", ["unroll", "scan"])
+def test_losses_are_those_of_the_steps_that_a_batch_takes(loop):
+    x = np.random.default_rng(0).normal(size=(8, WIDTH)).astype("float32")
+
+    def branch():
+        regularizer = keras.regularizers.L2(0.1)
+        return keras.layers.Dense(
+            WIDTH, kernel_initializer="ones", activity_regularizer=regularizer
+        )
+
+    def loss(steps, **options):
+        layer = RecurrentResidual(branch(), steps, loop=loop, **options)
+        layer(x, training=False)
+        return float(sum(layer.losses))
+
+    assert 0 < loss(1) < 0.5 * loss(3)
+    assert loss(3, exit_threshold=1e-9) == pytest.approx(loss(3), rel=1e-5)
+    stopped = {"exit_threshold": 1e9}
+    assert loss(3, **stopped) == pytest.approx(loss(1), rel=1e-5)
+    model = keras.Sequential([RecurrentResidual(branch(), 3, loop=loop, **stopped)])
+    model.compile(loss=lambda y, predicted: 0 * predicted)
+    assert model.evaluate(x, x, verbose=0) == pytest.approx(loss(1), rel=1e-5)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="replicas of TensorFlow's strategies")
