@@ -168,6 +168,14 @@ def test_other_shares_of_four_devices_change_no_loss():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(BACKEND == "torch", reason="one device a process")
+def test_two_devices_change_no_loss_of_scanned_norms():
+    kind = "mirrored" if BACKEND == "tensorflow" else "data_parallel"
+    jobs = [job("single", "scan"), job(kind, "scan", devices=CPUS[:2])]
+    compare(jobs, results(start(jobs, devices=2)), [1, 2])
+
+
+@pytest.mark.slow
 def test_two_processes_change_no_loss(alone):
     kind, model = KIND[BACKEND], "frn" if BACKEND == "torch" else "norm"
     started = [start([job("auto", model)], **found) for found in environments(BACKEND)]

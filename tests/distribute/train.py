@@ -35,12 +35,18 @@ class Batches(keras.utils.PyDataset):
         return self.x[rows], self.y[rows]
 
 
-def norm():
+def norm(**options):
     """Dense layers, batch normalization and a recurrent block."""
     branch = keras.Sequential([layers.BatchNormalization(), layers.Dense(8, "tanh")])
     return keras.Sequential(
-        [keras.Input((8,)), RecurrentResidual(branch, steps=2), layers.Dense(2)], name="norm"
+        [keras.Input((8,)), RecurrentResidual(branch, steps=2, **options), layers.Dense(2)],
+        name="norm",
     )
+
+
+def scan():
+    """The same, its steps a loop that asks for what replicas may not do in one."""
+    return norm(loop="scan", remat=True)
 
 
 def frn():
@@ -73,7 +79,7 @@ def train(kind, model, options=()):
         options["layout"] = family_of(builder).layout(arguments)
     keras.utils.set_random_seed(0)
     with distribute.scope(kind, **options) as devices:
-        network = devices.prepare({"norm": norm, "frn": frn, "vit": vit}[model]())
+        network = devices.prepare({"norm": norm, "scan": scan, "frn": frn, "vit": vit}[model]())
         network.compile(
             keras.optimizers.Adam(0.01),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
