@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_recres import zoo
 from keras_recres.backend import keras_private
 from keras_recres.zoo import convert
 from keras_recres.zoo.convert import t2t
@@ -77,6 +78,21 @@ def test_logits_of_small_images_and_other_first_splits(token_type, first, steps)
         )
     kwargs = {"steps": [steps] * 2, "first": first, "token_type": token_type}
     assert_official(model, state, images(64, batch=2), **kwargs)
+
+
+@pytest.mark.neutral
+def test_preprocessing_is_the_authors_where_the_classes_are_imagenets(tmp_path):
+    small = {**SMALL, "side": 64, "classes": 1000}
+    options = {**SMALL_MODEL, "input_shape": (64, 64, 3), "num_classes": 1000}
+    model = convert.t2t_vit(t2t_numpy.random_state(**small), **options)
+    published = zoo.info("vit7").preprocessing
+    assert model.preprocess == published.for_input_shape((64, 64, 3))
+    assert model.preprocess != published
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").preprocess == model.preprocess
+    # Of five classes nobody knows which pictures they are of.
+    other = convert.t2t_vit(t2t_numpy.random_state(**SMALL), **SMALL_MODEL)
+    assert not hasattr(other, "preprocess")
 
 
 @pytest.mark.neutral

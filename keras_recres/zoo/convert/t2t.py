@@ -10,6 +10,18 @@ from keras_recres.backend.keras_private import print_message
 from keras_recres.layers.sinusoid_position import sinusoid_table
 from keras_recres.models import t2t_vit as build_t2t_vit
 from keras_recres.zoo.convert.checkpoint import read_state_dict
+from keras_recres.zoo.preprocessing import Preprocessing
+from keras_recres.zoo.zoo_model import ZooModel
+
+# What the authors evaluate with; crop and interpolation are those of their default configuration.
+IMAGENET = Preprocessing(
+    size=(224, 224),
+    crop=0.9,
+    interpolation="bicubic",
+    scale=1 / 255,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +77,10 @@ def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True
             `token_type="transformer"`, or `embed_dim=384, num_heads=6, mlp_ratio=3.0`.
 
     Returns:
-        A keras.Model of any backend. Its `conversion_report` is the `ConversionReport`.
+        A keras.Model of any backend. Its `conversion_report` is the `ConversionReport`, and its
+        `preprocess` the authors' `Preprocessing` for ImageNet at its input's size. Of another
+        number of classes than 1000 or of channels than 3 nothing says what it was trained on: then
+        it has none, until you set it. A `.keras` file keeps it.
 
     Raises:
         ValueError: If the checkpoint does not fit; the sentence names what differs.
@@ -96,6 +111,9 @@ def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True
         parameters=sum(rule.size for rule in rules),
         sinusoid_error=_sinusoid_error(state["pos_embed"]),
     )
+    model.__class__ = ZooModel  # Which saves it; it is functional as before.
+    if num_classes == 1000 and model.input_shape[-1] == 3:
+        model.preprocess = IMAGENET.for_input_shape(model.input_shape[1:])
     if verbose:
         print_message(model.conversion_report)
     return model
