@@ -61,6 +61,14 @@ def check_above_one(name, value):
         raise ValueError(f"`{name}` must be a finite number above 1, but it is {value!r}.")
 
 
+def check_finite(name, value):
+    """Raises a ValueError unless `value`, for which None and "learned" may stand, is finite."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(
+            f"`{name}` must be None, a finite number or 'learned', but it is {value!r}."
+        )
+
+
 def check_variance(name, value):
     """Raises a ValueError unless `value` is a finite number of at least 0."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < math.inf:
@@ -87,11 +95,11 @@ def refuse_mask(layer, inputs):
         )
 
 
-def check_padding(value, allowed):
-    """Raises a ValueError unless `value` is one of the names in `allowed`."""
+def check_choice(name, value, allowed):
+    """Raises a ValueError unless `value` is one of those in `allowed`."""
     if value not in allowed:
         raise ValueError(
-            f"`padding` must be one of {', '.join(map(repr, allowed))}, but it is {value!r}."
+            f"`{name}` must be one of {', '.join(map(repr, allowed))}, but it is {value!r}."
         )
 
 

@@ -6,9 +6,9 @@ from keras import ops
 
 from keras_recres import backend
 from keras_recres.layers.checks import (
+    check_choice,
     check_count,
     check_maps_shape,
-    check_padding,
     size_tuple,
     takes_numpy,
 )
@@ -93,11 +93,8 @@ class Conv3dSubstitute(keras.layers.Layer):
         super().__init__(**kwargs)
         check_count("filters", filters)
         check_count("volume_channels", volume_channels)
-        check_padding(padding, ("same", "valid_depth"))
-        if form not in FORMS:
-            raise ValueError(
-                f"`form` must be one of {', '.join(map(repr, FORMS))}, but it is {form!r}."
-            )
+        check_choice("padding", padding, ("same", "valid_depth"))
+        check_choice("form", form, FORMS)
         self.filters = filters
         self.kernel_size = size_tuple("kernel_size", kernel_size, 3)
         self.volume_channels = volume_channels

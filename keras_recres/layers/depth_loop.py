@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_recres import backend
 from keras_recres.backend import keras_private
+from keras_recres.layers import unsharing
 
 # Up to this many steps unrolled ones are as fast as a loop in the graph, or faster; above, the loop
 # wins by its compile time, and for branches of any size by its step time, too: a transformer block
@@ -69,7 +70,7 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
     )
     scan = form == "scan" and not _synchronises(layer, training)
     may_exit = layer.exit_threshold is not None and not training
-    values = layer.step_values(steps)
+    values = unsharing.step_values(layer, steps)
     k = backprop_steps
     full = ops.full((ops.shape(x0)[0],), steps, dtype="int32")
     # Where the backend has no such scope, `PureStep` cuts the gradients off.

@@ -5,9 +5,9 @@ from keras import ops
 
 from keras_recres.layers.batch_normalization import BatchNormalization
 from keras_recres.layers.checks import (
+    check_choice,
     check_count,
     check_maps_shape,
-    check_padding,
     size_tuple,
     takes_numpy,
 )
@@ -112,11 +112,8 @@ class MetaConv2D(keras.layers.Layer):
             raise ValueError(
                 f"`groups` must divide `filters`, but {groups} does not divide {filters}."
             )
-        check_padding(padding, ("same", "valid"))
-        if form not in FORMS:
-            raise ValueError(
-                f"`form` must be one of {', '.join(map(repr, FORMS))}, but it is {form!r}."
-            )
+        check_choice("padding", padding, ("same", "valid"))
+        check_choice("form", form, FORMS)
         self.filters = filters
         self.kernel_size = size_tuple("kernel_size", kernel_size, 2)
         self.groups = groups

@@ -1,17 +1,21 @@
 """RecurrentResidual: one residual branch, run several times in depth."""
 
-import math
-import numbers
 import types
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_recres import backend
 from keras_recres.backend import keras_private
 from keras_recres.layers import depth_loop, tying, unsharing
-from keras_recres.layers.checks import check_count, check_positive, check_switch, takes_numpy
+from keras_recres.layers.checks import (
+    check_choice,
+    check_count,
+    check_finite,
+    check_positive,
+    check_switch,
+    takes_numpy,
+)
 
 SHORTCUTS = ("add", "none")
 INJECTIONS = (None, "add", "concat")
@@ -119,9 +123,9 @@ class RecurrentResidual(keras.layers.Layer):
         if not isinstance(branch, keras.layers.Layer):
             raise ValueError(f"`branch` must be a Keras layer or model, but it is {branch!r}.")
         check_count("steps", steps)
-        _check_choice("shortcut", shortcut, SHORTCUTS)
-        _check_choice("inject_input", inject_input, INJECTIONS)
-        _check_choice("loop", loop, LOOPS)
+        check_choice("shortcut", shortcut, SHORTCUTS)
+        check_choice("inject_input", inject_input, INJECTIONS)
+        check_choice("loop", loop, LOOPS)
         for name, value in (
             ("step_embedding", step_embedding),
             ("remat", remat),
@@ -132,7 +136,8 @@ class RecurrentResidual(keras.layers.Layer):
         if backprop_steps is not None:
             check_count("backprop_steps", backprop_steps)
         if residual_scale is not None and residual_scale != "learned":
-            residual_scale = _finite_number("residual_scale", residual_scale)
+            check_finite("residual_scale", residual_scale)
+            residual_scale = float(residual_scale)
         if exit_threshold is not None:
             check_positive("exit_threshold", exit_threshold)
         if not isinstance(unshare, str | list | tuple):
@@ -182,35 +187,13 @@ class RecurrentResidual(keras.layers.Layer):
                 f"`branch` of {self.name!r} must return the shape of the state, {wanted}, but it "
                 f"maps {branch_shape} to {shape}."
             )
-        self._own.sublayers += unsharing.match_sublayers(self.branch, self.unshare)
-        for sublayer in self._own.sublayers:
-            for weight in sublayer.weights:
-                self._own.variables.append(weight)
-                # Step 0 uses the branch's own weight: unsharing leaves none unused.
-                self._own.per_step.append(
-                    [weight]
-                    + [self._add_copy(weight, sublayer.name, t) for t in range(1, self.steps)]
-                )
+        self._own = unsharing.own_weights(self)
         if self.residual_scale == "learned":
             self.scale = self.add_weight(shape=(self.steps,), initializer="ones", name="scale")
         if self.step_embedding:
             self.embedding = self.add_weight(
                 shape=(self.steps, channels), initializer="zeros", name="step_embedding"
             )
-
-    def _add_copy(self, weight, sublayer_name, step):
-        return self.add_weight(
-            shape=weight.shape,
-            # A copy: JAX may not be handed one buffer twice.
-            initializer=lambda shape, dtype: ops.copy(ops.convert_to_tensor(weight, dtype=dtype)),
-            dtype=weight.dtype,
-            trainable=weight.trainable,
-            # As BatchNormalization's, which the policy must not round.
-            autocast=keras_private.autocasts(weight),
-            regularizer=weight.regularizer,
-            constraint=weight.constraint,
-            name=f"step{step}_{sublayer_name}_{weight.name}",
-        )
 
     def __call__(self, *args, **kwargs):
         # Of NumPy's numbers Keras would make tensors.
@@ -283,26 +266,6 @@ class RecurrentResidual(keras.layers.Layer):
         # Or a file would be written that fits no layer.
         self.check_own()
         super().save_own_variables(store)
-
-    def step_values(self, steps):
-        """What the first `steps` steps do not share: a list of dicts, one a step."""
-        self.check_own()
-        unsharing.check_frozen_alike(self)
-        raw = [backend.raw_values(per_step) for per_step in self.own_per_step]
-        scale = None if self.scale is None else ops.convert_to_tensor(self.scale)
-        embedding = None if self.embedding is None else ops.convert_to_tensor(self.embedding)
-        values = []
-        for t in range(steps):
-            t = min(t, self.steps - 1)
-            value = {}
-            if raw:
-                value["own"] = [per_step[t] for per_step in raw]
-            if scale is not None:
-                value["scale"] = scale[t]
-            if embedding is not None:
-                value["embedding"] = embedding[t]
-            values.append(value)
-        return values
 
     def compute_mask(self, inputs, mask=None):
         # `call` sets it, since it alone knows what this call returns.
@@ -398,17 +361,3 @@ class RecurrentResidual(keras.layers.Layer):
         if not isinstance(branch, keras.layers.Layer):
             branch = keras.saving.deserialize_keras_object(branch)
         return cls(**{**config, "branch": branch})
-
-
-def _finite_number(name, value):
-    # A plain float: NumPy's would turn bfloat16 states into float32 ones.
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(
-            f"`{name}` must be None, a finite number or 'learned', but it is {value!r}."
-        )
-    return float(value)
-
-
-def _check_choice(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {allowed}, but it is {value!r}.")

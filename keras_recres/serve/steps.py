@@ -8,6 +8,7 @@ from keras_recres import backend
 from keras_recres.backend import keras_private
 from keras_recres.backend.tensorflow_scan import slices
 from keras_recres.layers.depth_loop import PureStep
+from keras_recres.layers.unsharing import step_values
 
 
 def run(layer, x0, steps, max_steps):
@@ -31,7 +32,7 @@ def run(layer, x0, steps, max_steps):
     pure = PureStep(layer, mask, False, False, True)
     constants = {"x0": x0, "weights": backend.raw_values(pure.constant_variables)}
     stacked = keras.tree.map_structure(
-        lambda *leaves: tf.stack(leaves), *layer.step_values(layer.steps)
+        lambda *leaves: tf.stack(leaves), *step_values(layer, layer.steps)
     )
     carry = {"x": x0, "state": pure.read_state()}
     one_step = pure.step
