@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_maps_shape, size_tuple
+from keras_recres.layers.checks import check_maps_shape, size_tuple, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -33,6 +33,7 @@ class CeilMaxPooling2D(keras.layers.Layer):
         ValueError: If an argument is out of its range, or the input has another rank.
     """
 
+    @takes_numpy
     def __init__(self, pool_size=2, strides=None, padding=0, **kwargs):
         super().__init__(**kwargs)
         self.pool_size = size_tuple("pool_size", pool_size, 2)

@@ -4,6 +4,8 @@ import numbers
 
 import keras
 
+from keras_recres.layers.checks import takes_numpy
+
 
 @keras.saving.register_keras_serializable(package="keras_recres")
 class Highway(keras.layers.Layer):
@@ -38,6 +40,7 @@ class Highway(keras.layers.Layer):
             number.
     """
 
+    @takes_numpy
     def __init__(self, transform, gate=None, gate_bias=-2.0, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(transform, keras.layers.Layer):

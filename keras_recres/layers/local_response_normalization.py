@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_count, check_positive, check_switch
+from keras_recres.layers.checks import check_count, check_positive, check_switch, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -36,6 +36,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         ValueError: If an argument is out of its range.
     """
 
+    @takes_numpy
     def __init__(self, size=5, bias=2.0, alpha=1e-4, beta=0.75, average=False, **kwargs):
         super().__init__(**kwargs)
         check_count("size", size)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_recres.layers.checks import check_maps_shape, check_padding, size_tuple
+from keras_recres.layers.checks import check_choice, check_maps_shape, size_tuple, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -40,6 +40,7 @@ class PartialConv2D(keras.layers.Layer):
         ValueError: If an argument is out of its range, or the table names a map that is not there.
     """
 
+    @takes_numpy
     def __init__(
         self,
         table,
@@ -53,7 +54,7 @@ class PartialConv2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.table = _checked(table)
         self.kernel_size = size_tuple("kernel_size", kernel_size, 2)
-        check_padding(padding, ("valid", "same"))
+        check_choice("padding", padding, ("valid", "same"))
         self.padding = padding
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

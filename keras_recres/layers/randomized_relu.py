@@ -5,6 +5,8 @@ import numbers
 import keras
 from keras import ops
 
+from keras_recres.layers.checks import takes_numpy
+
 
 @keras.saving.register_keras_serializable(package="keras_recres")
 class RandomizedReLU(keras.layers.Layer):
@@ -32,6 +34,7 @@ class RandomizedReLU(keras.layers.Layer):
         ValueError: If the slopes are out of their range.
     """
 
+    @takes_numpy
     def __init__(self, lower=1 / 8, upper=1 / 3, seed=None, **kwargs):
         super().__init__(**kwargs)
         for name, value, least in (("lower", lower, 0), ("upper", upper, lower)):

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.layers.checks import takes_numpy
+
 
 @keras.saving.register_keras_serializable(package="keras_recres")
 class RBFOutput(keras.layers.Layer):
@@ -30,6 +32,7 @@ class RBFOutput(keras.layers.Layer):
         ValueError: If the codes have another rank, or the input has another number of features.
     """
 
+    @takes_numpy
     def __init__(self, codes, **kwargs):
         super().__init__(**kwargs)
         try:

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.checks import check_maps_shape, size_tuple
+from keras_recres.layers.checks import check_maps_shape, size_tuple, takes_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -37,6 +37,7 @@ class TrainableSubsampling2D(keras.layers.Layer):
         ValueError: If `pool_size` is out of its range, or the input has another rank.
     """
 
+    @takes_numpy
     def __init__(
         self,
         pool_size=2,
