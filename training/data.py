@@ -3,6 +3,7 @@
     python -m training.data list     --data-dir DIR
     python -m training.data download cifar10 --data-dir DIR
     python -m training.data pack     tiny_imagenet80 --data-dir DIR --out tiny_imagenet80.npz
+    python -m training.data reencode cifar10 --data-dir DIR --out FOLDER
 
     data = load("cifar10", "train", data_dir=DIR)
     batches = Batches(data, batch_size=128, training=True, augment=("flip", "crop"))
@@ -169,12 +170,17 @@ def read_encoded(dataset, split, data_dir=None, limit=None):
         if split == "evaluation":
             split = packed.evaluation_split(folder, known)
         return packed.read(folder, dataset, split, limit)
-    version = next(filter(None, (tfds_folder.find(dataset, p) for p in parents(folder))), None)
+    version = tfds_version(dataset, folder)
     if version is None:
         raise UserError(_absent(dataset, folder))
     if split == "evaluation" and known:
         split = known.evaluation
     return tfds_folder.read(dataset, split, version, limit)
+
+
+def tfds_version(dataset, folder):
+    """Where TFDS prepared the data set, in a folder or the folders in it; None if it did not."""
+    return next(filter(None, (tfds_folder.find(dataset, path) for path in parents(folder))), None)
 
 
 def parents(folder):
@@ -276,16 +282,28 @@ def _pack(arguments):
     print(f"{arguments.out}: {parts[0].tag}, {counts} images, {size / 1e6:.1f} MB")
 
 
+def _reencode(arguments):
+    from training import reencode
+
+    folder = Path(arguments.data_dir).expanduser() if arguments.data_dir else default_data_dir()
+    version = tfds_version(arguments.name, folder)
+    if version is None:
+        raise UserError(_absent(arguments.name, folder))
+    for line in reencode.run(arguments.name, version, arguments.out, parents(folder)):
+        print(line)
+
+
 def main(argv=None):
-    """The command line: list, download and pack data sets."""
+    """The command line: list, download, pack and re-encode data sets."""
     parser = argparse.ArgumentParser(
         prog="python -m training.data",
-        description="List, download and pack image data sets.",
+        description="List, download, pack and re-encode image data sets.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python -m training.data list --data-dir ~/tensorflow_datasets\n"
         "  python -m training.data download mnist --data-dir ~/tensorflow_datasets\n"
         "  python -m training.data pack mnist --data-dir ~/tensorflow_datasets --out mnist.npz\n"
+        "  python -m training.data reencode cifar10 --data-dir ~/tensorflow_datasets --out jpeg\n"
         "\nA packed file takes the folder's place anywhere, and needs no TensorFlow:\n"
         "  python -m training.fit vit3 --dataset mnist --data-dir mnist.npz",
     )
@@ -314,6 +332,13 @@ def main(argv=None):
         help="split to pack, may be repeated; default train and the one to measure on",
     )
     command.add_argument("--limit", type=int, help="only the first so many images of each split")
+    command = commands.add_parser(
+        "reencode", help="make cifar10_jpeg, which the zoo's networks were trained on, of cifar10"
+    )
+    command.set_defaults(run=_reencode)
+    command.add_argument("name", help="cifar10")
+    command.add_argument("--data-dir", help=where)
+    command.add_argument("--out", required=True, type=Path, help="folder to put NAME/VERSION into")
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
 

@@ -1,11 +1,11 @@
 """Data sets that TensorFlow Datasets prepared on this disk, for the scripts of training."""
 
 from keras_recres.zoo import tfds_folder
-from keras_recres.zoo.tfds_folder import INFO, find, prepared
+from keras_recres.zoo.tfds_folder import INFO, JPEG, find, prepared, present
 from training.errors import UserError
 from training.packed import Encoded
 
-__all__ = ["INFO", "download", "find", "prepared", "read"]
+__all__ = ["INFO", "JPEG", "download", "find", "prepared", "present", "read", "tfds"]
 
 
 def read(dataset, split, version, limit=None):
@@ -20,7 +20,7 @@ def read(dataset, split, version, limit=None):
     Returns:
         A `training.packed.Encoded` record.
     """
-    _tfds()
+    tfds()
     try:
         part = tfds_folder.read(dataset, split, version, limit, stored=True)
     except ValueError as error:
@@ -28,7 +28,8 @@ def read(dataset, split, version, limit=None):
     return Encoded(part.data, part.labels, part.class_names, dataset, part.split, part.channels)
 
 
-def _tfds():
+def tfds():
+    """The module tensorflow_datasets, or a UserError that says how to install it."""
     try:
         return tfds_folder.tfds()
     except ImportError as error:
@@ -46,11 +47,11 @@ def download(dataset, folder, array_record=False):
         folder: the folder to put NAME/VERSION into.
         array_record: whether to store it so that it can be read in any order, see `training.data`.
     """
-    tfds = _tfds()
+    module = tfds()
     try:
         form = {"file_format": "array_record"} if array_record else {}
-        tfds.builder(dataset, data_dir=str(folder), **form).download_and_prepare()
-    except tfds.core.DatasetNotFoundError:
+        module.builder(dataset, data_dir=str(folder), **form).download_and_prepare()
+    except module.core.DatasetNotFoundError:
         raise UserError(f"TFDS has no data set {dataset!r}.") from None
     except Exception as error:  # No network, no space, a moved address: TFDS raises all sorts.
         reason = " ".join(str(error).split())  # Several lines where archives come by hand.

@@ -164,7 +164,7 @@ def read(dataset, split, version, limit=None, stored=False):
             f"{version} is no data set that TFDS can read ({reason[0] if reason else error!r})."
         ) from None
     image, label = _image_and_label(module, dataset, builder.info)
-    splits = [name for name in builder.info.splits if _present(builder.info.splits[name])]
+    splits = [name for name in builder.info.splits if present(builder.info.splits[name])]
     if split == "evaluation":
         split = next((s for s in ("test", "validation") if s in splits), split)
     if split not in splits:
@@ -220,7 +220,8 @@ def _allow_open_files(more):
         resource.setrlimit(resource.RLIMIT_NOFILE, (within, hard))
 
 
-def _present(split):
+def present(split):
+    """Whether all files of a split of TFDS' are there."""
     # A folder may hold a part of the splits that its metadata names.
     return bool(split.filepaths) and all(os.path.exists(path) for path in split.filepaths)
 
