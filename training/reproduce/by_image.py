@@ -5,6 +5,8 @@ smaller than that of either accuracy. It is an error over images: what other see
 not in it.
 """
 
+import shlex
+
 import numpy as np
 
 from keras_recres import zoo
@@ -33,10 +35,15 @@ def rights(names, tag, data_dir=None, limit=None):
     """
     trained = [name for name in names if tag in zoo.info(name).trained_tags]
     if not trained:
-        raise UserError(f"the zoo has no weights of {', '.join(names)} on {tag} to compare.")
+        told = pending([f"{name}.{tag}" for name in names])
+        raise UserError(f"the zoo has no weights of {', '.join(names)} on {tag} to compare: {told}")
     images = data.load(READ_AS.get(tag, tag), "evaluation", data_dir, limit=limit, stream=True)
     if images.tag != tag:
-        raise UserError(f"the weights are of {tag}, but the images are those of {images.tag}.")
+        made = "; `python -m training.data reencode cifar10` makes them"
+        raise UserError(
+            f"the weights are of {tag}, but the images are those of {images.tag}"
+            f"{made if (images.tag, tag) == ('cifar10', 'cifar10_jpeg') else ''}."
+        )
     labels, found = np.asarray(images.images.labels()), {}
     for name in trained:
         try:
@@ -47,6 +54,11 @@ def rights(names, tag, data_dir=None, limit=None):
             logits = evaluation.logits_of(model, images.images, advance=advance)
         found[name] = dict(enumerate(100.0 * (logits.argmax(axis=-1) == labels)))
     return found
+
+
+def pending(rows):
+    """What trains rows of the zoo, NAME.TAG, and files them."""
+    return f"`python -m training.pending --names {shlex.join(rows)} --data-dir DIR` trains them."
 
 
 def sentences(pairs, found):

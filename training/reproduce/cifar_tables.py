@@ -10,6 +10,7 @@ set; here that stands beside the accuracy after the last epoch.
 
 import argparse
 import fnmatch
+import shlex
 import sys
 from pathlib import Path
 
@@ -80,6 +81,30 @@ def add_arguments(p, out, epochs=EPOCHS, precision="float32"):
     p.add_argument("--out", type=Path, default=out, help=f"default {out}")
 
 
+def parse(p, argv):
+    """The arguments of a study, and `command`: the one that trains what its report misses."""
+    a = p.parse_args(argv)
+    # Argparse takes the beginning of an option for the option.
+    given = [word for word in argv if not (len(word) > 4 and "--report".startswith(word))]
+    a.command = shlex.join([*p.prog.split(), *given])
+    return a
+
+
+def tell_missing(missing, total, a):
+    """Says how many trainings a report misses, and the command that trains them.
+
+    Raises:
+        UserError: it misses all.
+    """
+    if missing == total:
+        raise UserError(
+            f"no training is finished, nothing is filed or shown: `{a.command}` trains them."
+        )
+    if missing:
+        told = f"{missing} of {total} trainings are missing: `{a.command}` trains them."
+        print(told, file=sys.stderr)
+
+
 def check(a):
     """Raises a UserError for an argument out of its range."""
     for option in ("seeds", "epochs", "jobs", "limit"):
@@ -110,6 +135,8 @@ def train(runs, a):
     if a.adopt:
         adopted = filed_runs.adopt(runs, a.adopt, a)
         print(f"{len(adopted)} trainings adopted from zoo/{filed_runs.FILE}", file=sys.stderr)
+    if a.report:
+        tell_missing(sum(run.metrics is None for run in runs), len(runs), a)
     failed = [] if a.report else many_runs.train(runs, a)
     if a.record:
         filed_runs.file(runs)
@@ -121,7 +148,7 @@ def train(runs, a):
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = parse(parser(), argv)
     check(a)
     names = names_like(a.names)
     # Seed by seed: all networks of a size have one training before any has a second.

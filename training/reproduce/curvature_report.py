@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+from training.errors import UserError
 from training.reproduce import curvature_claims as claims
 from training.reproduce import (
     curvature_epochs,
@@ -16,6 +17,7 @@ from training.reproduce import (
     planar_plots,
     planar_table,
 )
+from training.reproduce.by_image import pending
 from training.reproduce.planar_curves import points
 
 CHAIN = ("planar_shallow", "planar_rec", "planar_deep")
@@ -91,7 +93,13 @@ def epochs_part(a):
 
 def accuracy_part(a, pixels, labels):
     """All trained networks of the data set; what summary.json says of them."""
-    count = len(curvature_zoo.names()) * curvature_vit.curve_count(labels) * a.vit_theta
+    names = curvature_zoo.names()
+    if not names:
+        raise UserError(
+            f"no network of the zoo is trained on {curvature_vit.TAG} yet: "
+            + pending([f"*.{curvature_vit.TAG}"])
+        )
+    count = len(names) * curvature_vit.curve_count(labels) * a.vit_theta
     with planar_table.progress(count) as progress:
         rows = curvature_zoo.run(pixels, labels, a.vit_theta, progress)
     found = curvature_zoo.correlations(rows)
@@ -144,7 +152,8 @@ def vit_part(a, pixels, labels):
     if absent:
         sentences.append(
             f"{', '.join(absent)}: no trained weights yet, so figure 3 and table 2 are only tested "
-            "in part; with one training of each network no correlation with accuracy is computed."
+            "in part; with one training of each network no correlation with accuracy is computed. "
+            + pending([f"{name}.{curvature_vit.TAG}" for name in absent])
         )
     _say(sentences)
     curvature_plots.vit(probed, names, a.out / "curvature_vit")

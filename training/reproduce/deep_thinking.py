@@ -100,7 +100,7 @@ def parser():
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = cifar_tables.parse(parser(), argv)
     _, recipe, sizes = PROBLEMS[a.problem]
     a.epochs = a.epochs or recipes.load(recipe).settings["epochs"]
     cifar_tables.check(a)

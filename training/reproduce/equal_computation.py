@@ -74,7 +74,7 @@ def runs_of(a):
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = cifar_tables.parse(parser(), argv)
     recipe = recipes.load(RECIPES[a.dataset])
     a.epochs = a.epochs or recipe.settings["epochs"]
     cifar_tables.check(a)
@@ -89,6 +89,8 @@ def main(argv=None):
     tables.publish(title, COLUMNS, lines, said, a.out / "equal_computation.md")
     draw(summaries, a.out / "equal_computation.png")
     print(f"Written to {a.out}: equal_computation.md, equal_computation.png.", file=sys.stderr)
+    if todo := t2t_vit.todo(filed, recipe.tag):
+        print(todo, file=sys.stderr)
     if failed:
         raise UserError(failed)
     return 0

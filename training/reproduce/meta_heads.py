@@ -98,7 +98,7 @@ def parser():
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = cifar_tables.parse(parser(), argv)
     cifar_tables.check(a)
     # Seed by seed: a part of the trainings is a whole comparison with fewer seeds.
     runs = [head.run(seed, a) for seed in range(a.seeds) for head in HEADS]

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from training.errors import UserError, nearest
+from training.reproduce import cifar_tables
 
 PARTS = ("maps", "limits")
 
@@ -59,7 +60,7 @@ def check(a):
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = cifar_tables.parse(parser(), argv)
     parts = check(a)
     # Matplotlib and rich take seconds to import: after the arguments are known to be good.
     from training.reproduce import mnist_init_limits, mnist_init_report
@@ -71,7 +72,10 @@ def main(argv=None):
     limits = mnist_init_limits.grid(a.seeds or 3, a.width) if "limits" in parts else None
     stacks = [stack for grid in maps for stack in grid.stacks()]
     stacks += mnist_init_limits.stacks(limits) if limits else []
-    if not a.report:
+    if a.report:
+        trained = [cells.get(run, rate) is not None for _, runs, rate in stacks for run in runs]
+        cifar_tables.tell_missing(trained.count(False), len(trained), a)
+    else:
         train(stacks, cells, a)
     if maps:
         mnist_init_report.maps(maps, cells, a)

@@ -96,7 +96,7 @@ def runs_of(names, a):
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = cifar_tables.parse(parser(), argv)
     cifar_tables.check(a)
     if a.precise_bn < 0:
         raise UserError(f"--precise-bn must be at least 0, found {a.precise_bn}.")

@@ -120,7 +120,7 @@ def chosen(patterns, blocks):
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = cifar_tables.parse(parser(), argv)
     if a.epochs is None:
         a.epochs = recipes.load(RECIPES[a.dataset]).settings["epochs"]
     cifar_tables.check(a)

@@ -72,7 +72,7 @@ def runs_of(arm, a):
 
 def main(argv=None):
     """The command line."""
-    a = parser().parse_args(argv)
+    a = cifar_tables.parse(parser(), argv)
     a.epochs = a.epochs or recipes.load(RECIPE).settings["epochs"]
     cifar_tables.check(a)
     runs = [run for arm in a.arms for run in runs_of(arm, a)]

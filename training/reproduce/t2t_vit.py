@@ -18,6 +18,7 @@ from training import filed_runs, options, recipes
 from training.errors import UserError, output_folder
 from training.evaluate import READ_AS
 from training.reproduce import by_image
+from training.reproduce.by_image import pending
 from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.effects import Cells
 
@@ -161,6 +162,12 @@ def together(table):
     return cells_of(table, sum(PAPERS, ())).mean_difference(pairs)
 
 
+def todo(table, tag):
+    """The command that trains the networks of the table that are not, "" if all are."""
+    absent = [f"{row.name}.{tag}" for row in table if not row.measured.metrics]
+    return pending(absent) if absent else ""
+
+
 def settings_of(row):
     """Those of a network's trainings, None where there are none."""
     return next((metrics["settings"] for metrics in row.measured.metrics.values()), None)
@@ -175,10 +182,9 @@ def main(argv=None):
         raise UserError("--limit is for the images of --data-dir: give that, too.")
     table = rows(a.tag)
     output_folder(a.out)
-    absent = " ".join(f"{row.name}.{a.tag}" for row in table if not row.measured.metrics)
-    todo = f"`python -m training.pending --names {absent} --data-dir DIR` trains what is missing."
+    missing = todo(table, a.tag)
     if not (a.data_dir or any(row.measured.metrics for row in table)):
-        raise UserError(f"none of the networks is trained on {a.tag} yet: {todo}")
+        raise UserError(f"none of the networks is trained on {a.tag} yet: {missing}")
     said = []
     if a.data_dir:
         found = by_image.rights(NAMES, a.tag, a.data_dir, a.limit)
@@ -188,6 +194,6 @@ def main(argv=None):
 
     t2t_vit_report.show(table, said, a.tag, a.out)
     print(f"Written to {a.out}: t2t_vit.md, t2t_vit.png.", file=sys.stderr)
-    if absent:
-        print(todo, file=sys.stderr)
+    if missing:
+        print(missing, file=sys.stderr)
     return 0

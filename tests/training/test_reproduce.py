@@ -1,0 +1,60 @@
+"""What every study's command has in common: what is missing is told with the command for it."""
+
+import importlib
+import re
+
+import pytest
+
+from tests.training.test_reproduce_cifar import coloured, prepare
+from training import errors, packed
+from training.reproduce import __main__ as reproduce
+
+pytestmark = pytest.mark.neutral
+
+STUDIES = {
+    name: importlib.import_module(f"training.reproduce.{name}").parser().format_help()
+    for name in reproduce.EXPERIMENTS
+}
+# All that these tell is made within the command.
+MADE = {"planar", "mean_field"}
+# Of the zoo's own trainings: these train nothing.
+OF_THE_ZOO = {"t2t_vit", "curvature"}
+# What makes a study want data, or begin sooner.
+MORE = {"t2t_vit": ["--tag=cifar10_jpeg"], "mnist_init": ["--parts=limits"]}
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name not in MADE])
+def test_a_study_without_trainings_tells_what_trains_them(name, empty_zoo, tmp_path, capsys):
+    out = [*MORE.get(name, []), f"--out={tmp_path / 'out of here'}"]
+    command = [name, *out]
+    if name == "curvature":
+        packed.write(tmp_path / "cifar10.npz", [coloured(128, 1, "test")])
+        command += ["--part=accuracy", f"--data-dir={tmp_path / 'cifar10.npz'}", "--images=100"]
+    if "--report" in STUDIES[name]:
+        command.append("--report")
+    assert errors.run(reproduce.main, command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    todo = " ".join(["python -m training.reproduce", name, *out[:-1], f"'{out[-1]}'"])
+    if name in OF_THE_ZOO:
+        todo = r"python -m training.pending --names .*\.cifar10_jpeg'? --data-dir DIR"
+    assert re.fullmatch(f"error: no.*: `{todo}` trains them\\.", line)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in STUDIES if "--data-dir" in STUDIES[n] and n != "deep_thinking"]
+)
+def test_a_study_without_data_tells_what_fetches_them(name, tmp_path, capsys):
+    command = [name, *MORE.get(name, []), f"--out={tmp_path / 'out'}", f"--data-dir={tmp_path}"]
+    assert errors.run(reproduce.main, command) == 2
+    dataset = "mnist" if "mnist" in name else "cifar10"
+    fetch = f"fetch it with `python -m training.data download {dataset} --data-dir {tmp_path}`"
+    assert fetch in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_report_of_a_part_tells_what_trains_the_rest(tmp_path, capsys):
+    prepare(tmp_path, "cifar_small", 0, 0.7, 0.7, 0.7)
+    command = ["cifar_tables", "--names=cifar_small", "--rep", "--seeds", "2", f"--out={tmp_path}"]
+    assert errors.run(reproduce.main, command) == 0
+    again = f"cifar_tables --names=cifar_small --seeds 2 --out={tmp_path}"
+    said = f"1 of 2 trainings are missing: `python -m training.reproduce {again}` trains them."
+    assert said in capsys.readouterr().err
