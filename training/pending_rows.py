@@ -123,7 +123,9 @@ def _is_outdated(row):
 
 
 def _means(pattern, row):
-    return fnmatch.fnmatch(row.name, pattern) or fnmatch.fnmatch(row.label, pattern)
+    # A row is of the data that are here, and may be asked for by the tag that its recipe has.
+    labels = (row.name, row.label, f"{row.name}.{row.recipe.tag}")
+    return any(fnmatch.fnmatch(label, pattern) for label in labels)
 
 
 def needed(row, a, strict=True):

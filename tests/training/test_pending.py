@@ -55,6 +55,15 @@ def test_prepared_folders_are_found_with_their_tags(data_dir):
     assert (place.tag, place.images) == ("tiny_imagenet80", 40_000)
 
 
+def test_the_original_cifar10_trains_the_rows_of_its_copy(toy_cifar, empty_zoo):
+    rows = rows_of("vit*.cifar10_jpeg", data_dir=toy_cifar)
+    assert {row.label for row in rows} == {
+        f"{name}.cifar10" for name in ("vit3", "vit3_rec", "vit7", "vit7_rec", "vit7_rec_plus")
+    }
+    assert all(row.needs == "no result" and row.place for row in rows)
+    assert rows == rows_of("vit*.cifar10", data_dir=toy_cifar)
+
+
 def result(name, tag, seeds):
     filing.write_result(
         {"name": name, "tag": tag, "dataset": tag, "metric": "top1_percent"}
