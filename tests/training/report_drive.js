@@ -30,6 +30,9 @@ addEventListener("load", () => {
   picture.loading = "eager";
   seen.lines = document.querySelectorAll("tbody[data-name=vit3_rec] .chart polyline").length;
   seen.overflowOpened = document.documentElement.scrollWidth - innerWidth;
+  seen.filter = getComputedStyle(picture).filter;
+  document.querySelector("tbody[data-name=vit3_rec] .copy").click();
+  seen.selected = String(getSelection());
   document.querySelector("tbody[data-name=vit3_rec] .open").click();
   seen.closedAgain = opened();
 

@@ -71,6 +71,16 @@ def test_every_name_is_there_once_and_with_its_log(text):
     assert text.count('<figure class="chart">') == 2 * len(logs)
 
 
+def test_every_network_has_the_line_that_loads_it(text):
+    lines = re.findall(r'<code class="line-of-code">model = (.*?)</code>', text)
+    for line, entry in zip(lines, entries.read(report.FIGURES), strict=True):
+        record, trained = entry.record, entry.tag in entry.record.trained_tags
+        given = f'"{entry.key}"' if trained else f'"{record.name}", weights=None'
+        assert html.unescape(line) == f"zoo.load({given})"
+        name = entry.key if trained else record.name
+        assert zoo.info(name).name == record.name
+
+
 def test_it_needs_no_network_and_no_file_but_its_own(folder, text):
     loaded = re.findall(r'(?:src|<link[^>]* href)="([^"]+)"', text)
     assert loaded
@@ -160,6 +170,8 @@ def test_in_a_browser(folder, tmp_path):
     assert (seen["openedAtFirst"], seen["opened"], seen["closedAgain"]) == (0, 1, 0)
     assert seen["lines"] == 4
     assert seen["picture"] > 500
+    assert seen["filter"] == "none"
+    assert seen["selected"] == 'model = zoo.load("vit3_rec.cifar10_jpeg")'
     assert seen["headShown"]
     assert seen["overflow"] <= 0
     assert seen["overflowOpened"] <= 0
@@ -178,7 +190,7 @@ def test_in_a_browser(folder, tmp_path):
     assert seen["byName"] == sorted(seen["byName"])
     assert seen["unsorted"] == seen["all"]
 
-    assert seen["searched"] == [n for n in seen["all"] if re.fullmatch(r"vit\d+_rec", n)]
+    assert seen["searched"] == [n for n in seen["all"] if re.match(r"vit\d+_rec", n)]
     assert (seen["none"], seen["emptyShown"]) == ([], True)
     assert seen["family"] == [n for n in seen["all"] if records[n].family == "planar"]
     on_mnist = [e.record.name for e in found if e.main and e.main.dataset == "mnist"]
@@ -196,3 +208,4 @@ def test_on_a_phone_in_the_dark(folder, tmp_path):
     assert seen["overflow"] <= 0
     assert seen["overflowOpened"] <= 0
     assert max(map(int, re.findall(r"\d+", seen["background"])[:3])) < 64
+    assert "invert" in seen["filter"]

@@ -81,6 +81,19 @@ for (const button of document.querySelectorAll(".open")) {
     open(button, button.getAttribute("aria-expanded") !== "true")
   );
 }
+for (const line of document.querySelectorAll(".line-of-code")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "copy";
+  button.addEventListener("click", async () => {
+    getSelection().selectAllChildren(line);
+    // Not every browser lets a page from the disk write: then the line is selected, for Ctrl-C.
+    const done = await navigator.clipboard?.writeText(line.textContent).then(() => true, () => false);
+    button.textContent = done ? "copied" : "selected";
+  });
+  line.after(button);
+}
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("input", filter);
 // A browser that comes back to the page keeps what was chosen.

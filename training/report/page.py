@@ -113,7 +113,10 @@ def _details(entry):
             f'loading="lazy" alt="Curvature by layer of the networks of the family '
             f'{escape(record.family)}"></a></figure>'
         )
-    facts = [("paper", f"{escape(paper.title)}, {escape(paper.where)}")]
+    trained = entry.tag in record.trained_tags
+    given = f'"{entry.key}"' if trained else f'"{record.name}", weights=None'
+    load = f'<code class="line-of-code">{escape(f"model = zoo.load({given})")}</code>'
+    facts = [("load", load), ("paper", f"{escape(paper.title)}, {escape(paper.where)}")]
     if paper.arxiv:
         link = f"https://arxiv.org/abs/{escape(paper.arxiv)}"
         facts.append(("arXiv", f'<a href="{link}">{escape(paper.arxiv)}</a>'))
