@@ -10,6 +10,7 @@ COLUMNS = [
     Column("name", whole=True),
     Column("family", pipe_only=True),
     Column("parameters", format=count, right=True),
+    Column("multiply_adds", "multiply-adds", format=count, right=True),
     Column("weights"),
     Column("measured", format="{:g}".format, right=True),
     Column("measured_on", pipe_only=True),  # Its weights' data set.
@@ -26,9 +27,10 @@ def add(commands):
         "list",
         _list,
         "list the names of the zoo",
-        ["list", "list 'vit*' --trained", "list --dataset mnist --json"],
+        ["list", "list 'vit*' --trained", "list --dataset mnist --sort accuracy --json"],
     )
-    p.add_argument("pattern", nargs="?", default="*", help="wildcards, as in 'vit*_rec'")
+    p.add_argument("pattern", nargs="*", default="*", help="wildcards, as in 'vit*_rec'")
+    p.add_argument("--sort", choices=registry.SORTS, help="best or smallest first")
     trained = p.add_mutually_exclusive_group()
     trained.add_argument(
         "--trained", action="store_true", default=None, help="only names with weights"
@@ -67,40 +69,14 @@ def _list(arguments):
         arguments.dataset,
         arguments.max_params,
         arguments.family,
+        arguments.sort,
     )
-    show([_row(record) for record in records], COLUMNS, arguments.json)
+    show([record.row(arguments.dataset) for record in records], COLUMNS, arguments.json)
     if not records:
         # As grep does: a script can tell.
         print("nothing in the zoo matches.", file=sys.stderr)
         return 1
     return 0
-
-
-def _row(record):
-    measured = [
-        r
-        for r in record.results
-        if r.dataset == r.tag == record.default_tag and not r.metric.startswith("subset_")
-    ]
-    # Of several metrics the one that chooses no epoch on the test set.
-    measured.sort(key=lambda r: r.metric not in ("top1_percent", "accuracy_percent"))
-    best = measured[0] if measured else None
-    return {
-        "name": record.name,
-        "family": record.family,
-        # Of what was measured; the paper's network may have other classes.
-        "parameters": int(best.parameters) if best else record.parameters.total,
-        "trainable_parameters": (
-            int(best.trainable_parameters) if best else record.parameters.trainable
-        ),
-        "weights": [*record.trained_tags],
-        "measured": float(best.value) if best else None,
-        "measured_metric": best.metric if best else None,
-        "measured_on": best.dataset if best else None,
-        "printed": record.paper.printed,
-        "printed_metric": record.paper.metric,
-        "printed_on": record.paper.dataset if record.paper.printed is not None else None,
-    }
 
 
 def _info(arguments):

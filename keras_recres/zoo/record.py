@@ -138,6 +138,40 @@ class Record:
         """Whether weights exist for any tag."""
         return bool(self.trained_tags)
 
+    def measured(self, dataset=None):
+        """The `Result` that tells the accuracy on a data set; None for the default tag's; or None.
+
+        Of several metrics it is the one that chooses no epoch on the test set.
+        """
+        rows = [
+            r
+            for r in self.results
+            if r.dataset == r.tag and not r.metric.startswith("subset_")
+            if (r.tag == self.default_tag if dataset is None else r.dataset == dataset)
+        ]
+        rows.sort(key=lambda r: r.metric not in ("top1_percent", "accuracy_percent"))
+        return rows[0] if rows else None
+
+    def row(self, dataset=None):
+        """What a table of names tells of this one, a dict; counts are of what was measured."""
+        best, paper = self.measured(dataset), self.paper
+        counts = self.parameters
+        return {
+            "name": self.name,
+            "family": self.family,
+            # Of what was measured; the paper's network may have other classes.
+            "parameters": int(best.parameters) if best else counts.total,
+            "trainable_parameters": int(best.trainable_parameters) if best else counts.trainable,
+            "multiply_adds": int(best.multiply_adds) if best else self.multiply_adds,
+            "weights": [*self.trained_tags],
+            "measured": float(best.value) if best else None,
+            "measured_metric": best.metric if best else None,
+            "measured_on": best.dataset if best else None,
+            "printed": paper.printed,
+            "printed_metric": paper.metric,
+            "printed_on": paper.dataset if paper.printed is not None else None,
+        }
+
     @property
     def layout(self):
         """How `keras_recres.distribute` cuts the weights for "model_parallel", or None."""

@@ -17,6 +17,14 @@ from keras_recres.zoo.record import Record, Result
 __all__ = ["info", "list", "resolve", "trained_tag"]
 
 
+# Each with the key of `Record.row`, and 1 where the least comes first.
+SORTS = {
+    "accuracy": ("measured", -1),
+    "parameters": ("parameters", 1),
+    "multiply_adds": ("multiply_adds", 1),
+}
+
+
 class Untrained(ValueError):
     """There are no weights; `what` is that, without what to do in Python."""
 
@@ -25,27 +33,51 @@ class Untrained(ValueError):
         self.what, self.instead = what, instead
 
 
-def list(pattern="*", trained=None, dataset=None, max_params=None, family=None):
+def list(
+    pattern="*",
+    trained=None,
+    dataset=None,
+    max_params=None,
+    family=None,
+    sort=None,
+    as_frame=False,
+):
     """Records of all names that match, in natural order (vit3 before vit10).
 
     Args:
-        pattern: Shell wildcards, `"vit*_rec"`.
+        pattern: Shell wildcards, `"vit*_rec"`, or several, of which a name matches any.
         trained: True for names that have weights, False for those that have none. Together with
             `dataset` it means weights of that data set.
         dataset: Only names with a tag of this data set.
         max_params: Only names whose network, as the paper has it, has at most so many parameters,
             frozen ones counted.
         family: Only names of this family, `"t2t_vit"`.
+        sort: None; `"accuracy"`, what was measured on `dataset`, else on that of the default tag,
+            highest first; `"parameters"` or `"multiply_adds"` of what was measured, else of the
+            paper's network, smallest first. What is not known comes last.
+        as_frame: Whether to return a table of pandas, which must be installed: a row a name, with
+            `multiply_adds`, `measured`, `measured_on`, `printed` and more.
 
     Returns:
-        A list of `Record`, empty when nothing matches.
+        A list of `Record`, empty when nothing matches, or a `pandas.DataFrame`.
+
+    Raises:
+        ValueError: `sort` is none of these.
+        ImportError: pandas is missing.
 
     Example:
     >>> zoo.list("planar_*", max_params=30)
     [<planar_rec: 6 parameters, ...>, <planar_shallow: 24 parameters, ...>]
     """
+    if sort not in (None, *SORTS):
+        raise ValueError(
+            f"sort must be None or one of {', '.join(map(repr, SORTS))}, found {sort!r}"
+            f"{nearest(sort, SORTS)}."
+        )
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    names = [name for name in _names() if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     found = []
-    for record in _read([name for name in _names() if fnmatch.fnmatchcase(name, pattern)]):
+    for record in _read(names):
         tags = {t for t, tag in record.tags.items() if dataset in (None, tag.dataset)}
         if (
             (dataset is None or tags)
@@ -54,7 +86,21 @@ def list(pattern="*", trained=None, dataset=None, max_params=None, family=None):
             and (family is None or record.family == family)
         ):
             found.append(record)
-    return found
+    if sort:
+        key, sign = SORTS[sort]
+        values = {record.name: record.row(dataset)[key] for record in found}
+        found.sort(key=lambda r: (values[r.name] is None, sign * (values[r.name] or 0)))
+    return _frame([record.row(dataset) for record in found]) if as_frame else found
+
+
+def _frame(rows):
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"as_frame=True needs pandas ({error}): install it with `pip install pandas`."
+        ) from None
+    return pandas.DataFrame(rows, columns=[*(rows[0] if rows else ())])
 
 
 def info(name):

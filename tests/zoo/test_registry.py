@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import sys
 
 import pytest
 
@@ -43,6 +44,46 @@ def test_list_filters(toy_zoo):
     assert names(max_params=9) == ["net3"]
     assert names(max_params=8) == []
     assert names(family="net") == ["net3"]
+
+
+def test_list_takes_several_patterns_and_sorts():
+    assert names(pattern=["planar_*", "rrn*"]) == [
+        "planar_deep",
+        "planar_rec",
+        "planar_shallow",
+        "rrn_tanh",
+    ]
+    for pattern in ("vit*", "cifar*", ["vit*", "frn*"]):
+        assert sorted(names(pattern=pattern)) == sorted(names(pattern=pattern, sort="accuracy"))
+    found = zoo.list(["vit*", "cifar_*"], sort="accuracy")
+    values = [record.row()["measured"] for record in found]
+    known = [value for value in values if value is not None]
+    assert known == sorted(known, reverse=True)
+    assert values == known + [None] * (len(values) - len(known))
+    assert None in values
+    # A result on another data set than the default tag's, and the two of equal parameters.
+    assert names(pattern="planar*", sort="parameters") == [
+        "planar_rec",
+        "planar_shallow",
+        "planar_deep",
+    ]
+    assert names(pattern=["vit3*"], sort="multiply_adds") == ["vit3", "vit3_rec"]
+    assert zoo.info("vit3").measured("imagenet") is None
+    with pytest.raises(ValueError, match=r"found 'accurcy' \(did you mean 'accuracy'\?\)"):
+        zoo.list(sort="accurcy")
+
+
+def test_a_frame_has_a_row_for_each_name(monkeypatch):
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "pandas", None)
+        with pytest.raises(ImportError, match="`pip install pandas`"):
+            zoo.list(as_frame=True)
+    pytest.importorskip("pandas")
+    frame = zoo.list("vit*", dataset="cifar10_jpeg", sort="parameters", as_frame=True)
+    assert list(frame["name"]) == names(pattern="vit*", sort="parameters")
+    assert frame.set_index("name").loc["vit3_rec", "measured"] == 68.25
+    assert frame["multiply_adds"].min() == 44_513_280
+    assert len(zoo.list("none*", as_frame=True)) == 0
 
 
 def test_info_reads_what_list_lists(toy_zoo):
