@@ -266,3 +266,37 @@ def test_without_torch_the_remedy_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="pip install torch"):
         convert.t2t_vit(path)
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+def test_to_torch_is_the_inverse_to_the_bit(token_type, tmp_path):
+    torch = pytest.importorskip("torch")
+    kind = {**SMALL_MODEL, "token_type": token_type, "steps": 2}
+    state = t2t_numpy.random_state(**{**SMALL, "token_type": token_type})
+    model = convert.t2t_vit(state, **kind)
+    back = convert.to_torch(model)
+    assert back.keys() == state.keys()
+    for key, value in back.items():
+        assert isinstance(value, torch.Tensor)
+        np.testing.assert_array_equal(value.numpy(), state[key].astype("float32"), err_msg=key)
+    torch.save({"state_dict_ema": back}, tmp_path / "own.pth.tar")
+    again = convert.t2t_vit(str(tmp_path / "own.pth.tar"), **kind)
+    for one, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (one, other)))
+    # Nothing of the model's memory is shared.
+    back["head.bias"].zero_()
+    assert np.abs(keras.ops.convert_to_numpy(model.get_layer("head").bias)).max() > 0
+    without = convert.t2t_vit(state, **kind, features_only=True)
+    assert state.keys() - convert.to_torch(without).keys() == {"head.weight", "head.bias"}
+
+
+def test_to_torch_refuses_what_has_no_place_there():
+    state = t2t_numpy.random_state(**SMALL)
+    unshared = convert.t2t_vit(state, **SMALL_MODEL, steps=2, unshare=["norm"])
+    assert convert.to_torch(unshared).keys() == state.keys()  # The steps' norms are alike yet.
+    first, other = unshared.get_layer("block0").own_per_step[0]
+    other.assign(first + 1)
+    with pytest.raises(ValueError, match=r"no place for \(block0/step1_norm1_gamma\)"):
+        convert.to_torch(unshared)
+    with pytest.raises(ValueError, match=r"only models of `models\.t2t_vit` are conv"):
+        convert.to_torch(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))

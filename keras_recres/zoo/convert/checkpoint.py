@@ -52,6 +52,18 @@ def read_state_dict(source):
     return state, origin
 
 
+def to_tensors(state):
+    """Arrays by name as tensors by name."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "A state_dict needs PyTorch, which is not installed: run `pip install torch`."
+        ) from error
+    # A copy: a tensor of an array of another's memory would change with it.
+    return {key: torch.tensor(value) for key, value in state.items()}
+
+
 def _load(path):
     if not os.path.isfile(path):
         raise ValueError(f"There is no checkpoint file {path!r}: give the path of a .pth.tar file.")

@@ -9,7 +9,7 @@ import numpy as np
 from keras_recres.backend.keras_private import print_message
 from keras_recres.layers.sinusoid_position import sinusoid_table
 from keras_recres.models import t2t_vit as build_t2t_vit
-from keras_recres.zoo.convert.checkpoint import read_state_dict
+from keras_recres.zoo.convert.checkpoint import read_state_dict, to_tensors
 from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.zoo_model import ZooModel
 
@@ -119,6 +119,48 @@ def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True
     return model
 
 
+def to_torch(model: keras.Model) -> dict:
+    """The weights of a `t2t_vit` model as the official PyTorch network names and shapes them.
+
+    The inverse of `t2t_vit`, to the bit: what is trained here goes on there. How often blocks run
+    is no weight: it is lost.
+
+    Example:
+    >>> state = keras_recres.zoo.convert.to_torch(keras_recres.zoo.load("vit7"))
+    >>> torch.save({"state_dict_ema": state}, "vit7.pth.tar")  # doctest: +SKIP
+
+    Args:
+        model: A model of `models.t2t_vit`, on any backend, also without a head.
+
+    Returns:
+        A dict of CPU tensors of PyTorch by their official names.
+
+    Raises:
+        ValueError: If it is another network, or has weights that the official one has no place
+            for: those of single steps (`unshare`) that differ, `step_embedding`, `residual_scale`.
+        ImportError: If PyTorch is not installed.
+    """
+    try:
+        rules = list(_rules(model))
+    except (ValueError, AttributeError):
+        raise ValueError(
+            f"{model.name!r} has no PyTorch form: only models of `models.t2t_vit` are converted."
+        ) from None
+    blocks = _blocks(model)
+    known = {rule.variable.path for rule in rules}
+    for layer in blocks:
+        for variables in layer.own_per_step:
+            first, *others = map(keras.ops.convert_to_numpy, variables)
+            if all(np.array_equal(first, other) for other in others):
+                known |= {variable.path for variable in variables}
+    if left := [v.path for v in model.weights if v.path not in known and "seed" not in v.name]:
+        raise ValueError(
+            f"{model.name!r} has weights that the official network has no place for "
+            f"({_first(left)}): what steps of a block do not share cannot be converted."
+        )
+    return to_tensors({rule.key: rule.invert() for rule in rules})
+
+
 @dataclasses.dataclass(frozen=True)
 class _Rule:
     """One weight: its official name, ours, and how the first becomes the second."""
@@ -150,12 +192,27 @@ class _Rule:
             array = _from_unfold(array, *self.patch)
         return array.T if self.transpose else array
 
+    def invert(self):
+        """The official weight, of ours."""
+        array = keras.ops.convert_to_numpy(self.variable)
+        array = array.T if self.transpose else array
+        if self.patch:
+            array = _to_unfold(array, *self.patch)
+        return np.ascontiguousarray(array.reshape(self.shape))
+
 
 def _from_unfold(array, channels, kernel_size):
     """The last axis from (channel, row, column) order to (row, column, channel)."""
     leading = array.shape[:-1]
     patches = array.reshape(*leading, channels, kernel_size, kernel_size)
     return np.moveaxis(patches, -3, -1).reshape(*leading, -1)
+
+
+def _to_unfold(array, channels, kernel_size):
+    """The last axis from (row, column, channel) order to (channel, row, column)."""
+    leading = array.shape[:-1]
+    patches = array.reshape(*leading, kernel_size, kernel_size, channels)
+    return np.moveaxis(patches, -1, -3).reshape(*leading, -1)
 
 
 def _rules(model):
