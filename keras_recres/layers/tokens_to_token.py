@@ -122,11 +122,16 @@ class TokensToToken(keras.layers.Layer):
             x = ops.reshape(x, (-1, *grid, self.token_dim))
         return self.project(self.split3(x))
 
-    def compute_output_shape(self, input_shape):
+    def grid(self, input_shape):
+        """Rows and columns of tokens, (H', W'), for an image of `input_shape`."""
         shape = tuple(input_shape)
         for split in (self.split1, self.split2):
             shape = (shape[0], *split.grid(shape), self.token_dim)
-        return (shape[0], self.split3.compute_output_shape(shape)[1], self.units)
+        return self.split3.grid(shape)
+
+    def compute_output_shape(self, input_shape):
+        rows, columns = self.grid(input_shape)
+        return (input_shape[0], rows * columns, self.units)
 
     def get_config(self):
         return {

@@ -14,9 +14,19 @@ MIN_SIDE = 16
 HEADS = {"small": (40, (4, 10, 4)), "medium": (64, (16, 8, 8)), "residual": (64, (16, 8, 8))}
 
 
+def _as_map(model, x, name):
+    """Maps with a group axis as maps without one."""
+    if len(x.shape) == 4:
+        return x
+    *side, groups, channels = x.shape[1:]
+    return keras.layers.Reshape((*side, groups * channels), name=f"{name}_map")(x)
+
+
 @family(
     min_side=MIN_SIDE,
     convolutional=True,
+    maps=r"conv\d+(_norm|_maps)?|(pool|drop)\d+|block\d+_\d+_add|mean",
+    map_of=_as_map,
     size_bound=lambda arguments: arguments.get("size", "small") == "small",
 )
 def cifar_net(

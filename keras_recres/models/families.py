@@ -30,6 +30,9 @@ class Family:
             `keras_recres.distribute`, or None.
         auxiliary: Function of the arguments: the weights in the training's loss of the outputs
             after the first one, which are for training alone.
+        maps: Regular expression of whole names of layers that give feature maps; of those of one
+            size the last counts. Empty where there are none.
+        map_of: Function of the model, such a layer's output and name: the map, channels-last.
     """
 
     inputs: str = "image"
@@ -40,6 +43,8 @@ class Family:
     size_bound: Callable[[dict], bool] = lambda arguments: False
     layout: Callable[[dict], dict | None] = lambda arguments: None
     auxiliary: Callable[[dict], tuple[float, ...]] = lambda arguments: ()
+    maps: str = ""
+    map_of: Callable = lambda model, x, name: x
 
     def __post_init__(self):
         if self.inputs not in INPUTS:

@@ -16,6 +16,7 @@ PROJECTION = {r"block\d+/projection": ROWS}
 
 @family(
     size_bound=lambda arguments: True,
+    maps=r"block\d+",
     layout=lambda arguments: LAYOUT | (PROJECTION if arguments["kind"] == "frn" else {}),
 )
 def mean_field_net(

@@ -11,7 +11,12 @@ INITIALIZERS = ("he_normal", "he_uniform", "glorot_uniform", "glorot_normal")
 MIN_SIDE = 9
 
 
-@family(min_side=MIN_SIDE, convolutional=True, size_bound=lambda arguments: True)
+@family(
+    min_side=MIN_SIDE,
+    convolutional=True,
+    size_bound=lambda arguments: True,
+    maps=r"conv1_relu|conv\d_block\d_out",
+)
 def mnist_resnet50(
     activation="relu",
     initializer="he_normal",

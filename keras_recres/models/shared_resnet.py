@@ -7,7 +7,7 @@ from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
 
 
-@family(min_side=4, convolutional=True)
+@family(min_side=4, convolutional=True, maps=r"stage\d+")
 def shared_resnet(
     steps=3,
     *,

@@ -21,11 +21,19 @@ LAYOUT = {
 }
 
 
+def _as_map(model, tokens, name):
+    """The tokens of the image, without the class token, in rows and columns."""
+    grid = model.get_layer("tokens_to_token").grid(model.input_shape)
+    return keras.layers.Reshape((*grid, tokens.shape[-1]), name=f"{name}_map")(tokens[:, 1:])
+
+
 @family(
     min_side=MIN_SIDE,
     max_side=MAX_SIDE,
     weights=("own", "convert"),
     layout=lambda arguments: dict(LAYOUT),
+    maps=r"block\d+",
+    map_of=_as_map,
 )
 def t2t_vit(
     depth=7,

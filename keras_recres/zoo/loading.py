@@ -12,6 +12,7 @@ import keras
 from keras_recres.backend import keras_private
 from keras_recres.layers.checks import plain
 from keras_recres.models.families import family_of
+from keras_recres.models.features import feature_maps
 from keras_recres.zoo import sources, transfer
 from keras_recres.zoo.class_names import CLASS_NAMES
 from keras_recres.zoo.registry import Untrained, check_tag, nearest, resolve, trained_tag
@@ -31,6 +32,7 @@ def load(
     offline=None,
     progress="auto",
     classes=None,
+    out_indices=None,
 ):
     """Builds the network of a name and loads its weights.
 
@@ -53,14 +55,19 @@ def load(
             file's name, `vit3_rec.cifar10_jpeg.weights.h5` or `vit3.cifar10_jpeg.weights.h5`, else
             those of the paper. The file is first tried as written with the changes that are asked
             for.
-        num_classes: Number of logits, of classes without names.
+        num_classes: Number of logits, of classes without names; 0 is `features_only`.
         input_shape: `(height, width, channels)` of one image.
         steps: Number of times that each block runs, an int or one for each block.
-        features_only: True for the features before the head, where the builder offers that.
+        features_only: True for the features before the head, where the builder offers that; with
+            `out_indices` for a list of feature maps.
         dtype: A Keras dtype policy for the model, `"mixed_bfloat16"`. None for the global one.
         offline: True to never use the network; None to ask KERAS_RECRES_OFFLINE.
         progress: Whether a download shows a progress bar; `"auto"` does on a terminal.
         classes: Names of your own classes, in the order of the logits, instead of `num_classes`.
+        out_indices: With `features_only=True`, which feature maps, as in timm: from 0 on with
+            growing depth, -1 is the last. The model gives a list of them, channels-last, and
+            `model.feature_info` says of each its layer's name, channels and reduction.
+            Convolutional networks have one map for each size, T2T-ViTs one for each block.
 
     Returns:
         A `keras.Model` with `model.preprocess`, a `Preprocessing` that turns uint8 images into
@@ -77,7 +84,21 @@ def load(
     Example:
     >>> model = zoo.load("vit3_rec", weights=None, num_classes=10, input_shape=(64, 64, 3))
     >>> logits = model(model.preprocess(images))
+    >>> model = zoo.load("cifar_medium", features_only=True, out_indices=(0, -1))
+    >>> [(info["channels"], info["reduction"]) for info in model.feature_info]
+    [(32, 1), (256, 11)]
     """
+    if out_indices is not None:
+        if not features_only:
+            raise ValueError("out_indices choose feature maps: give features_only=True, too.")
+        if classes is not None or num_classes:
+            raise ValueError("feature maps have no classes: leave out num_classes and classes.")
+        model = load(name, weights, None, input_shape, steps, False, dtype, offline, progress)
+        maps = feature_maps(model, model.zoo_record.builder, plain(out_indices))
+        _describe(maps, model.zoo_record, model.zoo_tag, model.preprocess, None)
+        return maps
+    if num_classes == 0 and classes is None:
+        num_classes, features_only = None, True
     record, tag = resolve(name)
     if classes is not None:
         num_classes = _count(classes, num_classes, features_only)
@@ -144,12 +165,16 @@ def _build(record, tag, overrides, dtype):
         names and len(names) != model.outputs[0].shape[-1]
     ):
         names = None  # It is another head than the data set's.
+    _describe(model, record, tag, preprocess, names)
+    return model
+
+
+def _describe(model, record, tag, preprocess, names):
     # Frozen dataclasses and strings: Keras tracks and counts none of them.
     model.zoo_record, model.zoo_tag, model.preprocess = record, tag, preprocess
     model.class_names = names
     # Which saves them; it is functional as before.
     model.__class__ = ZooModel
-    return model
 
 
 def _count(classes, num_classes, features_only):

@@ -25,6 +25,23 @@ class ZooModel(keras_private.functional_class()):
         class_names: Names of the classes in the order of the logits, or None.
     """
 
+    @property
+    def feature_info(self):
+        """Of each output a dict: `name` of the layer, `channels`, `reduction` of the image's side.
+
+        As timm's; `reduction` is None where the features are no map.
+        """
+        from keras_recres.models.features import reduction
+
+        return [
+            {
+                "name": keras_private.producer(x)[0].name,
+                "channels": x.shape[-1],
+                "reduction": reduction(x, self),
+            }
+            for x in self.outputs
+        ]
+
     def get_config(self):
         record, preprocess = getattr(self, "zoo_record", None), getattr(self, "preprocess", None)
         names = getattr(self, "class_names", None)
