@@ -57,6 +57,44 @@ PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 STUDIES = "tests/training/test_reproduce.py"
 REENCODE = "tests/training/test_reencode.py"
 FAULTS = [
+    # Images of one's own.
+    Fault(
+        f"{ZOO}head_first.py",
+        "layer.trainable = layer is head",
+        "pass",
+        "tests/zoo/test_fine_tuning.py::test_the_head_learns_first_and_statistics_stay",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}head_first.py",
+        "swap_on_epoch=True",
+        "swap_on_epoch=False",
+        "tests/zoo/test_fine_tuning.py::"
+        "test_the_weights_of_the_best_epoch_are_those_that_were_watched[more0]",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}head_first.py",
+        "peak * layer_decay**depth",
+        "peak",
+        "tests/zoo/test_fine_tuning.py::test_layer_decay_slows_the_layers_far_from_the_head",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}image_folder.py",
+        "labels=listing.labels[good],",
+        "labels=listing.labels[: good.sum()],",
+        "tests/zoo/test_image_folder.py::test_files_that_are_no_images_are_named_and_left_out",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}pictures.py",
+        "height, width = sides or _resized(image, size, crop)",
+        "height, width = _resized(image, size, crop)",
+        "tests/zoo/test_image_folder.py::"
+        "test_a_large_photograph_is_what_its_preprocessing_makes_of_it",
+        "torch",
+    ),
     # Layers.
     Fault(
         f"{LAYERS}recurrent_residual.py",

@@ -10,12 +10,14 @@
     model.fit(batches, shuffle=False)
 
 A data set is either a folder that TensorFlow Datasets prepared, DIR/NAME/VERSION, or one packed
-file (`training/packed.py`), which needs no TensorFlow. Images stay encoded until Pillow decodes
+file (`training/packed.py`), which needs no TensorFlow, or a folder of one's own images
+(`keras_recres/zoo/image_folder.py`). Images stay encoded until Pillow decodes
 them (`training/decoding.py`), so that both give the same pixels: TensorFlow's default JPEG decoding
 differs by a grey level or more.
 """
 
 import argparse
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_recres.zoo import problems
+from keras_recres.zoo import image_folder, problems
 from training import augment as augmentation
 from training import errors, packed, tfds_folder
 from training.batches import Batches
@@ -122,7 +124,8 @@ def load(
 
     Args:
         dataset: "mnist", "cifar10", "tiny_imagenet80", or any image classification data set that
-            TFDS prepared in `data_dir`.
+            TFDS prepared in `data_dir`; or, without `data_dir`, the path of a folder with a
+            subfolder for each class, or of a CSV, see `keras_recres.zoo.image_folder`.
         split: "train", "test", ..., or "evaluation" for the split that accuracy is measured on.
         data_dir: the folder that holds NAME/VERSION, or a packed .npz file; None for TFDS' own
             default, TFDS_DATA_DIR or ~/tensorflow_datasets.
@@ -162,6 +165,10 @@ def read_encoded(dataset, split, data_dir=None, limit=None):
     try:
         if problems.parse(dataset):
             return packed.Encoded(**vars(problems.read(dataset, split, limit)))
+        if is_folder(dataset, data_dir):
+            listing = _checked(dataset)
+            chosen = listing.split() if split == "evaluation" else ~listing.split()
+            return packed.Encoded(**vars(listing.part(chosen, split, limit=limit)))
     except ValueError as error:
         raise UserError(str(error)) from None
     folder = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
@@ -181,6 +188,17 @@ def read_encoded(dataset, split, data_dir=None, limit=None):
 def tfds_version(dataset, folder):
     """Where TFDS prepared the data set, in a folder or the folders in it; None if it did not."""
     return next(filter(None, (tfds_folder.find(dataset, path) for path in parents(folder))), None)
+
+
+def is_folder(dataset, data_dir):
+    """Whether a data set is the path of a folder of images, or of a CSV."""
+    return data_dir is None and image_folder.is_one(dataset)
+
+
+@functools.cache  # Three times a training asks, and every file is opened.
+def _checked(folder):
+    listing, _ = image_folder.decoded(image_folder.find(folder), 3)
+    return listing
 
 
 def parents(folder):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from keras_recres.zoo import pictures
 from training import geometry
 from training.errors import UserError
 
@@ -109,9 +110,8 @@ class Decoded:
             ) from None
         if drawn is not None:
             image = geometry.crop(image, drawn, self.shape[1:3])
-        elif self._size is not None and (image.height, image.width) != tuple(self._size):
-            resampling = Image.Resampling[self._interpolation.upper()]
-            image = _fit_to(image, self._size, self._crop, resampling)
+        elif self._size is not None:
+            image = pictures.fit(image, self._size, self._crop, self._interpolation)
         return np.asarray(image).reshape(image.height, image.width, -1)
 
 
@@ -119,15 +119,3 @@ class Decoded:
 def _pool():
     """The threads that decode: the same for all batches that are being made side by side."""
     return ThreadPoolExecutor(THREADS, "decode")
-
-
-def _fit_to(image, size, crop, resampling):
-    # The geometry of keras_recres.zoo.Preprocessing.
-    targets = [max(side, round(side / crop)) for side in size]
-    factor = max(targets[0] / image.height, targets[1] / image.width)
-    height = max(targets[0], round(image.height * factor))
-    width = max(targets[1], round(image.width * factor))
-    if (height, width) != (image.height, image.width):
-        image = image.resize((width, height), resampling)
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return image.crop((left, top, left + size[1], top + size[0]))

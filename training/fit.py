@@ -71,9 +71,14 @@ def run_on(devices, a, augment, measure, more_callbacks):
         raise UserError("--accumulate is for one device on TensorFlow; on JAX it is for several.")
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
     asked = overrides_of(None if steps.parse(a.steps) else a.steps, a.model_arguments)
+    own = data.is_folder(a.dataset, a.data_dir)
+    if own:
+        # Photographs have all sorts of sizes: the network keeps the one of its paper.
+        asked.setdefault("input_shape", record_of(a.name).arguments_of()["input_shape"])
     model, overrides = build(a.name, peek, asked, a.precision)
     settings = settings_of(a, model.zoo_record.name, peek.tag)
-    out = a.out or Path("runs") / f"{settings['name']}.{a.dataset}.{a.seed}"
+    called = peek.tag if own else a.dataset
+    out = a.out or Path("runs") / f"{settings['name']}.{called}.{a.seed}"
     for needed in filter(None, (a.weights, a.teacher)):
         if not a.resume and Path(needed).resolve().is_relative_to(out.resolve()):
             raise UserError(f"--no-resume could remove {needed}: move it, or give another --out.")

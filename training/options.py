@@ -75,7 +75,11 @@ def parser():
     p.add_argument("name", help="a name of the zoo, see `keras_recres.zoo.list()`")
     p.add_argument("--recipe", help=f"sets what is not given: {', '.join(recipes.available())}")
     p.add_argument(
-        "--dataset", required=True, help=f"{', '.join(data.DATA_SETS)}, or what TFDS has"
+        "--dataset",
+        required=True,
+        help=f"{', '.join(data.DATA_SETS)}, what TFDS has, or, without --data-dir, a folder with a "
+        "subfolder for each class (or train/ and val/ with these), or a CSV of path and label, "
+        "brought to the size of the network's paper or of --model-arguments input_shape=[…]",
     )
     p.add_argument(
         "--data-dir", help="folder with NAME/VERSION, or with folders of it, or a packed .npz file"

@@ -7,6 +7,7 @@ function, and the upper bound on keras in pyproject.toml is the newest release t
 
 import contextlib
 import functools
+import sys
 import threading
 
 import keras
@@ -17,7 +18,7 @@ from keras.src.layers.layer import Layer
 from keras.src.models.functional import Functional
 from keras.src.models.sequential import Sequential
 from keras.src.saving import serialization_lib
-from keras.src.utils import io_utils
+from keras.src.utils import io_utils, module_utils
 
 _creation = threading.local()
 
@@ -49,6 +50,17 @@ def sublayers(layer, include_self=True):
         A list.
     """
     return list(layer._flatten_layers(include_self=include_self))
+
+
+def set_random_seed(seed):
+    """As `keras.utils.set_random_seed`, which imports TensorFlow also for other backends."""
+    tensorflow, known = module_utils.tensorflow, module_utils.tensorflow._available
+    if "tensorflow" not in sys.modules:
+        tensorflow._available = False
+    try:
+        keras.utils.set_random_seed(seed)
+    finally:
+        tensorflow._available = known
 
 
 def function_of(model):

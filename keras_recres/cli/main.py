@@ -4,9 +4,19 @@ import argparse
 import sys
 
 from keras_recres import __version__
-from keras_recres.cli import convert, errors, evaluate, export, listing, predict, probe, untie
+from keras_recres.cli import (
+    convert,
+    errors,
+    evaluate,
+    export,
+    listing,
+    predict,
+    probe,
+    train,
+    untie,
+)
 
-COMMANDS = (listing, predict, evaluate, probe, convert, export, untie)
+COMMANDS = (listing, predict, evaluate, train, probe, convert, export, untie)
 
 
 def parser():
@@ -18,6 +28,7 @@ def parser():
         epilog="examples:\n"
         "  keras-recres list 'vit*'\n"
         "  keras-recres predict cifar_small cat.jpg\n"
+        "  keras-recres train vit3_rec photos\n"
         "  keras-recres COMMAND --help\n"
         "\nOn a terminal results are tables, in a pipe tab-separated values, and JSON with --json."
         "\nExit codes: 0 done, 1 failed, 2 not what the command takes.",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.terminal import quietly
-from keras_recres.zoo import registry
+from keras_recres.zoo import keras_file, registry
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -48,7 +48,9 @@ def add_backend(p):
 
 def add_network(p, untrained=False):
     """The options that say which network, with which weights."""
-    p.add_argument("name", metavar="NAME", help="a name of the zoo, or NAME.TAG")
+    p.add_argument(
+        "name", metavar="NAME", help="a name of the zoo, NAME.TAG, or a .keras file of one of them"
+    )
     p.add_argument("--weights", type=Path, help="a .weights.h5 file instead of the zoo's weights")
     p.add_argument("--steps", type=steps, help="run each block so often: 2, or 2,4,2")
     if untrained:
@@ -80,18 +82,34 @@ def several(text):
     return [positive(part) for part in text.split(",")]
 
 
+def of_file(name):
+    """Whether a NAME is a `.keras` file's."""
+    return name.endswith(".keras")
+
+
 def check_network(arguments):
     """The record of the network asked for; says without Keras what cannot be loaded."""
+    if of_file(arguments.name):
+        for option in ("weights", "steps", "at_steps", "untrained"):
+            if getattr(arguments, option, None):
+                told = f"--{option.replace('_', '-')}"
+                raise UserError(f"{told} is for a name of the zoo: a .keras file has its own.")
+        if not Path(arguments.name).is_file():
+            raise UserError(f"there is no file {arguments.name!r}.")
+        return keras_file.facts(arguments.name)[0]
     record = registry.info(arguments.name)
     if getattr(arguments, "untrained", False):
         if arguments.weights:
             raise UserError("--untrained and --weights exclude each other: give one of them.")
-    elif arguments.weights is None:
+    elif getattr(arguments, "weights", None) is None:
         try:
             registry.trained_tag(record, record.default_tag)
         except registry.Untrained as error:
             instead = " or --untrained" if hasattr(arguments, "untrained") else ""
-            raise UserError(f"{error.what}: give --weights FILE{instead}.") from None
+            instead = f"give --weights FILE{instead}"
+            if not hasattr(arguments, "weights"):
+                instead = "choose one of `keras-recres list --trained`"
+            raise UserError(f"{error.what}: {instead}.") from None
     elif not arguments.weights.is_file():
         raise UserError(f"there is no weights file {str(arguments.weights)!r}.")
     return record
@@ -106,8 +124,10 @@ def load_network(arguments, **changes):
     """
     start_keras(arguments.backend)
     from keras_recres import zoo
-    from keras_recres.zoo import loading
+    from keras_recres.zoo import loading, zoo_model
 
+    if of_file(arguments.name):
+        return zoo_model.read(arguments.name)
     name, weights = arguments.name, arguments.weights or "default"
     changes = {"steps": arguments.steps, **changes}
     if getattr(arguments, "untrained", False):

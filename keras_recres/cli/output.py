@@ -63,14 +63,15 @@ def show(rows, columns, as_json=False, title=None):
 
 def print_json(value):
     """Writes JSON to stdout; what is not finite becomes null, which JSON has a word for."""
-    print(json.dumps(_finite(value), indent=2, allow_nan=False))
+    print(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
-def _finite(value):
+def finite(value):
+    """A value for JSON, in which what is not finite is None."""
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     if isinstance(value, float) and not abs(value) < float("inf"):
         return None
     return value

@@ -22,6 +22,7 @@ __all__ = [
     "build",
     "convert",
     "decode_predictions",
+    "fine_tune",
     "info",
     "list",
     "load",
@@ -33,6 +34,8 @@ def __getattr__(name):
     # What needs Keras comes when asked for: names, papers and results can be read without.
     if name in ("build", "load"):
         return getattr(importlib.import_module("keras_recres.zoo.loading"), name)
+    if name == "fine_tune":
+        return importlib.import_module("keras_recres.zoo.fine_tuning").fine_tune
     if name == "decode_predictions":
         return importlib.import_module("keras_recres.zoo.evaluation").decode_predictions
     if name == "convert":

@@ -1,5 +1,6 @@
 """What a loaded network says of images, and how often it is right."""
 
+import statistics
 import time
 
 import numpy as np
@@ -170,6 +171,28 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     }
 
 
+def wilson(right, count, confidence=0.95):
+    """Wilson's interval of a share, which also holds near 0 and 1 and for few examples.
+
+    Example:
+    >>> [round(end, 3) for end in evaluation.wilson(8, 10)]
+    [0.49, 0.943]
+
+    Args:
+        right: How many examples were right, 0 to `count`.
+        count: Of how many, at least 1.
+        confidence: How often such intervals hold the true share, between 0 and 1.
+
+    Returns:
+        Its two ends, from 0 to 1.
+    """
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = right / count, count / (count + z**2)
+    middle = weight * share + (1 - weight) / 2
+    reach = z * weight * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
 def measure(model, split, batch_size=128, advance=None):
     """`evaluate` on a split of a data set as it is stored.
 
@@ -198,7 +221,12 @@ def measure(model, split, batch_size=128, advance=None):
             f"{record.name} knows {classes} classes, but {split.dataset} has "
             f"{len(split.class_names)}."
         )
-    examples = split.data if arrays else Pictures(split, model.input_shape[-1])
+    examples = split.data
+    if not arrays:
+        # Pillow resizes, as in training: on JAX every size would be compiled for itself.
+        resizes = getattr(model.preprocess, "size", None) is not None
+        channels = model.input_shape[-1]
+        examples = Pictures(split, channels, model.preprocess if resizes else None)
     labels = split.labels
     if labels is None:
         _, labels = split.read(np.arange(len(split.data)))

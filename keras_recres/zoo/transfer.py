@@ -84,7 +84,7 @@ def copy(donor, model, changes):
     """
     given = {layer.name: layer for layer in donor.layers if layer.weights}
     layers = [layer for layer in model.layers if layer.weights]
-    heads = [_head(output) for output in model.outputs]
+    heads = [head(output) for output in model.outputs]
     # Where a recurrent layer comes last, its neurons are the logits.
     heads = [layer for layer in heads if not isinstance(layer, RecurrentResidual)]
     fresh = []
@@ -110,8 +110,8 @@ def copy(donor, model, changes):
     return fresh
 
 
-def _head(x):
-    """The last layer with weights before an output."""
+def head(x):
+    """The last layer with weights before an output, a KerasTensor."""
     layer, given = producer(x)
     while given and not getattr(layer, "weights", ()):
         layer, given = producer(given[0])

@@ -74,6 +74,19 @@ class ZooModel(keras_private.functional_class()):
         return model
 
 
+def read(path):
+    """A network of the zoo from the `.keras` file that its `save` wrote.
+
+    Raises:
+        ValueError: Keras cannot read the file.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Damaged files make it raise all sorts.
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{str(path)!r} cannot be loaded ({reason}).") from None
+
+
 def _current(record):
     """A record with what the zoo has measured and trained, if it still is the zoo's."""
     with contextlib.suppress(ValueError):

@@ -51,6 +51,17 @@ def test_a_message_without_a_terminal_is_no_error(monkeypatch, stdout):
     keras_private.print_message("784 → 10")
 
 
+def test_a_seed_fixes_what_is_drawn_and_known_backends_stay_known():
+    drawn = []
+    for _ in range(2):
+        keras_private.set_random_seed(7)
+        drawn.append(keras.random.normal((3,)))
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, drawn))
+    # What Keras knows of TensorFlow is as before.
+    keras_private.set_random_seed(7)
+    assert keras_private.module_utils.tensorflow._available is not False
+
+
 def test_masks():
     x = ops.ones((2, 3))
     assert keras_private.get_mask(x) is None

@@ -1,5 +1,6 @@
 """Reading, packing, batching and augmentation of images."""
 
+import json
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ import pytest
 
 from keras_recres.zoo import Preprocessing
 from tests.training.pictures import corners, png
-from training import augment, data, errors, packed, tfds_folder
+from tests.zoo import image_files
+from training import augment, data, errors, fit, packed, tfds_folder
 from training.errors import UserError
 
 
@@ -502,3 +504,29 @@ def test_list_shows_what_is_there(tmp_path, capsys):
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
     assert "prepared" in lines["mnist"]
     assert "absent" in lines["cifar10"]
+
+
+@pytest.mark.neutral
+def test_a_folder_of_images_is_a_data_set(tmp_path, caplog):
+    folder = image_files.write(tmp_path / "cifar10", 10)  # It has no data set's name of its own.
+    (folder / "lime" / "03.png").write_text("no image")
+    train, test = (data.load(str(folder), split, size=(8, 8)) for split in ("train", "evaluation"))
+    assert (train.tag, train.class_names) == ("folder_cifar10", image_files.CLASSES)
+    assert (len(train), [*np.bincount(test.labels)]) == (15, [2, 2])
+    for part in (train, test):
+        means = part.images.mean(axis=(1, 2))
+        np.testing.assert_array_equal(means[:, :2].argmax(axis=1), part.labels)
+    assert caplog.text.count("03.png' is no image") == 1
+    with pytest.raises(UserError, match="must have two classes"):
+        data.load(str(image_files.write(tmp_path / "one", 3, ["lime"])), "train")
+
+
+@pytest.mark.slow
+def test_fit_trains_on_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(image_files.write(tmp_path / "fruit", 20).parent)
+    asked = "cifar_small --dataset fruit --epochs 1 --warmup-epochs 0 --batch-size 16"
+    assert errors.run(fit.main, asked.split()) == 0, capsys.readouterr().err
+    run = tmp_path / "runs" / "cifar_small.folder_fruit.0"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["train_images"], metrics["eval_images"]) == (32, 8)
+    assert metrics["overrides"]["input_shape"] == [32, 32, 3]
