@@ -33,6 +33,7 @@ def load(
     progress="auto",
     classes=None,
     out_indices=None,
+    in_channels=None,
 ):
     """Builds the network of a name and loads its weights.
 
@@ -68,6 +69,9 @@ def load(
             growing depth, -1 is the last. The model gives a list of them, channels-last, and
             `model.feature_info` says of each its layer's name, channels and reduction.
             Convolutional networks have one map for each size, T2T-ViTs one for each block.
+        in_channels: Channels of the images, for weights of another number, too: as in timm kernels
+            are summed for one channel, and else repeated and scaled, which a line on the logger
+            says. `model.preprocess` has the average mean and standard deviation then.
 
     Returns:
         A `keras.Model` with `model.preprocess`, a `Preprocessing` that turns uint8 images into
@@ -93,7 +97,18 @@ def load(
             raise ValueError("out_indices choose feature maps: give features_only=True, too.")
         if classes is not None or num_classes:
             raise ValueError("feature maps have no classes: leave out num_classes and classes.")
-        model = load(name, weights, None, input_shape, steps, False, dtype, offline, progress)
+        model = load(
+            name,
+            weights,
+            None,
+            input_shape,
+            steps,
+            False,
+            dtype,
+            offline,
+            progress,
+            in_channels=in_channels,
+        )
         maps = feature_maps(model, model.zoo_record.builder, plain(out_indices))
         _describe(maps, model.zoo_record, model.zoo_tag, model.preprocess, None)
         return maps
@@ -112,6 +127,7 @@ def load(
         overrides["features_only"] = True
     own = weights is not None and _is_path(weights)
     if weights is None:
+        _set_channels(record, tag, overrides, in_channels)
         model = _build(record, tag, overrides, dtype)
     else:
         if own:
@@ -120,8 +136,9 @@ def load(
         else:
             tag = _trained_tag(record, tag, weights)
             path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
+        _set_channels(record, tag, overrides, in_channels)
         with keras_private.values_given_later():
-            model = _load(record, tag, overrides, dtype, path, own)
+            model = _load(record, tag, overrides, dtype, path, own, in_channels)
     if classes is not None:
         model.class_names = tuple(classes)
     return model
@@ -196,6 +213,19 @@ def _count(classes, num_classes, features_only):
     return len(classes)
 
 
+def _set_channels(record, tag, overrides, in_channels):
+    """Gives `input_shape` the channels that are asked for."""
+    if in_channels is None:
+        return
+    shape = overrides.get("input_shape") or record.arguments_of(tag).get("input_shape") or ()
+    if len(shape) != 3 or ("input_shape" in overrides and shape[-1] != in_channels):
+        raise ValueError(
+            f"in_channels={in_channels!r} does not suit the input shape {tuple(shape)}: give one "
+            "of them, for a network of images."
+        )
+    overrides["input_shape"] = (*shape[:-1], plain(in_channels))
+
+
 def _trained_tag(record, tag, weights):
     try:
         return trained_tag(record, tag, weights)
@@ -230,9 +260,9 @@ def _under_policy(dtype, builder, arguments):
         keras.config.set_dtype_policy(before)
 
 
-def _load(record, tag, overrides, dtype, path, own):
+def _load(record, tag, overrides, dtype, path, own, in_channels):
     try:
-        return _fill(record, tag, overrides, dtype, path, own)
+        return _fill(record, tag, overrides, dtype, path, own, in_channels)
     except ValueError as error:
         if tag is not None or not record.tags:
             raise
@@ -243,7 +273,7 @@ def _load(record, tag, overrides, dtype, path, own):
     )
 
 
-def _fill(record, tag, overrides, dtype, path, own):
+def _fill(record, tag, overrides, dtype, path, own, in_channels):
     # As many classes as the zoo's are others all the same: whoever means those names no number.
     changes = {
         k: v
@@ -272,7 +302,16 @@ def _fill(record, tag, overrides, dtype, path, own):
         donor = _build(record, tag, {}, "float32")
         transfer.read(donor, path)
     model = _build(record, tag, overrides, dtype)
-    fresh = transfer.copy(donor, model, changes)
+    fresh = transfer.copy(donor, model, changes, in_channels)
+    trained = donor.input_shape[-1]
+    if in_channels not in (None, trained):
+        logger.warning(
+            "%s: what reads the image has the weights of %d channels, %s for in_channels=%d.",
+            record.name,
+            trained,
+            "summed" if in_channels == 1 else "repeated and scaled",
+            in_channels,
+        )
     if fresh:
         logger.warning(
             "%s: the head (%s) is new and untrained, since num_classes=%s are classes of your own.",

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_recres.backend.keras_private import producer
 from keras_recres.layers import RecurrentResidual, tying
+from keras_recres.zoo import channels
 
 
 def read(model, path):
@@ -63,7 +64,7 @@ def fits(model, path):
     return True
 
 
-def copy(donor, model, changes):
+def copy(donor, model, changes, in_channels=None):
     """Copies the weights of `donor` into `model`, layer by layer, and checks that all fit.
 
     Both come from the same builder, so their layers have the same names. What may differ follows
@@ -75,6 +76,7 @@ def copy(donor, model, changes):
         donor: Model with the weights.
         model: Model to fill.
         changes: Builder arguments in which `model` differs from `donor`, with the new values.
+        in_channels: Channels of the image, where kernels that read it may be adapted.
 
     Returns:
         Names of the layers that keep their fresh weights: the heads, with `num_classes`.
@@ -98,7 +100,12 @@ def copy(donor, model, changes):
         if layer in heads and "num_classes" in changes:
             fresh.append(layer.name)
             continue
-        for old, new in zip(source.weights, layer.weights, strict=True):
+        if in_channels and any(o.shape != n.shape for o, n in _pairs(source, layer)):
+            values = channels.adapted(source, layer, donor.input_shape[-1], in_channels)
+            if values is not None:
+                layer.set_weights(values)
+                continue
+        for old, new in _pairs(source, layer):
             if old.shape == new.shape:
                 new.assign(ops.convert_to_numpy(old))
             elif new.trainable or "input_shape" not in changes:
@@ -108,6 +115,10 @@ def copy(donor, model, changes):
     if left and "features_only" not in changes:
         raise _misfit(donor, sorted(left)[0], changes)
     return fresh
+
+
+def _pairs(source, layer):
+    return zip(source.weights, layer.weights, strict=True)
 
 
 def head(x):
