@@ -69,6 +69,16 @@ def masked_tokens():
     return keras.Model(inputs, layers.Dense(3, name="head")(recurrent(name="block")(x))), TOKENS
 
 
+def masked_nested():
+    """A mask that comes from outside of a nested model."""
+    inner = keras.Sequential(
+        [keras.Input((3, 4)), recurrent(name="block"), layers.LSTM(4, name="lstm")], name="inner"
+    )
+    x = inputs = keras.Input((3,), dtype="int32")
+    x = inner(layers.Embedding(4, 4, mask_zero=True, name="embedding")(x))
+    return keras.Model(inputs, layers.Dense(3, name="head")(x)), TOKENS
+
+
 def adapted():
     """A layer that keeps what it learnt outside of its weights."""
     norm = layers.Normalization(name="adapted")
@@ -203,7 +213,8 @@ def evaluated():
 
 
 MODELS = (
-    *(shared_layer, shared_branch, nested, partly_nested, masking, masked_tokens, adapted),
-    *(integers, mixed_precision, two_ways, steps_in_the_call, states, low_rank, low_rank_steps),
-    *(quantized, time_distributed, own_norms, spectral_norm, probabilities, grouped, evaluated),
+    *(shared_layer, shared_branch, nested, partly_nested, masking, masked_tokens, masked_nested),
+    *(adapted, integers, mixed_precision, two_ways, steps_in_the_call, states, low_rank),
+    *(low_rank_steps, quantized, time_distributed, own_norms, spectral_norm, probabilities),
+    *(grouped, evaluated),
 )
