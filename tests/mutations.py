@@ -387,6 +387,32 @@ FAULTS = [
         "tests/models/test_copying.py::test_a_branch_of_two_layers_remains_one",
     ),
     Fault(
+        f"{SERVE}portable.py",
+        "            optimize=False,\n",
+        "",
+        "tests/serve/test_formats.py::test_small_denominators_remain",
+        backend="torch",
+    ),
+    Fault(
+        f"{SERVE}portable.py",
+        '(MetaLayer, "_mixes_in_place", lambda self, shape: True),',
+        "",
+        "tests/serve/test_formats.py::test_one_file_for_any_batch[litert-False]",
+    ),
+    Fault(
+        f"{SERVE}portable.py",
+        'elif node.op_type != "Loop":',
+        "else:",
+        "tests/serve/test_formats.py::test_weights_are_in_a_file_once[onnx-True]",
+    ),
+    Fault(
+        f"{LAYERS}depth_loop.py",
+        "if value is not old:",
+        "if True:",
+        "tests/serve/test_formats.py::test_one_file_for_any_batch[onnx-False]",
+        backend="torch",
+    ),
+    Fault(
         f"{SERVE}steps.py",
         "pure = PureStep(layer, mask,",
         "pure = PureStep(layer, None,",

@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
-from keras_recres.cli import options
+from keras_recres.cli import images, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, show
 from keras_recres.cli.terminal import working
+from keras_recres.zoo import pictures
 
 FORMATS = ("onnx", "litert", "openvino")
 COLUMNS = [Column("path")]
+ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def add(commands):
@@ -38,7 +40,13 @@ def add(commands):
     p.add_argument(
         "--int8",
         action="store_true",
-        help="with weights and products of 8 bits, by Keras' quantize",
+        help="with weights of 8 bits",
+    )
+    p.add_argument(
+        "--representative",
+        type=Path,
+        metavar="FOLDER",
+        help="with --int8 and litert: typical JPEG and PNG files, for activations of 8 bits, too",
     )
     options.add_json(p)
 
@@ -46,6 +54,7 @@ def add(commands):
 def _export(arguments):
     record = options.check_network(arguments)
     _check_place(arguments.directory)
+    pixels = _pictures(arguments, record) if arguments.representative else None
     model = options.load_network(arguments)
     from keras_recres import serve
 
@@ -57,6 +66,7 @@ def _export(arguments):
                 version=arguments.version,
                 formats=arguments.formats,
                 quantize="int8" if arguments.int8 else None,
+                representative=pixels,
             )
         except FileExistsError:
             if arguments.version is None:
@@ -66,6 +76,22 @@ def _export(arguments):
                 "leave out --version for the next one."
             ) from None
     show([{"path": str(path)}], COLUMNS, arguments.json)
+
+
+def _pictures(arguments, record):
+    """The pixels of a folder's images."""
+    if not (arguments.int8 and "litert" in arguments.formats):
+        raise UserError("--representative is for --format litert with --int8: give both.")
+    channels = images.channels_of(record, record.default_tag)
+    folder = arguments.representative
+    files = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in ENDINGS]
+    if not files:
+        raise UserError(f"there is no {', '.join(ENDINGS)} file in {str(folder)!r}.")
+    pictures.pillow()
+    try:
+        return [pictures.decode(path.read_bytes(), channels) for path in files]
+    except ValueError as error:
+        raise UserError(f"{str(folder)!r}: {error}.") from None
 
 
 def _check_place(directory):

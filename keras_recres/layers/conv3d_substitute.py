@@ -162,9 +162,10 @@ class Conv3dSubstitute(keras.layers.Layer):
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
         form = self.form
-        depth, output_depth = self._depths(inputs.shape)
+        # Numbers, also while PyTorch traces a graph, where sides are tensors.
+        depth, output_depth = (int(maps) for maps in self._depths(inputs.shape))
         if form == "auto":
-            form = self._fastest(inputs.shape[-1] * self.filters * output_depth)
+            form = self._fastest(int(inputs.shape[-1]) * self.filters * output_depth)
         kernel = ops.cast(self.kernel, inputs.dtype)
         convolve = {"conv3d": self._conv3d, "banded": self._banded, "planes": self._planes}[form]
         y = convolve(inputs, kernel, depth, output_depth)
@@ -240,7 +241,7 @@ class Conv3dSubstitute(keras.layers.Layer):
         band = ops.convert_to_tensor((i == o + a - before).astype("float32"), dtype=kernel.dtype)
         kernel = ops.einsum("ahwcf,aio->hwcifo", kernel, band)
         kernel = ops.reshape(
-            kernel, (*self.kernel_size[1:], inputs.shape[-1], self.filters * output_depth)
+            kernel, (*self.kernel_size[1:], int(inputs.shape[-1]), self.filters * output_depth)
         )
         y = self._convolve(inputs, kernel, self.strides)
         return ops.reshape(y, (-1, *ops.shape(y)[1:3], self.filters, output_depth))

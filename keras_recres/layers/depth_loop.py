@@ -87,7 +87,8 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
 
     pure = PureStep(layer, mask, training, return_states, scan)
     constants = {"x0": x0, "weights": backend.raw_values(pure.constant_variables)}
-    carry = {"x": x0, "state": pure.read_state()}
+    before = pure.read_state()
+    carry = {"x": x0, "state": before}
     if may_exit:
         carry.update(pure.all_active(x0))
     all_ys = []
@@ -112,7 +113,7 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
         ys = keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *all_ys)
     if pure.exits_with_loss:
         ys = {**ys, "loss": carry["loss"]}
-    pure.write_state(carry["state"], ys)
+    pure.write_state(before, carry["state"], ys)
     outputs = ys["states"] if return_states else carry["x"]
     return outputs, carry["used"] if may_exit else full
 
@@ -243,12 +244,14 @@ class PureStep:
             keras_private.forget_losses(layer.branch, scope.losses)
         return x, [scope.get_current_value(v) for v in self.state_variables], y
 
-    def write_state(self, state, ys):
+    def write_state(self, before, state, ys):
         """Assigns what the steps left: statistics, random state and losses."""
         layer = self.layer
         with backend.full_precision():
-            for variable, value in zip(self.state_variables, state, strict=True):
-                variable.assign(value)
+            for variable, old, value in zip(self.state_variables, before, state, strict=True):
+                # What no step changed is not assigned: exporters of graphs refuse assignments.
+                if value is not old:
+                    variable.assign(value)
             if "own" in ys:
                 copies = [c for c in layer.own_per_step if not c[0].trainable]
                 for per_step, values in zip(copies, ys["own"], strict=True):

@@ -1,5 +1,6 @@
 """A grouped convolution in the form that is fastest where it runs."""
 
+import numpy as np
 from keras import ops
 
 from keras_recres import backend
@@ -48,6 +49,8 @@ def grouped_convolution(x, kernel, groups, strides=1, padding="same", form="auto
         return ops.concatenate([convolve(*part) for part in parts], axis=-1)
     if form == "block_diagonal":
         blocks = ops.reshape(kernel, (height, width, 1, channels, groups, filters // groups))
-        diagonal = ops.reshape(ops.eye(groups, dtype=kernel.dtype), (1, 1, groups, 1, groups, 1))
+        # A constant, and not ops.eye, which OpenVINO cannot read from TensorFlow's graph.
+        diagonal = np.eye(groups, dtype="float32").reshape((1, 1, groups, 1, groups, 1))
+        diagonal = ops.convert_to_tensor(diagonal, dtype=kernel.dtype)
         kernel = ops.reshape(blocks * diagonal, (height, width, groups * channels, filters))
     return convolve(x, kernel)

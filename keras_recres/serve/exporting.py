@@ -9,6 +9,7 @@ import tempfile
 import uuid
 
 import keras
+import numpy as np
 
 from keras_recres.backend.keras_private import function_of, sublayers
 from keras_recres.layers.checks import check_count, check_positive
@@ -39,6 +40,7 @@ def export(
     formats=(),
     format_batch=None,
     quantize=None,
+    representative=None,
 ):
     """Exports a classifier for TensorFlow Serving, and compares what it answers with the model.
 
@@ -82,8 +84,12 @@ def export(
             `assets.extra` as `NAME.onnx`, `.tflite` and `.xml`: inputs to logits, exported by Keras
             from the backend in use, loaded again and compared, too.
         format_batch: A fixed batch size of these; None for any.
-        quantize: "int8" to export `serve.quantized(model)` in its place; what that costs,
-            `serve.accuracy_lost` tells.
+        quantize: "int8" for weights of 8 bits: of the dense layers in the SavedModel, which is that
+            of `serve.quantized(model)`, and of all products in the other formats. They may move
+            logits by 0.3 of the largest; what that costs, `serve.accuracy_lost` tells of each.
+        representative: Typical images as `model.preprocess` takes them, of any sizes, or inputs
+            where there is none, a hundred or more: LiteRT's converter learns from them the ranges
+            of activations, which then have 8 bits, too. None keeps these in float32.
 
     Returns:
         The path `directory/NAME/VERSION`.
@@ -105,11 +111,18 @@ def export(
         check_count("format_batch", format_batch)
     if quantize not in (None, "int8"):
         raise ValueError(f"`quantize` must be None or 'int8', but it is {quantize!r}.")
+    if representative is not None and not (quantize and "litert" in formats):
+        raise ValueError(
+            "`representative` is for LiteRT with 8-bit integers: give quantize='int8' and 'litert' "
+            "in `formats`, too."
+        )
     saved_model.check_packages(warmup is True)
-    formats = other_formats.check(formats)
+    formats = other_formats.check(formats, bool(quantize))
     directory = pathlib.Path(directory).expanduser()
-    model = _first_output(_model(model_or_name))
+    original = model = _first_output(_model(model_or_name))
     Network(model)
+    if representative is not None:
+        representative = _representative(representative, model)
     if quantize:
         model = int8.quantized(model)
     network = Network(model)
@@ -142,7 +155,9 @@ def export(
                 raise ValueError(f"{model.name!r} is not exported: {error}") from error
         for kind in formats:
             file = aside.folder / "assets.extra" / f"{name}{other_formats.SUFFIXES[kind]}"
-            other_formats.write(model, file, kind, format_batch, tolerance)
+            other_formats.write(
+                original, file, kind, format_batch, tolerance, bool(quantize), representative
+            )
         path = aside.publish()
     server_config.write(directory)
     return path
@@ -217,6 +232,20 @@ def _first_output(model):
     if function_of(model) is None or len(model.outputs) == 1:
         return model
     return keep_facts(model, keras.Model(model.inputs, model.outputs[0], name=model.name))
+
+
+def _representative(images, model):
+    """Inputs of a model, float32, from images as its preprocessing takes them."""
+    prepare = getattr(model, "preprocess", None)
+    if prepare is not None:
+        images = [keras.ops.convert_to_numpy(prepare(image))[0] for image in images]
+    x, shape = np.asarray(images), tuple(model.inputs[0].shape[1:])
+    if x.shape[1:] != shape or not len(x):
+        raise ValueError(
+            f"`representative` must be examples of shape {shape}, at least one, but its shape is "
+            f"{x.shape}."
+        )
+    return x.astype(model.inputs[0].dtype)
 
 
 def _default_name(model):

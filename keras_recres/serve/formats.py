@@ -1,19 +1,23 @@
-"""ONNX, LiteRT and OpenVINO: Keras' own export, and a comparison after it was loaded again."""
+"""ONNX, LiteRT and OpenVINO by Keras' exporters, each compared after it was loaded again."""
 
 import importlib.util
+import logging
 import pathlib
 
 import keras
 import numpy as np
 
+from keras_recres.serve import portable
 from keras_recres.serve.network import Network
 from keras_recres.serve.reference import random_inputs
+
+logger = logging.getLogger("keras_recres")
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
 # What Keras' exporter of a format needs on a backend, as {package for pip: module}.
 EXPORTERS = {
-    ("onnx", "tensorflow"): {"tf2onnx": "tf2onnx", "onnx": "onnx"},
-    ("onnx", "jax"): {"jax2onnx": "jax2onnx"},
+    ("onnx", "tensorflow"): {"tf2onnx": "tf2onnx", "onnx": "onnx", "onnx-ir": "onnx_ir"},
+    ("onnx", "jax"): {"jax2onnx": "jax2onnx", "onnx": "onnx", "onnx-ir": "onnx_ir"},
     ("onnx", "torch"): {"onnx": "onnx", "onnxscript": "onnxscript"},
     ("litert", "tensorflow"): {},
     ("litert", "torch"): {"litert-torch": "litert_torch"},
@@ -29,9 +33,14 @@ RUNTIMES = {
     "openvino": {"openvino": "openvino"},
 }
 BATCH = 3
+# Of the logits' size, what 8 bits may change at most: more is a fault of a converter.
+INT8_TOLERANCE = 0.3
+# What constants may take besides weights: shapes, scales, masks.
+BESIDE_WEIGHTS = 1.05
+INPUTS_FOR_RANGES = 256
 
 
-def check(formats):
+def check(formats, int8=False):
     """The formats as a tuple; raises for unknown ones and for those whose packages are missing."""
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
     backend = keras.backend.backend()
@@ -48,6 +57,11 @@ def check(formats):
                 f"with KERAS_BACKEND={' or '.join(works)}."
             )
         needed = {**EXPORTERS[name, backend], **RUNTIMES[name]}
+        if int8 and name == "litert" and backend != "tensorflow":
+            raise ValueError(
+                "LiteRT with 8-bit integers is TensorFlow's converter's work, but the backend is "
+                f"{backend!r}: load the same weights with KERAS_BACKEND=tensorflow."
+            )
         missing = [p for p, module in needed.items() if importlib.util.find_spec(module) is None]
         if missing:
             raise ImportError(
@@ -57,32 +71,40 @@ def check(formats):
     return formats
 
 
-def write(model, path, kind, batch, tolerance):
-    """Exports a model by Keras, from inputs to logits, and compares what is loaded again.
+def write(model, path, kind, batch, tolerance, int8=False, representative=None):
+    """Exports a model, from inputs to logits, and compares what is loaded again.
 
     Args:
         model: The model.
         path: The file, with the suffix of the format.
         kind: "onnx", "litert" or "openvino".
         batch: A fixed batch size, or None for any.
-        tolerance: Largest difference, as a share of the largest logit if that is above 1.
+        tolerance: Largest difference, as a share of the largest logit if that is above 1; with
+            `int8` that is `INT8_TOLERANCE`.
+        int8: Whether weights become 8-bit integers.
+        representative: Inputs as the model takes them, from which LiteRT's converter learns the
+            ranges of activations, to compute with 8-bit integers throughout; or None.
+
+    Returns:
+        The difference.
 
     Raises:
-        ValueError: If Keras cannot export this model in this format, or the answers differ.
+        ValueError: If this model cannot be exported in this format, or the answers differ.
     """
     network = Network(model)
-    x = random_inputs(network, batch or BATCH)
+    if representative is None:
+        x = random_inputs(network, batch or BATCH)
+    else:
+        x = np.resize(representative, (batch or BATCH, *network.input_shape))
     expected = keras.ops.convert_to_numpy(model(x, training=False))
-    options = {}
-    if batch is not None:
-        spec = keras.InputSpec(shape=x.shape, dtype=network.input_dtype, name="inputs")
-        options["input_signature"] = [spec]
     doing = "exported"
-    pathlib.Path(path).parent.mkdir(exist_ok=True)
+    path = pathlib.Path(path)
+    path.parent.mkdir(exist_ok=True)
     try:
-        model.export(str(path), format=kind, verbose=False, **options)
+        with portable.forms():
+            _export(model, path, kind, x, batch, int8, representative)
         doing = "loaded again"
-        found = RUN[kind](str(path), x)
+        found = LOADERS[kind](str(path))(x)
     except Exception as error:
         # Of a compiler of any of these packages: there is no common class.
         reason = " ".join(str(error).split())
@@ -95,21 +117,93 @@ def write(model, path, kind, batch, tolerance):
     if found.shape != expected.shape:
         raise ValueError(f"{kind!r} gives logits of shape {found.shape}, not {expected.shape}.")
     difference = np.max(np.abs(found - expected)) / max(1, np.max(np.abs(expected)))
+    tolerance = INT8_TOLERANCE if int8 else tolerance
     if not difference <= tolerance:
         raise ValueError(
             f"The logits of {model.name!r} as {kind!r} differ from the model's by "
             f"{difference:.3g}, more than {tolerance:g}."
         )
+    _tell_size(model, path, kind, difference)
+    return float(difference)
 
 
-def _run_onnx(path, x):
+def _export(model, path, kind, x, batch, int8, representative):
+    backend = keras.backend.backend()
+    options = {}
+    if batch is not None:
+        spec = keras.InputSpec(shape=x.shape, dtype=x.dtype.name, name="inputs")
+        options["input_signature"] = [spec]
+    if kind == "onnx":
+        if backend == "torch":
+            portable.torch_to_onnx(model, path, x, batch is None)
+        else:
+            model.export(str(path), format=kind, verbose=False, **options)
+        portable.tidy_onnx(path, int8)
+    else:
+        if int8 and kind == "litert":
+            import tensorflow as tf
+
+            options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+            if representative is not None:
+                some = representative[:INPUTS_FOR_RANGES]
+                options["representative_dataset"] = lambda: ([one[None]] for one in some)
+        model.export(str(path), format=kind, verbose=False, **options)
+        if int8 and kind == "openvino":
+            portable.openvino_to_int8(path)
+
+
+def _tell_size(model, path, kind, difference):
+    """Logs how large a file is, as a warning where its converter holds weights more than once."""
+    size = path.stat().st_size
+    constants, numbers = constants_of(path, kind)
+    if kind == "openvino":
+        size += path.with_suffix(".bin").stat().st_size
+    text = "%s as %s: %s bytes, %s of them constants; logits differ by %.1e"
+    values = [model.name, kind, f"{size:,}", f"{constants:,}", difference]
+    parameters = model.count_params()
+    copied = numbers > BESIDE_WEIGHTS * parameters + 1000
+    if copied:
+        text += "; its converter made copies: %s numbers for %s parameters"
+        values += [f"{numbers:,}", f"{parameters:,}"]
+    logger.log(logging.WARNING if copied else logging.INFO, text, *values)
+
+
+def constants_of(path, kind):
+    """How many bytes of constants a file has, and of how many numbers, whatever their type."""
+    if kind == "onnx":
+        import onnx_ir
+
+        graph = onnx_ir.load(path).graph
+        values = [value.const_value for value in graph.initializers.values()]
+        return sum(v.nbytes for v in values), sum(v.size for v in values)
+    if kind == "openvino":
+        import openvino
+
+        # Equal constants are one in the file, as many as there are in the graph.
+        size = pathlib.Path(path).with_suffix(".bin").stat().st_size
+        model = openvino.Core().read_model(path)
+        found = [op for op in model.get_ops() if op.get_type_name() == "Constant"]
+        whole = sum(op.get_byte_size() for op in found)
+        numbers = sum(int(np.prod(op.shape)) for op in found)
+        return size, round(numbers * size / max(whole, 1))
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.Model.GetRootAsModel(pathlib.Path(path).read_bytes(), 0)
+    sizes = [model.Buffers(i).DataLength() for i in range(model.BuffersLength())]
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    tensors = [graph.Tensors(i) for graph in graphs for i in range(graph.TensorsLength())]
+    shape_of = {t.Buffer(): t.ShapeAsNumpy() for t in tensors if sizes[t.Buffer()]}
+    return sum(sizes), sum(int(np.prod(shape)) for shape in shape_of.values())
+
+
+def _load_onnx(path):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: x})[0]
+    return lambda x: session.run(None, {session.get_inputs()[0].name: x})[0]
 
 
-def _run_litert(path, x):
+def _load_litert(path):
     if importlib.util.find_spec("ai_edge_litert"):
         from ai_edge_litert.interpreter import Interpreter
     else:
@@ -119,19 +213,24 @@ def _run_litert(path, x):
 
     interpreter = Interpreter(path)
     (entry,) = interpreter.get_input_details()
-    interpreter.resize_tensor_input(entry["index"], x.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(entry["index"], x)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    def run(x):
+        interpreter.resize_tensor_input(entry["index"], x.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(entry["index"], x)
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    return run
 
 
-def _run_openvino(path, x):
+def _load_openvino(path):
     import openvino
 
     # Without the hint it computes in bfloat16 where the processor can.
     options = {"INFERENCE_PRECISION_HINT": "f32"}
-    return openvino.Core().compile_model(path, "CPU", options)(x)[0]
+    compiled = openvino.Core().compile_model(path, "CPU", options)
+    return lambda x: compiled(x)[0]
 
 
-RUN = {"onnx": _run_onnx, "litert": _run_litert, "openvino": _run_openvino}
+LOADERS = {"onnx": _load_onnx, "litert": _load_litert, "openvino": _load_openvino}

@@ -1,5 +1,6 @@
 """Integer weights by Keras' own `quantize`, and what they cost in accuracy."""
 
+import pathlib
 import warnings
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from keras_recres.backend.keras_private import function_of, sublayers
 from keras_recres.layers import RecurrentResidual
 from keras_recres.models.copying import copied
 from keras_recres.models.graph import keep_facts
+from keras_recres.serve import formats
 
 
 class AccuracyLost(NamedTuple):
@@ -79,10 +81,15 @@ def accuracy_lost(model, other, images, labels, batch_size=128):
     Example:
     >>> int8 = serve.quantized(model)  # doctest: +SKIP
     >>> serve.accuracy_lost(model, int8, images, labels).lost  # doctest: +SKIP
+    >>> path = serve.export(
+    ...     model, "exported", formats="litert", quantize="int8")  # doctest: +SKIP
+    >>> file = path / "assets.extra" / f"{model.name}.tflite"  # doctest: +SKIP
+    >>> serve.accuracy_lost(model, file, images, labels).lost  # doctest: +SKIP
 
     Args:
         model: The model before.
-        other: The model after, of the same classes.
+        other: The model after, of the same classes, or a file of `serve.export`: `.onnx`,
+            `.tflite` or `.xml`.
         images: Inputs as the models take them, or, where `model.preprocess` is there, as that
             does, array of (examples, …).
         labels: Class of each, integers, (examples,).
@@ -101,6 +108,8 @@ def accuracy_lost(model, other, images, labels, batch_size=128):
             f"shape is {labels.shape}."
         )
     right = np.zeros(2, int)
+    if not isinstance(other, keras.Model):
+        other = _run_file(other)
     prepare = getattr(model, "preprocess", lambda x: x)
     for start in range(0, len(images), batch_size):
         x = prepare(images[start : start + batch_size])
@@ -110,3 +119,16 @@ def accuracy_lost(model, other, images, labels, batch_size=128):
             right[i] += np.sum(logits.argmax(axis=1) == wanted)
     before, after = (float(count) / len(labels) for count in right)
     return AccuracyLost(before, after, len(labels))
+
+
+def _run_file(path):
+    """A file of another format, called as a model is."""
+    path = pathlib.Path(path)
+    kind = next((k for k, suffix in formats.SUFFIXES.items() if suffix == path.suffix), None)
+    if kind is None or not path.is_file():
+        raise ValueError(
+            f"`other` must be a model or a file {', '.join(formats.SUFFIXES.values())}, but it is "
+            f"{str(path)!r}."
+        )
+    run = formats.LOADERS[kind](str(path))
+    return lambda x, training: run(ops.convert_to_numpy(x))
