@@ -24,6 +24,7 @@ def add(commands):
         [
             "export vit3_rec --directory models",
             "export cifar_small --directory models --format litert --int8",
+            "export cifar_small --directory repository --server triton",
         ],
     )
     options.add_network(p)
@@ -41,6 +42,12 @@ def add(commands):
         "--int8",
         action="store_true",
         help="with weights of 8 bits",
+    )
+    p.add_argument(
+        "--server",
+        choices=("tensorflow", "triton", "openvino"),
+        default="tensorflow",
+        help="whose model repository is written",
     )
     p.add_argument(
         "--representative",
@@ -67,6 +74,7 @@ def _export(arguments):
                 formats=arguments.formats,
                 quantize="int8" if arguments.int8 else None,
                 representative=pixels,
+                server=arguments.server,
             )
         except FileExistsError:
             if arguments.version is None:

@@ -15,7 +15,7 @@ from keras_recres.backend.keras_private import function_of, sublayers
 from keras_recres.layers.checks import check_count, check_positive
 from keras_recres.models.graph import keep_facts
 from keras_recres.serve import formats as other_formats
-from keras_recres.serve import int8, saved_model, server_config
+from keras_recres.serve import int8, repositories, saved_model, server_config
 from keras_recres.serve import reference as references
 from keras_recres.serve import warmup as warmups
 from keras_recres.serve.network import Network
@@ -41,6 +41,7 @@ def export(
     format_batch=None,
     quantize=None,
     representative=None,
+    server="tensorflow",
 ):
     """Exports a classifier for TensorFlow Serving, and compares what it answers with the model.
 
@@ -90,6 +91,10 @@ def export(
         representative: Typical images as `model.preprocess` takes them, of any sizes, or inputs
             where there is none, a hundred or more: LiteRT's converter learns from them the ranges
             of activations, which then have 8 bits, too. None keeps these in float32.
+        server: "tensorflow" for all this; "triton" for the model repository of NVIDIA Triton, in
+            which `NAME/VERSION/model.onnx` has `config.pbtxt` beside it, or "openvino" for that of
+            OpenVINO Model Server, `NAME/VERSION/model.xml` and `config/config.json`. These take
+            `inputs` and answer with `logits` alone. A folder is for one kind of server.
 
     Returns:
         The path `directory/NAME/VERSION`.
@@ -116,14 +121,24 @@ def export(
             "`representative` is for LiteRT with 8-bit integers: give quantize='int8' and 'litert' "
             "in `formats`, too."
         )
-    saved_model.check_packages(warmup is True)
+    if server not in ("tensorflow", *repositories.FILES):
+        raise ValueError(
+            f"`server` must be 'tensorflow', 'triton' or 'openvino', but it is {server!r}."
+        )
+    if server in repositories.FILES:
+        if formats:
+            raise ValueError(f"`formats` are put beside a SavedModel, but `server` is {server!r}.")
+        kind, file = repositories.FILES[server]
+        other_formats.check(kind, bool(quantize))
+    else:
+        saved_model.check_packages(warmup is True)
     formats = other_formats.check(formats, bool(quantize))
     directory = pathlib.Path(directory).expanduser()
     original = model = _first_output(_model(model_or_name))
     Network(model)
     if representative is not None:
         representative = _representative(representative, model)
-    if quantize:
+    if quantize and server == "tensorflow":
         model = int8.quantized(model)
     network = Network(model)
     name = _checked_name(_default_name(model) if name is None else name)
@@ -133,6 +148,14 @@ def export(
             f"it is {max_steps}."
         )
     labels = _labels(labels, model, network.num_classes)
+    if server in repositories.FILES:
+        with _Aside(directory, name, version) as aside:
+            other_formats.write(
+                original, aside.folder / file, kind, format_batch, tolerance, bool(quantize)
+            )
+            path = aside.publish()
+        repositories.write(directory, name, server, network, labels)
+        return path
     preprocessing = _preprocessing(preprocessing, model, network.input_shape)
     if warmup == "auto" and not warmups.available():
         logger.warning("%s: %s", name, warmups.MISSING)

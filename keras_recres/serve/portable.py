@@ -140,6 +140,8 @@ def tidy_onnx(path, int8=False):
         for index, value in enumerate(node.outputs):
             if value not in kept:
                 value.name = f"v{number}.{index}" if index else f"v{number}"
+    # The names that clients send and receive.
+    model.graph.inputs[0].name, model.graph.outputs[0].name = "inputs", "logits"
     onnx_ir.save(model, path)
 
 

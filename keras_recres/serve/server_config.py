@@ -27,9 +27,9 @@ def write(directory, models="/models"):
         '    model_platform: "tensorflow"\n  }\n'
         for name in names(directory)
     ]
-    _replace(folder / "models.config", f"model_config_list {{\n{''.join(entries)}}}\n")
+    replace(folder / "models.config", f"model_config_list {{\n{''.join(entries)}}}\n")
     if not (folder / "batching_parameters.txt").exists():
-        _replace(folder / "batching_parameters.txt", BATCHING)
+        replace(folder / "batching_parameters.txt", BATCHING)
 
 
 def names(directory):
@@ -45,7 +45,7 @@ def versions(folder):
     return sorted(int(p.name) for p in pathlib.Path(folder).iterdir() if p.name.isdecimal())
 
 
-def _replace(path, text):
+def replace(path, text):
     """Whole or not at all, also for a server that reads it now."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
