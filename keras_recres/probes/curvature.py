@@ -184,8 +184,8 @@ def _batch(model, curve, theta, batch_size):
     """How many θ to compute at once; builds the model."""
     try:
         inputs = curve(ops.convert_to_tensor(theta[:1].astype("float32")))
-    except TypeError as error:
-        # PyTorch's tensors are no factors of NumPy's arrays.
+    except Exception as error:
+        # It is the user's: PyTorch's tensors, for one, are no factors of NumPy's arrays.
         raise ValueError(
             f"`curve` does not run on a tensor of θ ({_first_line(error)}): {OF_OPS}."
         ) from error

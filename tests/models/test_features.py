@@ -32,9 +32,10 @@ def test_each_image_family_has_maps(name):
     whole = zoo.load(name)
     x = np.random.default_rng(0).standard_normal((2, *model.input_shape[1:])).astype("float32")
     found = model.predict_on_batch(x)
-    for info, one in zip(model.feature_info, found, strict=True):
-        layer = whole.get_layer(info["name"].removesuffix("_map"))
-        wanted = keras.Model(whole.input, layer.output).predict_on_batch(x)
+    names = [info["name"].removesuffix("_map") for info in model.feature_info]
+    outputs = [whole.get_layer(n).output for n in names]
+    every = keras.Model(whole.input, outputs).predict_on_batch(x)
+    for wanted, one in zip(every, found, strict=True):
         wanted = wanted[:, 1:] if name.startswith("vit") else wanted
         np.testing.assert_allclose(one, wanted.reshape(one.shape), rtol=1e-5, atol=1e-5)
     last = zoo.load(name, features_only=True, out_indices=-1)
