@@ -32,6 +32,14 @@ def pytest_runtest_setup(item):
         tf.config.run_functions_eagerly(item.path.parent.name in EAGER and not in_graphs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        slow, about_it = map(item.get_closest_marker, ("slow", "tensorflow"))
+        if item.path.parent.name == "training" and slow and not about_it:
+            item.add_marker("on_torch")
+
+
 def pytest_report_header():
     return f"keras {keras.__version__} on {keras.backend.backend()}"
 

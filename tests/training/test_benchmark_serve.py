@@ -15,6 +15,7 @@ from training.errors import UserError
 
 pytestmark = [
     pytest.mark.neutral,
+    pytest.mark.tensorflow,
     pytest.mark.skipif(
         keras.backend.backend() != "tensorflow", reason="what is served is TensorFlow's"
     ),

@@ -43,6 +43,7 @@ ARGUMENTS = ["dropout=0"]
 
 
 BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.tensorflow
 KILL = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 
 
