@@ -3,10 +3,11 @@
 import keras
 import pytest
 
-# What TensorFlow traces and compiles for long, and the others do not: there it is one of the tests
-# that `pytest` leaves out, and on JAX and PyTorch it is run with the rest.
-slow_on_tensorflow = (
-    pytest.mark.slow
-    if keras.backend.backend() == "tensorflow"
-    else pytest.mark.skipif(False, reason="")  # A mark that does nothing.
-)
+
+def slow_on(*backends):
+    """Marks as `slow` what these backends trace and compile for long, on them alone."""
+    there = keras.backend.backend() in backends
+    return pytest.mark.slow if there else pytest.mark.skipif(False, reason="")  # Does nothing.
+
+
+slow_on_tensorflow = slow_on("tensorflow")

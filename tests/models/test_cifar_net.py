@@ -13,7 +13,7 @@ from keras_recres.backend import keras_private
 from keras_recres.layers import MetaDense, MetaLayer
 from keras_recres.models import cifar_net
 from tests.gradients import computed
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 from tests.models.cifar_numpy import Net
 
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
@@ -248,6 +248,7 @@ def test_images_are_channels_last_whatever_the_global_format():
     assert_equals_numpy(model, images(2, 32, 32, 3), "medium", "meta")
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 def test_trains_in_mixed_precision():
     before = keras.config.dtype_policy()

@@ -8,7 +8,7 @@ from keras import ops
 from keras_recres import layers, models, serve
 from keras_recres.models.random_inputs import random_inputs
 from tests.gradients import computed
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 
@@ -158,6 +158,7 @@ def test_models_of_any_size_are_compared_and_others_warned_of():
         kept(around(Choosy()))
 
 
+@slow_on("jax")
 @pytest.mark.parametrize(("tokens", "sequential"), [(True, True), (False, False)])
 def test_what_masks_is_copied(tokens, sequential):
     parts = [

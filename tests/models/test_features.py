@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
+from tests.marks import slow_on
 
 # (height, channels, reduction) of each map of the network of the zoo's images.
 MAPS = {
@@ -18,6 +19,7 @@ MAPS = {
 }
 
 
+@slow_on("jax")
 @pytest.mark.parametrize("name", MAPS)
 def test_each_image_family_has_maps(name):
     trained = zoo.info(name).trained

@@ -10,7 +10,7 @@ from keras import ops
 from keras_recres.backend import keras_private
 from keras_recres.models import t2t_vit
 from tests.gradients import computed
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 
 TINY = {"embed_dim": 32, "token_dim": 16, "num_classes": 2, "input_shape": (32, 32, 3)}
 
@@ -147,6 +147,7 @@ def test_keras_file_round_trip(tmp_path):
     assert loaded.get_layer("block0").steps == 2
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 def test_learns_a_toy():
     # Two classes that differ in the direction of a brightness ramp.
@@ -175,6 +176,7 @@ def test_drop_path_grows_linearly():
     assert t2t_vit(1, **TINY, drop_path=0.2).get_layer("block0").branch.drop_path == 0
 
 
+@slow_on("jax")
 def test_mixed_precision_keeps_float32_weights(tiny):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")

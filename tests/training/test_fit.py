@@ -13,7 +13,7 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.layers import RecurrentResidual
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 from tests.training.pictures import VIT, corners
 from training import (
     callbacks,
@@ -277,6 +277,7 @@ def test_without_a_tag_the_data_decide(side, taken):
     assert model.preprocess.size == (taken, taken)
 
 
+@slow_on("jax")
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("name", ["vit3", "vit7_rec_plus"])
 def test_decay_shrinks_kernels_and_nothing_else(name, optimizer):

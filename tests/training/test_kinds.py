@@ -11,7 +11,7 @@ import keras_recres.models
 from keras_recres import zoo
 from keras_recres.models.families import Family, family, family_of
 from keras_recres.zoo import manifest, sources
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 from tests.training.pictures import corners
 from training import errors, evaluate, fit, packed
 
@@ -91,6 +91,7 @@ def toys(monkeypatch, tmp_path):
 CASES = {"toy_heads": ("corners", 4), "toy_tokens": ("sentences", 2)}
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 @pytest.mark.parametrize("name", CASES)
 def test_from_the_zoo_through_fit_and_evaluate_to_a_server(

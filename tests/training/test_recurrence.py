@@ -12,7 +12,7 @@ from keras_recres import zoo
 from keras_recres.layers import RecurrentResidual
 from keras_recres.zoo import manifest, problems, sources
 from keras_recres.zoo.evaluation import evaluate
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 from tests.training import small
 from tests.training.test_fit import interrupt_in, metrics, peek, run
 from tests.training.test_options import PLAIN, WEIGHTS, weights_of
@@ -135,6 +135,7 @@ def test_in_a_vit_the_steps_of_all_blocks_are_read():
     assert len(trainee.graph(model, 1, every_step=True).outputs) == 3
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 def test_networks_train_otherwise_and_evaluate_as_built(train, drawn):
     plain, _ = train("plain")
@@ -194,6 +195,7 @@ def test_a_number_of_steps_is_compiled_once(train, drawn, monkeypatch, text):
         assert len(ran) > 4
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 def test_steps_beyond_the_last_k_send_no_gradient(train):
     draw = steps.parse("uniform(1,2)").draw
@@ -235,6 +237,7 @@ def test_the_divergence_is_that_of_its_equation():
     assert float(trainee.Divergence(2.0)(q, q)) == pytest.approx(0, abs=1e-6)
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 def test_a_teacher_is_followed_against_the_labels(train, tmp_path, monkeypatch):
     options = {"limit": 512, "learning_rate": 1e-2}
@@ -291,6 +294,7 @@ def test_a_teacher_of_the_zoo_is_recorded_with_its_weights():
     assert settings["teacher_weights"] == manifest.entry_of(file)["sha256"]
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 def test_it_goes_on_exactly(train, monkeypatch):
     options = {
@@ -340,6 +344,7 @@ def test_mistakes_end_in_one_sentence_and_code_2(train, capsys, changes, said):
     assert err.count("\n") == 1
 
 
+@slow_on("jax")
 def test_gradients_are_collected_of_weights_that_every_batch_has(train, capsys):
     collects = {"steps": "uniform(1,3)", "accumulate": 2}
     train("fine", **collects)

@@ -7,7 +7,7 @@ import pytest
 from keras_recres import zoo
 from keras_recres.zoo import problems
 from keras_recres.zoo.evaluation import evaluate
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 from training import errors
 from training.reproduce import __main__ as reproduce
 from training.reproduce import deep_thinking
@@ -24,6 +24,7 @@ def short(monkeypatch):
 
 
 # The others have the network of one of these.
+@slow_on("jax")
 @slow_on_tensorflow
 @pytest.mark.parametrize("arm", deep_thinking.ARMS[:3], ids=lambda arm: arm.label)
 def test_each_number_of_steps_is_measured_as_the_network_with_so_many(arm, short, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_recres.zoo import tfds_folder
+from tests.marks import slow_on
 from tests.training.pictures import CLASSES, corners
 from tests.training.test_fit import metrics, run
 from training import batches as batches_module
@@ -204,6 +205,7 @@ def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeyp
         batches(17)
 
 
+@slow_on("jax")
 def test_making_batches_leaves_the_global_generator_alone(corners_file):
     """Dropout draws from PyTorch's meanwhile, so that a training would not repeat itself."""
     part = data.load("corners", "train", corners_file, limit=128, stream=True)

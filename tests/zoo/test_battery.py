@@ -15,7 +15,7 @@ from keras_recres.backend import keras_private
 from keras_recres.models.families import Family, family_of
 from keras_recres.zoo import manifest, registry, sources, transfer
 from keras_recres.zoo.record import Record
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 from tests.zoo import seeded
 
 FOLDER = sources.data_folder()
@@ -247,6 +247,7 @@ def test_golden_logits_of_other_tags():
             assert_logits(computed(model, golden["inputs"]), golden["logits"])
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 @pytest.mark.parametrize(
     "name",
