@@ -10,7 +10,7 @@ COLUMNS = [
     Column("name", whole=True),
     Column("family", pipe_only=True),
     Column("parameters", format=count, right=True),
-    Column("multiply_adds", "multiply-adds", format=count, right=True),
+    Column("multiply_adds", pipe_only=True),
     Column("weights"),
     Column("measured", format="{:g}".format, right=True),
     Column("measured_on", pipe_only=True),  # Its weights' data set.

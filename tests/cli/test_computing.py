@@ -300,7 +300,13 @@ def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
         pytest.skip("tests/serve exports from the other backends")
     monkeypatch.setattr(serve, "export", lambda model, folder, **given: asked.update(given))
     command("export", "planar_rec", "--directory", tmp_path, "--format", "onnx", "--int8")
-    assert asked == {"version": None, "formats": ["onnx"], "quantize": "int8"}
+    assert asked == {
+        "version": None,
+        "formats": ["onnx"],
+        "quantize": "int8",
+        "representative": None,
+        "server": "tensorflow",
+    }
     monkeypatch.undo()
     code, out, err = command("export", "planar_rec", "--directory", tmp_path)
     assert code == 0, err

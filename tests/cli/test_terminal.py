@@ -62,7 +62,7 @@ def test_a_table_and_no_tabs():
     assert "\t" not in text
     assert any(re.fullmatch(r" *name +parameters .*", line) for line in lines)
     (row,) = [line.split() for line in lines if "planar_rec" in line]
-    assert row[:6] == ["planar_rec", "6", "52", "spiral", "91.7", "97"]
+    assert row[:5] == ["planar_rec", "6", "spiral", "91.7", "97"]
     assert any("─" in line for line in lines)
 
 
@@ -76,7 +76,7 @@ def test_without_rich_the_table_is_plain():
     text, code = on_a_terminal("list", "planar*", without_rich=True)
     assert code == 0
     assert "\x1b" not in text
-    assert re.search(r"^planar_rec +6 +52 +spiral +91\.7", text, re.MULTILINE)
+    assert re.search(r"^planar_rec +6 +spiral +91\.7", text, re.MULTILINE)
 
 
 def test_json_stays_json():
@@ -131,4 +131,4 @@ def test_in_tmux(tmp_path):
     finally:
         tmux("kill-server")
     assert log.read_text().strip() == "0", screen
-    assert re.search(r"planar_rec +6 +52 +spiral +91\.7 +97", screen), screen
+    assert re.search(r"planar_rec +6 +spiral +91\.7 +97", screen), screen

@@ -149,7 +149,7 @@ def exporters():
         def write(model, folder):
             file = folder / f"model{formats.SUFFIXES[kind]}"
             formats.write(model, file, kind, None, ATOL)
-            return lambda x: formats.RUN[kind](str(file), x)
+            return formats.LOADERS[kind](str(file))
 
         return write
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.neutral
 APPLICATIONS = {
     "ResNet50": ([2, 3, 5, 2], 0),
     "ResNet101": ([2, 3, 22, 2], 0),
-    "ResNet50V2": ([2, 2, 4, 2], 0),
+    "ResNet50V2": ([2, 4, 2], 1),
     "ConvNeXtTiny": ([3, 3, 9, 3], 0),
     "EfficientNetV2S": ([2, 3, 3, 5, 8, 14], 0),
     "EfficientNetB0": ([2, 2, 3], 2),
