@@ -119,8 +119,10 @@ def test_differences_are_told_and_kept(empty_zoo, tmp_path, monkeypatch, capsys)
     monkeypatch.setitem(module.SETTINGS, "learning-rate", 0.5)
     later = [*arguments, f"--out={tmp_path / 'later'}", "--adopt=cifar10_jpeg"]
     capsys.readouterr()
-    assert errors.run(reproduce.main, later) == 0
-    assert capsys.readouterr().err.startswith("0 trainings adopted")
+    assert errors.run(reproduce.main, later) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("0 trainings adopted")
+    assert "no training is finished" in said
 
 
 @pytest.mark.parametrize(

@@ -60,5 +60,5 @@ def test_an_arm_is_trained_told_and_known_elsewhere(toy_cifar, empty_zoo, tmp_pa
     assert errors.run(reproduce.main, [*elsewhere, "--record"]) == 0
     assert len(filed_runs.read(filed_runs.CONTROLS)) == 1
     other = [*command, f"--out={tmp_path / 'other'}", "--report", "--adopt=cifar10", "--epochs=2"]
-    assert errors.run(reproduce.main, other) == 0
+    assert errors.run(reproduce.main, other) == 2
     assert "0 trainings adopted" in capsys.readouterr().err

@@ -155,13 +155,13 @@ def test_weights_are_compared_image_by_image(toy_cifar, monkeypatch, tmp_path, c
 @pytest.mark.slow
 def test_weights_are_not_compared_on_other_images(toy_cifar, tmp_path, capsys):
     assert run(tmp_path, "--tag=cifar10_jpeg", f"--data-dir={toy_cifar}/cifar10.npz") == 2
-    assert "weights are of cifar10_jpeg, but the images are those of cifar10." in (
+    assert "weights are of cifar10_jpeg, but the images are those of cifar10; `python" in (
         capsys.readouterr().err
     )
     for arguments, said in (
         (["--limit=1"], "--limit must be at least 2, found 1."),
         (["--limit=9"], "--limit is for the images of --data-dir: give that, too."),
-        (["--data-dir=nowhere"], "vit7_rec_plus on tiny_imagenet80 to compare."),
+        (["--data-dir=nowhere"], "vit7_rec_plus on tiny_imagenet80 to compare: `python"),
     ):
         assert run(tmp_path, *arguments) == 2
         assert said in capsys.readouterr().err
