@@ -5,6 +5,7 @@ import sys
 
 from keras_recres import __version__
 from keras_recres.cli import (
+    blocks,
     convert,
     errors,
     evaluate,
@@ -16,7 +17,7 @@ from keras_recres.cli import (
     untie,
 )
 
-COMMANDS = (listing, predict, evaluate, train, probe, convert, export, untie)
+COMMANDS = (listing, predict, evaluate, train, probe, blocks, convert, export, untie)
 
 
 def parser():

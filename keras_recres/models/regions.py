@@ -133,6 +133,7 @@ class Region:
         start, end: Places of the cuts' nodes; the end's lies in the region.
         nodes: Places of its nodes, ascending.
         form: What it computes, as text.
+        layers: Its layers and operations, in an order in which they run.
         shapes: Of what enters and what leaves it.
         parameters: Elements of its weights.
         closed: Whether nothing but its end's output is used elsewhere.

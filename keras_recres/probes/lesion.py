@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_recres.backend.keras_private import function_of
+from keras_recres.layers.checks import check_count
 from keras_recres.models.blocks import blocks as find_blocks
 
 
@@ -129,8 +130,10 @@ def lesion(
         ValueError: If there are no such blocks, they lie in a nested model or take tensors from
             aside, or a number is out of its range.
     """
+    check_count("repeats", repeats)
+    check_count("batch_size", batch_size)
     runs = _chosen(model, blocks)
-    x = np.asarray(x)
+    x = keras.ops.convert_to_numpy(x)
     labels = np.asarray(keras.ops.convert_to_numpy(y)).ravel()
     if len(labels) != len(x) or not len(x):
         raise ValueError(

@@ -293,6 +293,17 @@ def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
     assert not [*tmp_path.glob("*.h5")]
 
 
+def test_blocks_are_told_with_what_is_left_alone(command):
+    code, out, err = command("blocks", "planar_deep")
+    assert code == 0, err
+    (row,) = table(out)
+    assert (row["name"], row["count"], row["parameters"]) == ("block", "13", "78")
+    assert command("blocks", "cifar_small")[2].endswith(
+        "left alone: conv1 … head: no equal parts of one shape follow each other: "
+        "(32, 32, 3) → (10,)\n"
+    )
+
+
 @pytest.mark.slow
 def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
     asked = {}

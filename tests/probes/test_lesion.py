@@ -101,6 +101,8 @@ def test_the_picture(known):
     [
         ({"delete": 5}, "`delete` must be integers from 1 to 4, but it is 5"),
         ({"delete": 0}, "`delete` .* it is 0"),
+        ({"repeats": 0}, "`repeats` must be an integer of at least 1, but it is 0"),
+        ({"batch_size": 0.5}, "`batch_size` .* it is 0.5"),
         ({"reorder": [1, 0.5]}, r"`reorder` .* it is \[1, 0.5\]"),
         ({"y": [1, 2]}, "`y` must have a label for each example, but there are 2 for 70"),
     ],

@@ -127,7 +127,7 @@ def test_copies_are_told(caplog, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BACKEND == "jax", reason="jax2onnx")
+@pytest.mark.skipif(BACKEND == "jax", reason="ONNX from JAX needs jax2onnx, not tried")
 def test_small_denominators_remain(tmp_path):
     """Which PyTorch's exporter takes for zero, and TensorFlow's has no operator for."""
     check_or_skip("onnx")
