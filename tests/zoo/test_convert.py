@@ -291,6 +291,7 @@ def test_to_torch_is_the_inverse_to_the_bit(token_type, tmp_path):
 
 
 def test_to_torch_refuses_what_has_no_place_there():
+    pytest.importorskip("torch")
     state = t2t_numpy.random_state(**SMALL)
     unshared = convert.t2t_vit(state, **SMALL_MODEL, steps=2, unshare=["norm"])
     assert convert.to_torch(unshared).keys() == state.keys()  # The steps' norms are alike yet.
