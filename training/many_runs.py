@@ -177,7 +177,12 @@ def cores():
 
 
 def environment(threads):
-    """Environment variables of a training that computes with so many threads."""
+    """Environment variables of a training that computes with so many threads.
+
+    OMP_NUM_THREADS counts where it is set: threads that wait for one another are slow on cores that
+    others use, too.
+    """
+    threads = int((os.environ.get("OMP_NUM_THREADS") or str(threads)).split(",")[0])
     eigen = "true" if threads > 1 else "false"
     xla = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={eigen}"
     own = {

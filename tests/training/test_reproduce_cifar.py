@@ -358,16 +358,19 @@ def test_one_failure_does_not_stop_the_others(toy, tmp_path, monkeypatch, capsys
     assert "epochs 2, not 3" in capsys.readouterr().err
 
 
-def test_a_training_gets_its_arguments_and_threads(tmp_path):
+def test_a_training_gets_its_arguments_and_threads(tmp_path, monkeypatch):
     a = argparse.Namespace(epochs=3, precision="float32", data_dir=None, limit=5)
     run = many_runs.Run("x", "cifar_small_metahead", 4, tmp_path, {"head_groups": 2})
     command = run.command(a)
     for part in ("cifar_small_metahead", "--seed=4", "--epochs=3", "--limit=5", "head_groups=2"):
         assert part in command
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for threads, eigen in ((1, "false"), (4, "true")):
         own = many_runs.environment(threads)
         assert own["OMP_NUM_THREADS"] == str(threads)
         assert own["XLA_FLAGS"].endswith(f"eigen={eigen}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
+    assert many_runs.environment(4)["OMP_NUM_THREADS"] == "2"
 
 
 def test_bars_on_a_terminal_follow_the_lines(monkeypatch, capsys):
