@@ -55,16 +55,24 @@ class DataSet:
     source: str = "tfds"
 
 
+TINY_IMAGENET = (
+    "classes are the first 80 of wnids.txt in "
+    "http://cs231n.stanford.edu/tiny-imagenet-200.zip, prepared in TFDS' format"
+)
 DATA_SETS = {
     "mnist": DataSet((28, 28, 1), 10, "test", flip=False),
     "cifar10": DataSet((32, 32, 3), 10, "test"),
-    "tiny_imagenet80": DataSet(
-        (64, 64, 3),
-        80,
-        "validation",
-        source="its classes are the first 80 of wnids.txt in "
-        "http://cs231n.stanford.edu/tiny-imagenet-200.zip, prepared in TFDS' format",
-    ),
+    "tiny_imagenet80": DataSet((64, 64, 3), 80, "validation", source=f"its {TINY_IMAGENET}"),
+    # Every second class of it, from the first or the second on.
+    **{
+        half: DataSet(
+            (64, 64, 3),
+            40,
+            "validation",
+            source=f"it is half of tiny_imagenet80, whose {TINY_IMAGENET}",
+        )
+        for half in tfds_folder.HALVES
+    },
     # TFDS says which archives it wants, and where they must lie.
     "imagenet2012": DataSet(("any", "any", 3), 1000, "validation"),
     "cifar10_lossless_part": DataSet(

@@ -55,7 +55,7 @@ def find(dataset, folder=None):
             return place
         if version := tfds_folder.find(dataset, parent):
             tag = "cifar10_jpeg" if dataset == "cifar10" and _is_jpeg(version) else dataset
-            return Place(parent, tag, _count(version))
+            return Place(parent, tag, _count(version, dataset in tfds_folder.HALVES))
     return None
 
 
@@ -80,10 +80,10 @@ def _is_jpeg(version):
     return False
 
 
-def _count(version):
+def _count(version, half):
     try:
         info = json.loads((version / tfds_folder.INFO).read_text(encoding="utf-8"))
         shards = next(s["shardLengths"] for s in info["splits"] if s["name"] == "train")
-        return sum(map(int, shards))
+        return sum(map(int, shards)) // (1 + half)
     except (OSError, ValueError, KeyError, StopIteration):
         return None

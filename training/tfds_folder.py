@@ -1,11 +1,11 @@
 """Data sets that TensorFlow Datasets prepared on this disk, for the scripts of training."""
 
 from keras_recres.zoo import tfds_folder
-from keras_recres.zoo.tfds_folder import INFO, JPEG, find, prepared, present
+from keras_recres.zoo.tfds_folder import HALVES, INFO, JPEG, find, prepared, present
 from training.errors import UserError
 from training.packed import Encoded
 
-__all__ = ["INFO", "JPEG", "download", "find", "prepared", "present", "read", "tfds"]
+__all__ = ["HALVES", "INFO", "JPEG", "download", "find", "prepared", "present", "read", "tfds"]
 
 
 def read(dataset, split, version, limit=None):

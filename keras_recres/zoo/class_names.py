@@ -29,6 +29,9 @@ CLASS_NAMES = {
     "mnist": tuple("0123456789"),
     "tiny_imagenet80": tuple(" ".join(_TINY_IMAGENET80.split()).split(", ")),
 }
+# Half of the classes each.
+CLASS_NAMES["tiny_imagenet40"] = CLASS_NAMES["tiny_imagenet80"][::2]
+CLASS_NAMES["tiny_imagenet40_odd"] = CLASS_NAMES["tiny_imagenet80"][1::2]
 # The same pictures, encoded anew.
 CLASS_NAMES["cifar10_jpeg"] = CLASS_NAMES["cifar10"]
 

@@ -14,6 +14,12 @@ import numpy as np
 
 INFO = "dataset_info.json"
 JPEG = b"\xff\xd8"
+# Data sets that are every second class of another, from the first or the second on: what is learnt
+# on one half is transferred to the other.
+HALVES = {
+    "tiny_imagenet40": ("tiny_imagenet80", 0),
+    "tiny_imagenet40_odd": ("tiny_imagenet80", 1),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,13 +114,15 @@ def find(dataset, folder):
         dataset: "mnist", or "NAME/CONFIG" for a data set with several configurations.
         folder: the folder that holds NAME/VERSION.
     """
-    versions = [path.parent for path in Path(folder, dataset).glob(f"*/{INFO}")]
+    whole, _ = HALVES.get(dataset, (dataset, None))
+    versions = [path.parent for path in Path(folder, whole).glob(f"*/{INFO}")]
     return max(versions, key=_version, default=None)
 
 
 def prepared(folder):
     """Names of all data sets with at least one version in a folder, sorted."""
-    return sorted({path.parents[1].name for path in Path(folder).glob(f"*/*/{INFO}")})
+    names = {path.parents[1].name for path in Path(folder).glob(f"*/*/{INFO}")}
+    return sorted(names | {half for half, (whole, _) in HALVES.items() if whole in names})
 
 
 def _version(path):
@@ -155,6 +163,17 @@ def read(dataset, split, version, limit=None, stored=False):
         ValueError: The folder, the split or the images are not what they must be.
         ImportError: TFDS or TensorFlow is missing.
     """
+    if dataset in HALVES:
+        name, odd = HALVES[dataset]
+        whole = read(name, split, version)
+        (chosen,) = np.nonzero(whole.labels % 2 == odd)
+        return dataclasses.replace(
+            whole,
+            data=[whole.data[i] for i in chosen[:limit]],
+            labels=whole.labels[chosen[:limit]] // 2,
+            class_names=whole.class_names[odd::2],
+            dataset=dataset,
+        )
     module = tfds()
     try:
         builder = module.builder_from_directory(str(version))

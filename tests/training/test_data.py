@@ -12,7 +12,7 @@ import pytest
 from keras_recres.zoo import Preprocessing
 from tests.training.pictures import corners, png
 from tests.zoo import image_files
-from training import augment, data, errors, fit, packed, tfds_folder
+from training import augment, data, errors, fit, packed, places, tfds_folder
 from training.errors import UserError
 
 
@@ -119,6 +119,22 @@ def test_packed_files_need_no_tensorflow(corners_file):
 
 
 # --- TFDS folders
+
+
+@pytest.mark.neutral
+def test_halves_have_every_second_class(tfds_dir):
+    whole = data.read_encoded("tiny_imagenet80", "evaluation", tfds_dir)
+    for half, odd in (("tiny_imagenet40", 0), ("tiny_imagenet40_odd", 1)):
+        part = data.read_encoded(half, "evaluation", tfds_dir)
+        of_it = whole.labels % 2 == odd
+        assert part.data == [file for file, chosen in zip(whole.data, of_it, strict=True) if chosen]
+        names = [whole.class_names[label] for label in whole.labels[of_it]]
+        assert [part.class_names[label] for label in part.labels] == names
+        assert (part.tag, part.split, len(part.class_names)) == (half, "validation", 40)
+        few = data.read_encoded(half, "evaluation", tfds_dir, limit=7)
+        assert few.data == part.data[:7]
+        assert places.find(half, tfds_dir).images == 20_000
+        assert half in tfds_folder.prepared(tfds_dir)
 
 
 @pytest.mark.neutral
