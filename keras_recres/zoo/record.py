@@ -59,11 +59,13 @@ class Tag:
         dataset: The data set.
         arguments: Builder arguments that replace those of the name.
         preprocessing: Preprocessing fields that replace those of the name.
+        licence: What the data's owners allow, and so the weights' use, where it is not everything.
     """
 
     dataset: str
     arguments: dict[str, Any] = field(default_factory=dict, hash=False)
     preprocessing: dict[str, Any] = field(default_factory=dict, hash=False)
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,10 +239,11 @@ class Record:
             content = _checked(
                 content,
                 f"{where}: tags.{tag}",
-                {"arguments": {}, "preprocessing": {}},
+                {"arguments": {}, "preprocessing": {}, "licence": ""},
                 dataset=str,
                 arguments=dict,
                 preprocessing=dict,
+                licence=str,
             )
             tags[tag] = Tag(**content)
         if config["default_tag"] is not None and config["default_tag"] not in tags:
@@ -271,7 +274,7 @@ class Record:
         if config["paper"]["architecture"] is None:
             del config["paper"]["architecture"]
         for tag in config["tags"].values():
-            for key in ("arguments", "preprocessing"):
+            for key in ("arguments", "preprocessing", "licence"):
                 if not tag[key]:
                     del tag[key]
         if self.preprocessing is not None:
@@ -305,7 +308,8 @@ class Record:
         for tag, content in self.tags.items():
             state = "weights" if tag in self.trained_tags else "not trained yet"
             default = ", default" if tag == self.default_tag else ""
-            lines.append(f"  tag:        {tag} (on {content.dataset}, {state}{default})")
+            licence = f"; {content.licence}" if content.licence else ""
+            lines.append(f"  tag:        {tag} (on {content.dataset}, {state}{default}{licence})")
         lines += [f"  measured:   {result}" for result in self.results]
         if not self.trained:
             lines.append("  It has no trained weights yet: load it with weights=None.")

@@ -97,12 +97,14 @@ def test_first_results_come_before_second_seeds(empty_zoo, tmp_path):
     rows = rows_of("vit3*", "cifar_medium", "cifar_small", data_dir=tmp_path, seeds=2)
     trainings = [t for row in rows for t in pending_trainings.trainings(row, tmp_path)]
     order = [str(training) for training in pending_rows.by_value(trainings)]
-    assert order[:6] == [
+    assert order[:8] == [
         "vit3_rec.tiny_imagenet80 seed 0",
         "cifar_medium.cifar10_jpeg seed 0",
         "cifar_small.cifar10_jpeg seed 0",
         "vit3_rec.cifar10_jpeg seed 0",
         "vit3.cifar10_jpeg seed 0",
+        "vit3_rec.tiny_imagenet40 seed 0",
+        "vit3.tiny_imagenet40 seed 0",
         "vit3_rec.tiny_imagenet80 seed 1",
     ]
 

@@ -41,6 +41,8 @@ ORDER = (
     "mnist_resnet50",
     "cifar10_vit",
     "cifar10_vit_plus",
+    "tiny_imagenet40_vit",
+    "tiny_imagenet40_cifar_net",
     "imagenet_t2t_vit",
 )
 REQUIRED = {"NAMES": tuple, "DATASET": str, "SETTINGS": dict, "SEEDS": int}
