@@ -475,13 +475,13 @@ FAULTS = [
         "tests/zoo/test_preprocessing.py::test_runs_in_tf_data_as_outside",
     ),
     Fault(
-        f"{ZOO}convert/checkpoint.py",
+        f"{ZOO}convert/state_dict.py",
         'PREFIXES = re.compile(r"^(module\\.|_orig_mod\\.)+")',
         'PREFIXES = re.compile(r"^module\\.")',
         "tests/zoo/test_convert.py::test_checkpoints_of_other_training_scripts",
     ),
     Fault(
-        f"{ZOO}convert/checkpoint.py",
+        f"{ZOO}convert/state_dict.py",
         "[argparse.Namespace, *_numpy_numbers()]",
         "[argparse.Namespace]",
         "tests/zoo/test_convert.py::test_checkpoints_of_other_training_scripts",
@@ -523,16 +523,43 @@ FAULTS = [
         "tests/zoo/test_preprocessing.py::test_resize_crop_normalise",
     ),
     Fault(
-        f"{ZOO}convert/checkpoint.py",
+        f"{ZOO}convert/state_dict.py",
         'ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model", "net")',
         'ENTRIES = ("state_dict", "state_dict_ema", "model_ema", "model", "net")',
         "tests/zoo/test_convert.py::test_reads_a_saved_checkpoint",
     ),
     Fault(
-        f"{ZOO}convert/checkpoint.py",
+        f"{ZOO}convert/state_dict.py",
         'map_location="cpu", weights_only=True',
         'map_location="cpu", weights_only=False',
         "tests/zoo/test_convert.py::test_code_in_a_checkpoint_is_refused",
+    ),
+    Fault(
+        f"{ZOO}convert/layout.py",
+        "reshape(as_convolution).transpose(2, 3, 1, 0)",
+        "reshape(as_convolution).transpose(1, 2, 3, 0)",
+        "tests/models/convnets/test_vgg.py::test_checkpoints_of_torchvision_and_timm",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}convert/networks.py",
+        "if others and name not in others:",
+        "if others and not LAYOUTS.get(name):",
+        "tests/zoo/test_checkpoint.py::test_what_is_another_networks_is_refused",
+    ),
+    Fault(
+        f"{ZOO}convert/googlenet.py",
+        '{"transform_input": True}',
+        "{}",
+        "tests/models/convnets/test_googlenet.py::test_torchvisions_checkpoint",
+        "torch",
+    ),
+    Fault(
+        f"{MODELS}convnets/alexnet.py",
+        "LocalResponseNormalization(name",
+        "LocalResponseNormalization(average=True, name",
+        "tests/models/convnets/test_alexnet.py::test_the_papers_network_is_that_of_plain_pytorch",
+        "torch",
     ),
     # Probes.
     Fault(

@@ -27,7 +27,7 @@ ROOMS = {
 }
 BACKENDS = {"tensorflow", "jax", "torch"}
 # What may import a backend: beside these files and rooms the reader of PyTorch's checkpoints.
-OF_BACKENDS = ("backend/", "distribute.py", "serve/", "zoo/convert/checkpoint.py")
+OF_BACKENDS = ("backend/", "distribute.py", "serve/", "zoo/convert/state_dict.py")
 PRIVATE = "backend/keras_private.py"
 # Where no family is named: each has what it needs in its builder's record.
 WITHOUT_FAMILIES = (

@@ -60,7 +60,7 @@ def _convert(arguments):
     saving.check_target(out, arguments.overwrite)
     options.start_keras(arguments.backend)
     from keras_recres.zoo import convert
-    from keras_recres.zoo.convert.checkpoint import read_state_dict
+    from keras_recres.zoo.convert.state_dict import read_state_dict
 
     state, _ = read_state_dict(path)
     found = architecture(state, path.name)

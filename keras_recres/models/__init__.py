@@ -3,7 +3,12 @@
 from keras_recres.models import rules
 from keras_recres.models.blocks import BlockRun, blocks
 from keras_recres.models.cifar_net import cifar_net
+from keras_recres.models.convnets.alexnet import alexnet
 from keras_recres.models.convnets.cifar_resnet import cifar_resnet, preact_resnet
+from keras_recres.models.convnets.googlenet import googlenet, googlenet_paper
+from keras_recres.models.convnets.lenet import lenet5
+from keras_recres.models.convnets.nin import nin_cifar, nin_imagenet
+from keras_recres.models.convnets.vgg import vgg
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
@@ -16,13 +21,19 @@ from keras_recres.models.untie import untie
 
 __all__ = [
     "BlockRun",
+    "alexnet",
     "blocks",
     "cifar_net",
     "cifar_resnet",
     "deep_thinking",
+    "googlenet",
+    "googlenet_paper",
+    "lenet5",
     "mean_field_net",
     "mnist_resnet50",
     "multiply_adds",
+    "nin_cifar",
+    "nin_imagenet",
     "planar",
     "preact_resnet",
     "rules",
@@ -30,4 +41,5 @@ __all__ = [
     "substitute",
     "t2t_vit",
     "untie",
+    "vgg",
 ]

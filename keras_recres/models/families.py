@@ -24,7 +24,7 @@ class Family:
         convolutional: Whether the networks are mostly convolutions, which XLA makes slower on
             processors.
         weights: Where weights come from, out of `WEIGHTS`: trained with this project, downloaded by
-            Keras, converted from the authors' checkpoints.
+            Keras, converted from others' checkpoints; empty where there are none.
         size_bound: Function of the arguments: whether weights depend on the input's size.
         layout: Function of the arguments: {regular expression of a weight's whole path: axes} for
             `keras_recres.distribute`, or None.
@@ -49,7 +49,7 @@ class Family:
     def __post_init__(self):
         if self.inputs not in INPUTS:
             raise ValueError(f"`inputs` must be one of {INPUTS}, but it is {self.inputs!r}.")
-        if not self.weights or not {*self.weights} <= {*WEIGHTS}:
+        if not {*self.weights} <= {*WEIGHTS}:
             raise ValueError(f"`weights` must be out of {WEIGHTS}, but they are {self.weights!r}.")
 
     def nearest_shape(self, shape):

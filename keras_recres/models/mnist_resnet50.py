@@ -4,6 +4,7 @@ import keras
 
 from keras_recres.layers import AlphaReLU
 from keras_recres.layers.checks import check_count
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
 ACTIVATIONS = ("tanh", "relu", "alpha_relu")
@@ -83,7 +84,7 @@ def mnist_resnet50(
     check_count("num_classes", num_classes)
     if activation == "alpha_relu":
         AlphaReLU(alpha, max_slope=max_slope)  # Refuses wrong numbers before seconds of work.
-    images = keras.Input(_check_input_shape(input_shape), name="images")
+    images = image_input(input_shape, MIN_SIDE)
     body = keras.applications.ResNet50(weights=None, include_top=False, input_tensor=images)
 
     def changed(layer):
@@ -112,17 +113,3 @@ def mnist_resnet50(
             name="head",
         )(x)
     return keras.Model(images, x, name=name)
-
-
-def _check_input_shape(shape):
-    """`shape` as a tuple, if it is one of an image that the network takes."""
-    if not isinstance(shape, list | tuple) or len(shape) != 3:
-        raise ValueError(f"`input_shape` must be (height, width, channels), but it is {shape!r}.")
-    check_count("input_shape[2]", shape[2])
-    for side in shape[:2]:
-        if not isinstance(side, int) or side < MIN_SIDE:
-            raise ValueError(
-                f"`input_shape` must have sides of at least {MIN_SIDE} pixels, but it is "
-                f"{tuple(shape)}."
-            )
-    return tuple(shape)

@@ -11,7 +11,6 @@ import keras
 
 from keras_recres.backend import keras_private
 from keras_recres.layers.checks import plain
-from keras_recres.models.families import family_of
 from keras_recres.models.features import feature_maps
 from keras_recres.zoo import sources, transfer
 from keras_recres.zoo.class_names import CLASS_NAMES
@@ -230,11 +229,18 @@ def _trained_tag(record, tag, weights):
     try:
         return trained_tag(record, tag, weights)
     except Untrained as error:
-        if "convert" not in family_of(record.builder).weights:
+        # Converters load networks by this file.
+        from keras_recres.zoo import convert
+
+        if record.name in convert.networks.LAYOUTS:
+            command = f"checkpoint({record.name!r}, PATH)"
+        elif record.builder in convert.__all__:
+            command = f"{record.builder}(PATH)"
+        else:
             raise
         instead = error.instead.removesuffix(".")
         raise Untrained(
-            error.what, f"{instead}; zoo.convert reads its authors' checkpoints."
+            error.what, f"{instead}; zoo.convert.{command} reads others' checkpoints."
         ) from None
 
 

@@ -11,7 +11,7 @@ from keras_recres import zoo
 from keras_recres.backend import keras_private
 from keras_recres.zoo import convert
 from keras_recres.zoo.convert import t2t
-from keras_recres.zoo.convert.checkpoint import read_state_dict
+from keras_recres.zoo.convert.state_dict import read_state_dict
 from tests.marks import slow_on_tensorflow
 from tests.zoo import t2t_numpy
 

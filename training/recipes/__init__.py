@@ -43,6 +43,7 @@ ORDER = (
     "cifar10_vit_plus",
     "tiny_imagenet40_vit",
     "tiny_imagenet40_cifar_net",
+    "cifar10_nin",
     "imagenet_t2t_vit",
 )
 REQUIRED = {"NAMES": tuple, "DATASET": str, "SETTINGS": dict, "SEEDS": int}

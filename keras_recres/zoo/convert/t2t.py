@@ -9,7 +9,7 @@ import numpy as np
 from keras_recres.backend.keras_private import print_message
 from keras_recres.layers.sinusoid_position import sinusoid_table
 from keras_recres.models import t2t_vit as build_t2t_vit
-from keras_recres.zoo.convert.checkpoint import read_state_dict, to_tensors
+from keras_recres.zoo.convert.state_dict import a_few, check, read_state_dict, to_tensors
 from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.zoo_model import ZooModel
 
@@ -98,7 +98,12 @@ def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True
     if not any(rule.key.startswith("head.") for rule in rules):
         # features_only: the model has no head for the checkpoint's.
         state = {key: value for key, value in state.items() if not key.startswith("head.")}
-    _check(state, rules, origin)
+    check(
+        state,
+        {rule.key: (rule.shape,) for rule in rules},
+        origin,
+        "pass the arguments of `t2t_vit` with which the checkpoint was trained.",
+    )
     counts = dict.fromkeys(("copied", "transposed", "permuted", "permuted and transposed"), 0)
     for rule in rules:
         rule.variable.assign(rule.convert(state[rule.key]))
@@ -156,7 +161,7 @@ def to_torch(model: keras.Model) -> dict:
     if left := [v.path for v in model.weights if v.path not in known and "seed" not in v.name]:
         raise ValueError(
             f"{model.name!r} has weights that the official network has no place for "
-            f"({_first(left)}): what steps of a block do not share cannot be converted."
+            f"({a_few(left)}): what steps of a block do not share cannot be converted."
         )
     return to_tensors({rule.key: rule.invert() for rule in rules})
 
@@ -267,36 +272,6 @@ def _dense(key, layer, patch=()):
     yield _Rule(f"{key}.weight", layer.kernel, transpose=True, patch=patch)
     if layer.use_bias:
         yield _Rule(f"{key}.bias", layer.bias)
-
-
-def _check(state, rules, origin):
-    """Raises one ValueError that names what does not fit, before anything is set."""
-    wanted = {rule.key: rule.shape for rule in rules}
-    missing = [key for key in wanted if key not in state]
-    unexpected = [key for key in state if key not in wanted]
-    wrong = [
-        f"{key} is {state[key].shape} and must be {shape}"
-        for key, shape in wanted.items()
-        if key in state and state[key].shape != shape
-    ]
-    faults = [
-        f"{len(found)} {words} ({_first(found)})"
-        for found, words in (
-            (missing, "weights are missing"),
-            (unexpected, "are unexpected"),
-            (wrong, "have the wrong shape"),
-        )
-        if found
-    ]
-    if faults:
-        raise ValueError(
-            f"{origin} does not fit the model: {', '.join(faults)}; pass the arguments of "
-            f"`t2t_vit` with which the checkpoint was trained."
-        )
-
-
-def _first(items, count=3):
-    return "; ".join(items[:count]) + ("; …" if len(items) > count else "")
 
 
 def _fill_steps(model):

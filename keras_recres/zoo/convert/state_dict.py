@@ -16,8 +16,9 @@ def read_state_dict(source):
     """The weights of a checkpoint as NumPy arrays by name.
 
     Args:
-        source: Path of a `.pth` or `.pth.tar` file, or a dict: of arrays or tensors by name, or a
-            checkpoint that has such a dict under one of `ENTRIES`, the first of which counts.
+        source: Path of a `.pth`, `.pth.tar` or `.safetensors` file, or a dict: of arrays or tensors
+            by name, or a checkpoint that has such a dict under one of `ENTRIES`, the first of which
+            counts.
 
     Returns:
         The pair (state, origin): a dict of NumPy arrays whose names have lost the prefixes
@@ -25,7 +26,7 @@ def read_state_dict(source):
 
     Raises:
         ValueError: If the file is missing or is no checkpoint, or an entry is no array.
-        ImportError: If a file is to be read and torch is not installed.
+        ImportError: If a file is to be read and torch, or safetensors, is not installed.
     """
     origin = "a dict"
     if isinstance(source, str | os.PathLike):
@@ -52,6 +53,40 @@ def read_state_dict(source):
     return state, origin
 
 
+def check(state, shapes, origin, advice):
+    """Raises one ValueError that names what does not fit, before anything is set.
+
+    Args:
+        state: Arrays by name.
+        shapes: {name: the shapes that its array may have}.
+        origin: What to call the checkpoint.
+        advice: What to do, the end of the sentence.
+    """
+    missing = [key for key in shapes if key not in state]
+    unexpected = [key for key in state if key not in shapes]
+    wrong = [
+        f"{key} is {state[key].shape} and must be {' or '.join(map(str, allowed))}"
+        for key, allowed in shapes.items()
+        if key in state and state[key].shape not in allowed
+    ]
+    faults = [
+        f"{len(found)} {words} ({a_few(found)})"
+        for found, words in (
+            (missing, "weights are missing"),
+            (unexpected, "are unexpected"),
+            (wrong, "have the wrong shape"),
+        )
+        if found
+    ]
+    if faults:
+        raise ValueError(f"{origin} does not fit the model: {', '.join(faults)}; {advice}")
+
+
+def a_few(items, count=3):
+    """The first of some words, for a sentence."""
+    return "; ".join(items[:count]) + ("; …" if len(items) > count else "")
+
+
 def to_tensors(state):
     """Arrays by name as tensors by name."""
     try:
@@ -67,6 +102,8 @@ def to_tensors(state):
 def _load(path):
     if not os.path.isfile(path):
         raise ValueError(f"There is no checkpoint file {path!r}: give the path of a .pth.tar file.")
+    if os.fspath(path).endswith(".safetensors"):
+        return _load_safetensors(path)
     try:
         # torch is the reader of the file format here, whatever the Keras backend is, so it is
         # imported only once there is a file to read.
@@ -96,6 +133,22 @@ def _load(path):
         raise ValueError(
             f"{path!r} is not a PyTorch checkpoint of plain weights ({reason}): download it again, "
             f"or save its state_dict alone."
+        ) from None
+
+
+def _load_safetensors(path):
+    try:
+        from safetensors import SafetensorError, numpy
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {path!r} needs safetensors, which is not installed: run "
+            "`pip install safetensors`."
+        ) from error
+    try:
+        return numpy.load_file(path)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path!r} is not a safetensors file that NumPy can hold ({error}): download it again."
         ) from None
 
 
