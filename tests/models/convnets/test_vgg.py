@@ -58,11 +58,12 @@ def test_checkpoints_of_torchvision_and_timm(name, side):
         plain_torch.assert_same_function(name, module, (side, side, 3), state, num_classes=7)
 
 
-@pytest.mark.neutral
+@plain_torch.only_torch
 @pytest.mark.parametrize("name", BLOCKS)
 def test_the_keys_are_those_of_the_stack(name):
     """Those of a checkpoint that is converted above stand for themselves."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     from keras_recres.zoo.convert import networks
 
     with torch.device("meta"):
@@ -73,6 +74,7 @@ def test_the_keys_are_those_of_the_stack(name):
 
 
 @pytest.mark.neutral
+@pytest.mark.slow
 def test_the_columns_of_the_papers_table():
     def layers(configuration):
         model = models.vgg(configuration, input_shape=(32, 32, 3), num_classes=2)
