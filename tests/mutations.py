@@ -57,6 +57,34 @@ PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 STUDIES = "tests/training/test_reproduce.py"
 REENCODE = "tests/training/test_reencode.py"
 FAULTS = [
+    # Weights that Keras downloads.
+    Fault(
+        f"{ZOO}keras_weights.py",
+        "if offline:",
+        "if False:",
+        "tests/zoo/test_of_others.py::test_without_network_it_is_one_sentence",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}preprocessing.py",
+        'x = x.flip(-1) if hasattr(x, "new_tensor") else x[..., ::-1]',
+        "pass",
+        "tests/zoo/test_of_others.py::test_images_are_prepared_as_keras_does[resnet50]",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}registry.py",
+        "return bool(loadable if source else tags & {*record.trained_tags})",
+        "return bool(loadable)",
+        "tests/zoo/test_of_others.py::test_keras_weights_are_no_weights_of_ours",
+    ),
+    Fault(
+        "keras_recres/models/convnets/applications.py",
+        "with keras_private.names_from_start():",
+        "if True:",
+        "tests/zoo/test_of_others.py::test_weights_and_class_names_come_through_keras_own_download",
+        "torch",
+    ),
     # Images of one's own.
     Fault(
         f"{ZOO}head_first.py",

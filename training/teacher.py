@@ -60,13 +60,17 @@ def normalized(teacher, p):
     """
     own = teacher.preprocess
     (scale, mean, std), (own_scale, own_mean, own_std) = _numbers(p), _numbers(own)
+    flip = own.bgr != p.bgr
+    if flip:
+        own_mean, own_std = own_mean[::-1], own_std[::-1]
     factor = own_scale * std / (scale * own_std)
     offset = (own_scale * mean / scale - own_mean) / own_std
-    if np.allclose(factor, 1) and np.allclose(offset, 0):
+    if np.allclose(factor, 1) and np.allclose(offset, 0) and not flip:
         return teacher
     images = keras.Input(teacher.input_shape[1:])
     again = keras.layers.Rescaling(factor.tolist(), offset.tolist(), dtype="float32")
-    return keras.Model(images, teacher(again(images)), name=f"{teacher.name}_normalized")
+    images_of_teacher = keras.ops.flip(again(images), -1) if flip else again(images)
+    return keras.Model(images, teacher(images_of_teacher), name=f"{teacher.name}_normalized")
 
 
 def _numbers(p):

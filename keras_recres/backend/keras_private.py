@@ -18,7 +18,7 @@ from keras.src.layers.layer import Layer
 from keras.src.models.functional import Functional
 from keras.src.models.sequential import Sequential
 from keras.src.saving import serialization_lib
-from keras.src.utils import io_utils, module_utils
+from keras.src.utils import file_utils, io_utils, module_utils
 
 _creation = threading.local()
 
@@ -50,6 +50,37 @@ def sublayers(layer, include_self=True):
         A list.
     """
     return list(layer._flatten_layers(include_self=include_self))
+
+
+@contextlib.contextmanager
+def names_from_start():
+    """Layers made inside are numbered as in a new process, and those after it as if none was."""
+    key = "object_name_uids"
+    before = global_state.get_global_attribute(key)
+    global_state.set_global_attribute(key, None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(key, before)
+
+
+@contextlib.contextmanager
+def downloads_by(fetch):
+    """Inside, `keras.utils.get_file` calls fetch(url, path, report) in this thread."""
+    if not hasattr(file_utils.urlretrieve, "of_keras_recres"):
+        retrieve = file_utils.urlretrieve
+
+        def retrieve_or_fetch(*args):
+            return (getattr(_creation, "fetch", None) or retrieve)(*args)
+
+        retrieve_or_fetch.of_keras_recres = True
+        file_utils.urlretrieve = retrieve_or_fetch
+    before = getattr(_creation, "fetch", None)
+    _creation.fetch = fetch
+    try:
+        yield
+    finally:
+        _creation.fetch = before
 
 
 def set_random_seed(seed):

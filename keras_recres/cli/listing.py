@@ -5,6 +5,7 @@ import sys
 from keras_recres.cli import options
 from keras_recres.cli.output import Column, count, print_json, show
 from keras_recres.zoo import registry
+from keras_recres.zoo.record import SOURCES
 
 COLUMNS = [
     Column("name", whole=True),
@@ -43,6 +44,7 @@ def add(commands):
         help="only names without weights",
     )
     p.add_argument("--dataset", help="only names for this data set")
+    p.add_argument("--source", choices=SOURCES, help="only names whose weights come from there")
     p.add_argument("--family", help="only names of this family, such as t2t_vit")
     p.add_argument(
         "--max-params",
@@ -70,6 +72,7 @@ def _list(arguments):
         arguments.max_params,
         arguments.family,
         arguments.sort,
+        source=arguments.source,
     )
     show([record.row(arguments.dataset) for record in records], COLUMNS, arguments.json)
     if not records:
@@ -102,7 +105,7 @@ def _info(arguments):
     }
     rows = [{"fact": key, "value": value} for key, value in facts.items() if value is not None]
     for tag, content in record.tags.items():
-        state = "weights" if tag in record.trained_tags else "not trained yet"
+        state = record.state(tag)
         default = ", the default" if tag == record.default_tag else ""
         rows.append({"fact": "tag", "value": f"{tag} (on {content.dataset}, {state}{default})"})
     rows += [{"fact": "measured", "value": str(result)} for result in record.results]

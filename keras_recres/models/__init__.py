@@ -6,9 +6,19 @@ from keras_recres.models.cifar_net import cifar_net
 from keras_recres.models.convnets.alexnet import alexnet
 from keras_recres.models.convnets.cifar_resnet import cifar_resnet, preact_resnet
 from keras_recres.models.convnets.googlenet import googlenet, googlenet_paper
+from keras_recres.models.convnets.inception import (
+    bn_inception,
+    inception_v2,
+    inception_v3,
+    inception_v3_aux,
+)
+from keras_recres.models.convnets.inception_resnet import inception_resnet_v1, inception_resnet_v2
+from keras_recres.models.convnets.inception_v4 import inception_v4
 from keras_recres.models.convnets.lenet import lenet5
 from keras_recres.models.convnets.nin import nin_cifar, nin_imagenet
+from keras_recres.models.convnets.resnet import keras_resnet, resnet
 from keras_recres.models.convnets.vgg import vgg
+from keras_recres.models.convnets.xception import xception
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
@@ -23,11 +33,19 @@ __all__ = [
     "BlockRun",
     "alexnet",
     "blocks",
+    "bn_inception",
     "cifar_net",
     "cifar_resnet",
     "deep_thinking",
     "googlenet",
     "googlenet_paper",
+    "inception_resnet_v1",
+    "inception_resnet_v2",
+    "inception_v2",
+    "inception_v3",
+    "inception_v3_aux",
+    "inception_v4",
+    "keras_resnet",
     "lenet5",
     "mean_field_net",
     "mnist_resnet50",
@@ -36,10 +54,12 @@ __all__ = [
     "nin_imagenet",
     "planar",
     "preact_resnet",
+    "resnet",
     "rules",
     "shared_resnet",
     "substitute",
     "t2t_vit",
     "untie",
     "vgg",
+    "xception",
 ]

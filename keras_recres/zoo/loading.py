@@ -12,7 +12,7 @@ import keras
 from keras_recres.backend import keras_private
 from keras_recres.layers.checks import plain
 from keras_recres.models.features import feature_maps
-from keras_recres.zoo import sources, transfer
+from keras_recres.zoo import keras_weights, sources, transfer
 from keras_recres.zoo.class_names import CLASS_NAMES
 from keras_recres.zoo.registry import Untrained, check_tag, nearest, resolve, trained_tag
 from keras_recres.zoo.zoo_model import ZooModel
@@ -71,6 +71,9 @@ def load(
         in_channels: Channels of the images, for weights of another number, too: as in timm kernels
             are summed for one channel, and else repeated and scaled, which a line on the logger
             says. `model.preprocess` has the average mean and standard deviation then.
+
+    Weights of keras.applications (`zoo.list(source="keras")`) are downloaded by Keras, which keeps
+    them in `models/` of KERAS_HOME and checks their hash.
 
     Returns:
         A `keras.Model` with `model.preprocess`, a `Preprocessing` that turns uint8 images into
@@ -134,10 +137,15 @@ def load(
             tag = tag or tag_of_file(record, path)
         else:
             tag = _trained_tag(record, tag, weights)
-            path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
+            path = None  # Keras' own.
+            if tag in record.trained_tags:
+                path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
         _set_channels(record, tag, overrides, in_channels)
-        with keras_private.values_given_later():
+        with keras_private.values_given_later(), keras_weights.downloads(offline, progress):
             model = _load(record, tag, overrides, dtype, path, own, in_channels)
+            count = record.arguments_of(tag).get("num_classes")
+            if path is None and not features_only and num_classes in (None, count):
+                model.class_names = keras_weights.class_names()
     if classes is not None:
         model.class_names = tuple(classes)
     return model
@@ -286,6 +294,8 @@ def _fill(record, tag, overrides, dtype, path, own, in_channels):
         for k, v in overrides.items()
         if record.arguments_of(tag).get(k) != v or (k == "num_classes" and not own)
     }
+    if not changes and path is None:
+        return _build(record, tag, {**overrides, **keras_weights.ARGUMENTS}, dtype)
     if not changes:
         model = _build(record, tag, overrides, dtype)
         transfer.read(model, path)
@@ -305,8 +315,9 @@ def _fill(record, tag, overrides, dtype, path, own, in_channels):
         else:
             donor = None
     if donor is None:
-        donor = _build(record, tag, {}, "float32")
-        transfer.read(donor, path)
+        donor = _build(record, tag, {} if path else keras_weights.ARGUMENTS, "float32")
+        if path:
+            transfer.read(donor, path)
     model = _build(record, tag, overrides, dtype)
     fresh = transfer.copy(donor, model, changes, in_channels)
     trained = donor.input_shape[-1]

@@ -28,6 +28,8 @@ class Preprocessing:
         scale: Factor on the pixel values, 1/255 to bring [0, 255] to [0, 1].
         mean: One mean per channel, of scaled pixels; empty for none.
         std: One standard deviation per channel, of scaled pixels; empty for none.
+        bgr: Whether the channels are reversed first, to blue, green, red; `mean` and `std` are in
+            that order then.
 
     Example:
     >>> p = Preprocessing(size=(32, 32), scale=1 / 255, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -42,6 +44,7 @@ class Preprocessing:
     scale: float = 1.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    bgr: bool = False
 
     def __post_init__(self):
         # Configs are JSON, whose lists become tuples here: a frozen record stays hashable. They are
@@ -118,7 +121,7 @@ class Preprocessing:
         return self.normalize(x)
 
     def normalize(self, x):
-        """(scale · x − mean) / std over the last axis.
+        """(scale · x − mean) / std over the last axis, reversed first where `bgr` says so.
 
         Plain arithmetic, so that it also runs inside another library's data pipeline whatever the
         backend: NumPy arrays stay NumPy arrays (float32), floating-point tensors of TensorFlow,
@@ -126,6 +129,9 @@ class Preprocessing:
         """
         if isinstance(x, np.ndarray | np.generic):
             x = np.asarray(x, "float32")
+        if self.bgr:
+            # PyTorch has no steps backwards.
+            x = x.flip(-1) if hasattr(x, "new_tensor") else x[..., ::-1]
         if self.scale != 1:
             x = x * self.scale
         if not self.mean:
@@ -155,7 +161,8 @@ class Preprocessing:
         if mean and len(mean) != channels:
             mean = (float(np.mean(mean)),) * channels
             std = (float(np.mean(std)),) * channels
-        return dataclasses.replace(self, size=size, mean=mean, std=std)
+        bgr = self.bgr and channels == 3
+        return dataclasses.replace(self, size=size, mean=mean, std=std, bgr=bgr)
 
     def _check_channels(self, x):
         if self.mean and x.shape[-1] not in (len(self.mean), None):

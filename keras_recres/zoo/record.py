@@ -11,6 +11,7 @@ from keras_recres.zoo.preprocessing import Preprocessing
 NUMBER = (int, float)
 OPTIONAL_TEXT = (str, type(None))
 OPTIONAL_DICT = (dict, type(None))
+SOURCES = ("zoo", "keras")
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class Record:
         default_tag: Tag that a bare name loads, or None.
         tags: Data sets that the name is, or will be, trained on.
         multiply_adds: Multiply-adds per example with these arguments, `models.multiply_adds`.
+        source: Where the default tag's weights come from, one of `SOURCES`: "zoo", trained with
+            this project, or "keras", those of keras.applications, which Keras downloads.
         trained_tags: Those of `tags` whose weights exist. Not part of the config.
         results: Measured rows of `results.csv`. Not part of the config.
     """
@@ -132,13 +135,19 @@ class Record:
     default_tag: str | None
     tags: dict[str, Tag] = field(hash=False)
     multiply_adds: int | None = None
+    source: str = "zoo"
     trained_tags: tuple[str, ...] = field(default=(), compare=False)
     results: tuple[Result, ...] = field(default=(), compare=False)
 
     @property
     def trained(self):
-        """Whether weights exist for any tag."""
+        """Whether weights of this project exist for any tag."""
         return bool(self.trained_tags)
+
+    @property
+    def loadable_tags(self):
+        """The tags that `zoo.load` has weights for, Keras' among them."""
+        return (*self.trained_tags, *([self.default_tag] if self.source == "keras" else []))
 
     def measured(self, dataset=None):
         """The `Result` that tells the accuracy on a data set; None for the default tag's; or None.
@@ -165,7 +174,7 @@ class Record:
             "parameters": int(best.parameters) if best else counts.total,
             "trainable_parameters": int(best.trainable_parameters) if best else counts.trainable,
             "multiply_adds": int(best.multiply_adds) if best else self.multiply_adds,
-            "weights": [*self.trained_tags],
+            "weights": [*self.loadable_tags],
             "measured": float(best.value) if best else None,
             "measured_metric": best.metric if best else None,
             "measured_on": best.dataset if best else None,
@@ -207,7 +216,7 @@ class Record:
         config = _checked(
             config,
             where,
-            {"multiply_adds": None},
+            {"multiply_adds": None, "source": "zoo"},
             name=str,
             family=str,
             builder=str,
@@ -218,7 +227,12 @@ class Record:
             default_tag=OPTIONAL_TEXT,
             tags=dict,
             multiply_adds=(int, type(None)),
+            source=str,
         )
+        if config["source"] not in SOURCES:
+            raise ValueError(
+                f"{where}: source must be one of {SOURCES}, found {config['source']!r}."
+            )
         parameters = _checked(
             config["parameters"], f"{where}: parameters", trainable=int, total=int
         )
@@ -269,8 +283,9 @@ class Record:
         """The content of the config file: `Record.from_dict(record.to_dict()) == record`."""
         config = dataclasses.asdict(self)
         del config["trained_tags"], config["results"]
-        if config["multiply_adds"] is None:
-            del config["multiply_adds"]
+        for key, default in (("multiply_adds", None), ("source", "zoo")):
+            if config[key] == default:
+                del config[key]
         if config["paper"]["architecture"] is None:
             del config["paper"]["architecture"]
         for tag in config["tags"].values():
@@ -281,11 +296,20 @@ class Record:
             config["preprocessing"] = {
                 key: [*value] if isinstance(value, tuple) else value
                 for key, value in config["preprocessing"].items()
+                if key != "bgr" or value
             }
         return config
 
+    def state(self, tag):
+        """What is known of a tag's weights, in words."""
+        if tag in self.trained_tags:
+            return "weights"
+        if tag in self.loadable_tags:
+            return "weights of keras.applications, which Keras downloads"
+        return "not trained yet"
+
     def __repr__(self):
-        trained = ", ".join(self.trained_tags) or "no weights yet"
+        trained = ", ".join(self.loadable_tags) or "no weights yet"
         return f"<{self.name}: {self.parameters.total:,} parameters, {trained}>"
 
     def __str__(self):
@@ -306,12 +330,12 @@ class Record:
         if paper.architecture:
             lines.append(f"  built as:   {paper.architecture}")
         for tag, content in self.tags.items():
-            state = "weights" if tag in self.trained_tags else "not trained yet"
+            state = self.state(tag)
             default = ", default" if tag == self.default_tag else ""
             licence = f"; {content.licence}" if content.licence else ""
             lines.append(f"  tag:        {tag} (on {content.dataset}, {state}{default}{licence})")
         lines += [f"  measured:   {result}" for result in self.results]
-        if not self.trained:
+        if not self.loadable_tags:
             lines.append("  It has no trained weights yet: load it with weights=None.")
         return "\n".join(lines)
 

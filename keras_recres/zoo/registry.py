@@ -11,7 +11,7 @@ import json
 import re
 
 from keras_recres.zoo import sources
-from keras_recres.zoo.record import Record, Result
+from keras_recres.zoo.record import SOURCES, Record, Result
 
 # `list` below is the public name, as in `zoo.list()`; the type is `builtins.list` in this file.
 __all__ = ["info", "list", "resolve", "trained_tag"]
@@ -41,13 +41,14 @@ def list(
     family=None,
     sort=None,
     as_frame=False,
+    source=None,
 ):
     """Records of all names that match, in natural order (vit3 before vit10).
 
     Args:
         pattern: Shell wildcards, `"vit*_rec"`, or several, of which a name matches any.
-        trained: True for names that have weights, False for those that have none. Together with
-            `dataset` it means weights of that data set.
+        trained: True for names that have weights of this project, False for those that have none
+            at all. Together with `dataset` it means weights of that data set.
         dataset: Only names with a tag of this data set.
         max_params: Only names whose network, as the paper has it, has at most so many parameters,
             frozen ones counted.
@@ -57,12 +58,14 @@ def list(
             paper's network, smallest first. What is not known comes last.
         as_frame: Whether to return a table of pandas, which must be installed: a row a name, with
             `multiply_adds`, `measured`, `measured_on`, `printed` and more.
+        source: "keras" for names whose weights Keras downloads, which `trained=True` then counts;
+            "zoo" for all others.
 
     Returns:
         A list of `Record`, empty when nothing matches, or a `pandas.DataFrame`.
 
     Raises:
-        ValueError: `sort` is none of these.
+        ValueError: `sort` or `source` is none of these.
         ImportError: pandas is missing.
 
     Example:
@@ -74,6 +77,8 @@ def list(
             f"sort must be None or one of {', '.join(map(repr, SORTS))}, found {sort!r}"
             f"{nearest(sort, SORTS)}."
         )
+    if source not in (None, *SOURCES):
+        raise ValueError(f"source must be None or one of {SOURCES}, found {source!r}.")
     patterns = [pattern] if isinstance(pattern, str) else pattern
     names = [name for name in _names() if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     found = []
@@ -81,7 +86,8 @@ def list(
         tags = {t for t, tag in record.tags.items() if dataset in (None, tag.dataset)}
         if (
             (dataset is None or tags)
-            and (trained is None or trained == bool(tags & {*record.trained_tags}))
+            and (source is None or record.source == source)
+            and _asked_for(record, tags, trained, source)
             and (max_params is None or record.parameters.total <= max_params)
             and (family is None or record.family == family)
         ):
@@ -91,6 +97,13 @@ def list(
         values = {record.name: record.row(dataset)[key] for record in found}
         found.sort(key=lambda r: (values[r.name] is None, sign * (values[r.name] or 0)))
     return _frame([record.row(dataset) for record in found]) if as_frame else found
+
+
+def _asked_for(record, tags, trained, source):
+    loadable = tags & {*record.loadable_tags}
+    if not trained:
+        return trained is None or not loadable
+    return bool(loadable if source else tags & {*record.trained_tags})
 
 
 def _frame(rows):
@@ -151,10 +164,12 @@ def trained_tag(record, tag, weights="default"):
                 "give one of them."
             )
     tag = (weights if weights != "default" else None) or tag or record.default_tag
-    if tag in record.trained_tags:
+    if tag in record.loadable_tags:
         return tag
-    which = f" for its tag {tag!r}" if record.trained else ""
-    others = f"; weights exist for {', '.join(record.trained_tags)}" if record.trained else ""
+    which = others = ""
+    if record.loadable_tags:
+        which = f" for its tag {tag!r}"
+        others = f"; weights exist for {', '.join(record.loadable_tags)}"
     printed = f" (the paper: {record.paper.says})" if record.paper.printed is not None else ""
     raise Untrained(
         f"{record.name!r} has no trained weights yet{which}{others}",

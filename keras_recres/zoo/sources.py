@@ -127,14 +127,19 @@ def locate(file, offline=None, progress="auto"):
     if cached.is_file():
         manifest.check(cached, official, "delete it, and the next load downloads it again")
         return cached
-    if offline is None:
-        offline = os.environ.get("KERAS_RECRES_OFFLINE", "0") not in ("", "0")
-    if offline:
+    if is_offline(offline):
         raise FileNotFoundError(
             f"{file} is not on this machine and offline loading does not download it: put it at "
             f"{cached}, or load it once with offline=False."
         )
     return download(file, cached, official, progress)
+
+
+def is_offline(offline):
+    """Whether the network may not be used; KERAS_RECRES_OFFLINE says so where `offline` is None."""
+    if offline is None:
+        return os.environ.get("KERAS_RECRES_OFFLINE", "0") not in ("", "0")
+    return offline
 
 
 def download(file, target, expected, progress="auto"):
@@ -197,10 +202,15 @@ def _chunks(url, size):
         ) from None
 
 
-def _bar(file, size, progress):
+def shows(progress):
+    """Whether a download shows its progress; "auto" does on a terminal."""
     if progress not in (True, False, "auto"):
         raise ValueError(f"progress must be True, False or 'auto', found {progress!r}.")
-    if not (sys.stdout.isatty() if progress == "auto" else progress):
+    return sys.stdout.isatty() if progress == "auto" else progress
+
+
+def _bar(file, size, progress):
+    if not shows(progress):
         return None
     # Not needed to say what the zoo has, and slow to import.
     import keras

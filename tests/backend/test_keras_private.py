@@ -275,3 +275,33 @@ def test_the_zoo_loads_without_computing_initial_values(monkeypatch):
     assert 0.01 < head.std() < 0.03
     keras.layers.Dense(2).build((None, 3))
     assert asked
+
+
+@pytest.mark.neutral
+def test_names_begin_again_and_go_on():
+    before = keras.layers.Dense(1).name
+    with keras_private.names_from_start():
+        assert [keras.layers.Dense(1).name for _ in range(2)] == ["dense", "dense_1"]
+    number = int(before.partition("_")[2] or 0) + 1
+    assert keras.layers.Dense(1).name == f"dense_{number}"
+
+
+@pytest.mark.neutral
+def test_downloads_go_through_a_function_of_ours(tmp_path):
+    source, calls = tmp_path / "source", []
+    source.write_text("whole")
+
+    def fetch(url, path, report):
+        calls.append(url)
+        with open(path, "w") as file:
+            file.write("ours")
+
+    def get(name):
+        found = keras.utils.get_file(name, origin=source.as_uri(), cache_dir=tmp_path)
+        with open(found) as file:
+            return file.read()
+
+    with keras_private.downloads_by(fetch):
+        assert get("a") == "ours"
+    assert get("b") == "whole"
+    assert calls == [source.as_uri()]

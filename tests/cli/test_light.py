@@ -101,7 +101,7 @@ def test_list_is_the_registry(command):
         counted = measured[0].parameters if measured else record.parameters.total
         assert int(row["parameters"]) == int(counted)
         assert row["measured"] == (f"{float(measured[0].value):.9g}" if measured else "")
-        assert row["weights"] == ",".join(record.trained_tags)
+        assert row["weights"] == ",".join(record.loadable_tags)
         assert row["printed"] == (f"{record.paper.printed:.9g}" if record.paper.printed else "")
 
 

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_recres import zoo
+from keras_recres.models.families import family_of
 from keras_recres.zoo import manifest, sources
 
 FILE = Path(__file__).with_suffix(".json")
@@ -28,10 +29,15 @@ def network(record):
     return record.builder, json.dumps(arguments, sort_keys=True)
 
 
+def ours():
+    """Records of the networks that this project trains, which alone have logits to compare with."""
+    return [record for record in zoo.list() if "own" in family_of(record.builder).weights]
+
+
 def networks():
-    """For each network of the zoo, what `network` gives: the first of its records."""
+    """For each network that this project trains, what `network` gives: the first of its records."""
     records = {}
-    for record in zoo.list():
+    for record in ours():
         records.setdefault(network(record), record)
     return records
 

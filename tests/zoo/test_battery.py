@@ -21,14 +21,16 @@ from tests.zoo import seeded
 FOLDER = sources.data_folder()
 NAMES = [record.name for record in zoo.list()]
 TAGS = [f"{record.name}.{tag}" for record in zoo.list() for tag in record.tags]
+# Those of others' weights: tests/zoo/test_of_others.py.
+OURS = seeded.ours()
 # Networks of more parameters would cost this battery minutes: it compares their counts and logits,
 # and leaves files and features to the test of their builder.
 LARGE = 20_000_000
-SMALL = [record for record in zoo.list() if record.parameters.total <= LARGE]
+SMALL = [record for record in OURS if record.parameters.total <= LARGE]
 DEFAULTS = [f"{record.name}.{record.default_tag}" for record in SMALL]
 LARGE_NETWORKS = [r.name for r in seeded.networks().values() if r.parameters.total > LARGE]
 TRAINED = [f"{record.name}.{tag}" for record in zoo.list() for tag in record.trained_tags]
-BUILDERS = sorted({record.builder for record in zoo.list()})
+BUILDERS = sorted({record.builder for record in OURS})
 REWRITE = 'from keras_recres.zoo import manifest; manifest.write("zoo")'
 
 
@@ -390,6 +392,7 @@ def test_features_only(own):
 @pytest.mark.neutral
 def test_names_without_weights_say_so():
     for record in zoo.list(trained=False):
+        assert record.source == "zoo"
         with pytest.raises(ValueError, match="has no trained weights yet; pass weights=None"):
             zoo.load(record.name)
 
