@@ -14,7 +14,7 @@ class Highway(keras.layers.Layer):
     y = H(x) · T(x) + x · (1 − T(x))
 
     (arXiv 1505.00387, section 2) with a layer H, dense or convolutional, and a gate T in [0, 1].
-    `RecurrentResidual(Highway(H), shortcut="none", steps=n)` is a recurrent highway network.
+    Run again and again it is a recurrent highway network, see the example.
 
     Example:
     >>> layer = keras_recres.layers.Highway(keras.layers.Dense(50, activation="relu"))
@@ -22,6 +22,9 @@ class Highway(keras.layers.Layer):
     (2, 50)
     >>> layer.count_params()
     5100
+    >>> deep = keras_recres.layers.RecurrentResidual(layer, shortcut="none", steps=10)
+    >>> deep(keras.ops.ones((2, 50))).shape
+    (2, 50)
 
     Args:
         transform: H, a layer that keeps the shape.

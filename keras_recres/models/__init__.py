@@ -19,6 +19,7 @@ from keras_recres.models.convnets.nin import nin_cifar, nin_imagenet
 from keras_recres.models.convnets.resnet import keras_resnet, resnet
 from keras_recres.models.convnets.vgg import vgg
 from keras_recres.models.convnets.xception import xception
+from keras_recres.models.convnets.highway import highway
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
@@ -47,6 +48,7 @@ __all__ = [
     "inception_v4",
     "keras_resnet",
     "lenet5",
+    "highway",
     "mean_field_net",
     "mnist_resnet50",
     "multiply_adds",

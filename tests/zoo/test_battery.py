@@ -23,12 +23,18 @@ NAMES = [record.name for record in zoo.list()]
 TAGS = [f"{record.name}.{tag}" for record in zoo.list() for tag in record.tags]
 # Those of others' weights: tests/zoo/test_of_others.py.
 OURS = seeded.ours()
-# Networks of more parameters would cost this battery minutes: it compares their counts and logits,
-# and leaves files and features to the test of their builder.
-LARGE = 20_000_000
-SMALL = [record for record in OURS if record.parameters.total <= LARGE]
+# Networks of more parameters or layers would cost this battery minutes: it compares their counts
+# and logits, and leaves files and features to the test of their builder.
+LARGE, DEEP = 5_000_000, 60
+
+
+def large(record):
+    return record.parameters.total > LARGE or record.arguments.get("depth", 0) > DEEP
+
+
+SMALL = [record for record in OURS if not large(record)]
 DEFAULTS = [f"{record.name}.{record.default_tag}" for record in SMALL]
-LARGE_NETWORKS = [r.name for r in seeded.networks().values() if r.parameters.total > LARGE]
+LARGE_NETWORKS = {r.name: r.builder for r in seeded.networks().values() if large(r)}
 TRAINED = [f"{record.name}.{tag}" for record in zoo.list() for tag in record.trained_tags]
 BUILDERS = sorted({record.builder for record in OURS})
 REWRITE = 'from keras_recres.zoo import manifest; manifest.write("zoo")'
@@ -255,9 +261,9 @@ def test_golden_logits_of_other_tags():
     "name",
     [
         pytest.param(
-            name, marks=[pytest.mark.neutral, pytest.mark.slow] * (name != LARGE_NETWORKS[0])
+            name, marks=[pytest.mark.neutral, pytest.mark.slow] * (name != smallest(builder).name)
         )
-        for name in LARGE_NETWORKS
+        for name, builder in LARGE_NETWORKS.items()
     ],
 )
 def test_large_networks_have_their_counts_and_logits(name):

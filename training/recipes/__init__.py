@@ -37,6 +37,8 @@ ORDER = (
     "tiny_imagenet80_vit_plus",
     "cifar_tables",
     "shared_resnet",
+    "highway_mnist",
+    "cifar_resnet",
     "mnist_dense",
     "mnist_resnet50",
     "cifar10_vit",

@@ -133,9 +133,9 @@ def _network(depth, convolutions, shortcut, placement, input_shape):
             f"{input_shape!r}."
         )
     inputs = keras.Input(input_shape)
-    x = _conv(STAGES[0], 3, name="stem_conv")(inputs)
+    x = conv(STAGES[0], 3, name="stem_conv")(inputs)
     if placement != "full":
-        x = _norm("stem_norm")(x)
+        x = norm("stem_norm")(x)
         x = x if placement == "relu_only" else keras.layers.ReLU(name="stem_relu")(x)
     for stage, filters in enumerate(STAGES):
         for i in range(units):
@@ -143,7 +143,7 @@ def _network(depth, convolutions, shortcut, placement, input_shape):
             specs = _specs(filters, convolutions, strides)
             x = _unit(x, specs, shortcut, placement, f"stage{stage}_unit{i}")
     if placement == "full":
-        x = _norm("norm")(x)
+        x = norm("norm")(x)
     if placement in ("full", "relu_only"):
         x = keras.layers.ReLU(name="relu")(x)
     return keras.layers.GlobalAveragePooling2D(name="mean")(x), inputs
@@ -175,7 +175,7 @@ def _unit(x, specs, shortcut, placement, name):
     else:
         y = _other_unit(x, specs, shortcut, placement, name, same)
     if placement == "bn_after_add":
-        y = _norm(f"{name}_norm")(y)
+        y = norm(f"{name}_norm")(y)
     if placement in ("original", "bn_after_add"):
         y = keras.layers.ReLU(name=f"{name}_relu")(y)
     return y
@@ -186,22 +186,20 @@ def _other_unit(x, specs, shortcut, placement, name, same):
     filters, strides = specs[-1][0], specs[0][2]
     branch = _branch(specs, placement, f"{name}_")
     if shortcut is None:
-        return _chain(x, branch)
+        return chain(x, branch)
     project = not same and (len(specs) == 3 or shortcut == "conv")
     if project and len(specs) == 3 and placement == "full":
         # The first norm and ReLU are the projection's, too, which has no norm of its own.
-        x, branch = _chain(x, branch[:2]), branch[2:]
-    y = _chain(x, branch)
+        x, branch = chain(x, branch[:2]), branch[2:]
+    y = chain(x, branch)
     if project:
-        x = _conv(filters, 1, strides, name=f"{name}_shortcut")(x)
+        x = conv(filters, 1, strides, name=f"{name}_shortcut")(x)
         if len(specs) == 3 and placement != "full":
-            x = _norm(f"{name}_shortcut_norm")(x)
+            x = norm(f"{name}_shortcut_norm")(x)
     elif not same:
-        # Every other pixel.
-        x = keras.layers.AveragePooling2D(1, strides, name=f"{name}_shortcut")(x)
-        x = ops.pad(x, [[0, 0]] * 3 + [[0, filters - x.shape[-1]]])
+        x = widened(x, filters, strides, f"{name}_shortcut")
     if shortcut == "conv" and not project:
-        x = _conv(filters, 1, name=f"{name}_shortcut")(x)
+        x = conv(filters, 1, name=f"{name}_shortcut")(x)
     if shortcut == "dropout":
         x = keras.layers.Dropout(0.5, name=f"{name}_dropout")(x)
     if shortcut == "scaling":
@@ -222,32 +220,46 @@ def _branch(specs, placement, prefix=""):
     """The layers of F."""
     layers = []
     for i, (filters, size, strides) in enumerate(specs, 1):
-        norm = _norm(f"{prefix}norm{i}")
+        after = norm(f"{prefix}norm{i}")
         relu = keras.layers.ReLU(name=f"{prefix}relu{i}")
-        conv = [_conv(filters, size, strides, f"{prefix}conv{i}")]
-        if strides > 1 and size > 1:
-            # On both sides, as the authors pad, and not only to the right and below.
-            pad = keras.layers.ZeroPadding2D(size // 2, name=f"{prefix}pad{i}")
-            conv = [pad, _conv(filters, size, strides, f"{prefix}conv{i}", "valid")]
+        convolved = padded_conv(filters, size, strides, prefix, i)
         last = i == len(specs)
         if placement == "full":
-            layers += [norm, relu, *conv]
+            layers += [after, relu, *convolved]
         elif placement == "relu_only":
-            layers += [relu, *conv, norm]
+            layers += [relu, *convolved, after]
         elif last and placement != "relu_before_add":
-            layers += [*conv, norm] if placement == "original" else conv
+            layers += [*convolved, after] if placement == "original" else convolved
         else:
-            layers += [*conv, norm, relu]
+            layers += [*convolved, after, relu]
     return layers
 
 
-def _chain(x, layers):
+def chain(x, layers):
     for layer in layers:
         x = layer(x)
     return x
 
 
-def _conv(filters, size, strides=1, name=None, padding="same"):
+def widened(x, filters, strides, name, pool=1):
+    """A shortcut without weights: every other pixel, or means of `pool`, and then maps of zeros."""
+    if strides > 1:
+        x = keras.layers.AveragePooling2D(pool, strides, padding="same", name=name)(x)
+    return ops.pad(x, [[0, 0]] * 3 + [[0, filters - x.shape[-1]]])
+
+
+def padded_conv(filters, size, strides, prefix, i):
+    """The layers of the convolution `prefix`conv`i`, padded on both sides alike.
+
+    Keras' "same" would pad an even side to the right and below alone.
+    """
+    if strides == 1 or size == 1:
+        return [conv(filters, size, strides, f"{prefix}conv{i}")]
+    pad = keras.layers.ZeroPadding2D(size // 2, name=f"{prefix}pad{i}")
+    return [pad, conv(filters, size, strides, f"{prefix}conv{i}", "valid")]
+
+
+def conv(filters, size, strides=1, name=None, padding="same"):
     return keras.layers.Conv2D(
         filters,
         size,
@@ -260,5 +272,5 @@ def _conv(filters, size, strides=1, name=None, padding="same"):
     )
 
 
-def _norm(name):
+def norm(name):
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)

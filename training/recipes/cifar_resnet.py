@@ -1,0 +1,28 @@
+"""A ResNet of 20 layers on CIFAR-10: a training that a processor core does within two hours.
+
+Paper: He et al., arXiv 1512.03385, section 4.2, who train 64,000 batches of 128 with SGD, momentum,
+and a rate cut twice: 164 epochs of 45,000 images. Here AdamW with a cosine, their shifts and flips,
+and fewer epochs.
+
+    KERAS_BACKEND=torch python -m training.fit cifar_resnet20 --recipe cifar_resnet --data-dir DIR
+
+Hardware: any; time and accuracy on CIFAR-10 re-encoded as JPEG (these are not the original
+pixels): not measured yet.
+"""
+
+NAMES = ("cifar_resnet20",)
+DATASET = "cifar10"
+TAG = "cifar10_jpeg"
+SEEDS = 1
+SETTINGS = {
+    "epochs": 12,
+    "batch-size": 128,
+    "learning-rate": 3e-3,
+    "schedule": "cosine",
+    "warmup-epochs": 0.5,
+    "weight-decay": 0.05,
+    "label-smoothing": 0,
+    "augment": "flip,crop",
+    "mixup": 0,
+    "precision": "float32",
+}
