@@ -83,6 +83,20 @@ FAULTS = [
         "with keras_private.names_from_start():",
         "if True:",
         "tests/zoo/test_of_others.py::test_weights_and_class_names_come_through_keras_own_download",
+    # The convolutional line.
+    Fault(
+        "training/models.py",
+        "ops.full_like(logits[..., :1], -self.j)",
+        "ops.full_like(logits[..., :1], self.j)",
+        "tests/training/test_fit.py::test_the_loss_of_lenet_has_a_class_of_images_of_nothing",
+        "torch",
+    ),
+    Fault(
+        f"{MODELS}convnets/highway.py",
+        "for i in range(2 if stage == 1 else 1, depth // 3 + 1):",
+        "for i in range(1, depth // 3 + 1):",
+        "tests/models/convnets/test_highway.py::"
+        "test_the_convolutional_network_is_that_of_plain_pytorch",
         "torch",
     ),
     # Images of one's own.

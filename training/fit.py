@@ -190,6 +190,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         accumulate=a.accumulate,
         clip_norm=a.clip_norm,
         shared=devices.replicas > 1,
+        rubbish=a.rubbish,
     )
     if a.accumulate > a.epochs * len(batches):
         raise UserError(

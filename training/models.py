@@ -113,6 +113,7 @@ def compile_model(
     accumulate=1,
     clip_norm=0.0,
     shared=False,
+    rubbish=None,
 ):
     """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
@@ -136,12 +137,16 @@ def compile_model(
         accumulate: batches an update; a step is a batch.
         clip_norm: largest norm of all gradients together, 0 for any.
         shared: whether several devices share a batch.
+        rubbish: j of `Rubbish`, or None; then labels are not smoothed.
     """
     rate = optimizers.schedule(steps - cooldown, warmup, learning_rate, SCHEDULES[schedule])
     optimizer = optimizers.make(
         model, optimizer, rate, weight_decay, epsilon, ema, accumulate, clip_norm
     )
-    loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
+    if rubbish is None:
+        loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
+    else:
+        loss = Rubbish(rubbish)
     record = getattr(model, "zoo_record", None)
     convolutions = record is not None and family_of(record.builder).convolutional
     model.compile(
@@ -152,6 +157,26 @@ def compile_model(
         jit_compile="auto" if shared else jit_compile(convolutions),
         steps_per_execution=1 if keras.backend.backend() == "torch" else steps_per_execution,
     )
+
+
+class Rubbish(keras.losses.Loss):
+    """Cross-entropy with one class more, of images of nothing, whose logit is fixed at −j.
+
+    E = mean(−z_label + log(e^−j + Σ_i e^z_i))
+
+    With the penalties y = −z it is LeNet-5's loss (LeCun, Bottou, Bengio and Haffner,
+    "Gradient-based learning applied to document recognition", 1998, section II.C; no arXiv number):
+    the −j keeps penalties of right classes from growing as long as those of wrong ones grow, too.
+    """
+
+    def __init__(self, j):
+        super().__init__(name="rubbish")
+        self.j = j
+
+    def call(self, answers, logits):
+        rubbish = ops.full_like(logits[..., :1], -self.j)
+        everything = ops.logsumexp(ops.concatenate([logits, rubbish], axis=-1), axis=-1)
+        return everything - ops.sum(answers * logits, axis=-1)
 
 
 def accuracy():

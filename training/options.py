@@ -36,6 +36,7 @@ LATER = {
     "teacher": None,
     "distillation": 0.5,
     "temperature": 2.0,
+    "rubbish": None,
 }
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 DEEP = "also learn from what the network would say after earlier steps"
@@ -55,6 +56,7 @@ GROUPS = (
 )
 ACCUMULATE = "batches an update of the weights; what is left over at the end makes none"
 CLIP = "bring gradients whose norm over all weights is larger down to it; default 0, never"
+RUBBISH = "a class more of images of nothing, with the logit -J, as LeNet-5's loss has it"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -98,6 +100,7 @@ def parser():
     p.add_argument("--ema", type=float, default=0.0, metavar="MOMENTUM", help=EMA)
     p.add_argument("--accumulate", type=int, default=1, help=ACCUMULATE)
     p.add_argument("--label-smoothing", type=float, default=0.1, help="0 to below 1")
+    p.add_argument("--rubbish", type=float, metavar="J", help=RUBBISH)
     p.add_argument(
         "--keep-last",
         action=argparse.BooleanOptionalAction,
@@ -240,12 +243,18 @@ def check(a):
         ),
         "label-smoothing": (0 <= a.label_smoothing < 1, "from 0 to below 1"),
         "mixup": (0 <= a.mixup < float("inf"), "at least 0"),
+        "rubbish": (a.rubbish is None or 0 <= a.rubbish < float("inf"), "at least 0"),
         "seed": (0 <= a.seed < 2**32, "from 0 to 2**32 - 1"),
     }
     for option, (fine, allowed) in rules.items():
         if not fine:
             value = getattr(a, option.replace("-", "_"))
             raise UserError(f"--{option} must be {allowed}, found {value}.")
+    if a.rubbish is not None and a.label_smoothing:
+        raise UserError(
+            f"--rubbish takes no smoothed labels: give --label-smoothing 0, found "
+            f"{a.label_smoothing}."
+        )
     if by_layers(a) and a.mixup > 1:
         raise UserError(f"--mixup of Keras' layers must be from 0 to 1, found {a.mixup}.")
 

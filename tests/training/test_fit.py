@@ -200,6 +200,15 @@ def test_mixed_precision_trains(fit_arguments, small_model, tmp_path):
     assert np.isfinite(metrics(tmp_path)["train_loss"])
 
 
+def test_the_loss_of_lenet_has_a_class_of_images_of_nothing():
+    logits = np.array([[-1.0, -3.0], [-20.0, -30.0]], "float32")
+    answers = np.array([[0.0, 1.0], [1.0, 0.0]], "float32")
+    found = float(models.Rubbish(2.0)(answers, logits))
+    # mean(y_label + log(e^-j + Σ e^-y)) of the penalties y = -logits.
+    wanted = 3 + np.log(np.exp([-2, -1, -3.0]).sum()) + 20 + np.log(np.exp([-2, -20, -30.0]).sum())
+    assert found == pytest.approx(wanted / 2, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -211,6 +220,8 @@ def test_mixed_precision_trains(fit_arguments, small_model, tmp_path):
         ({"out": "/proc/run"}, "cannot be written"),
         ({"epochs": 0}, "--epochs must be at least 1"),
         ({"label_smoothing": 1}, "--label-smoothing must be"),
+        ({"rubbish": -1, "label_smoothing": 0}, "--rubbish must be at least 0, found -1"),
+        ({"rubbish": 1, "label_smoothing": 0.2}, "give --label-smoothing 0, found 0.2"),
         ({"learning_rate": "nan"}, "--learning-rate must be above 0"),
         ({"epsilon": 0}, "--epsilon must be above 0"),
         ({"steps_per_execution": 0}, "--steps-per-execution must be at least 1"),

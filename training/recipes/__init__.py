@@ -37,6 +37,8 @@ ORDER = (
     "tiny_imagenet80_vit_plus",
     "cifar_tables",
     "shared_resnet",
+    "lenet5",
+    "lenet5_original",
     "highway_mnist",
     "cifar_resnet",
     "mnist_dense",

@@ -1,0 +1,28 @@
+"""LeNet-5 of 1998 on MNIST, with the loss of its paper: 20 passes, no distortions.
+
+Paper: LeCun et al., "Gradient-based learning applied to document recognition", 1998, section III.B:
+20 passes through 60,000 images by a stochastic diagonal Levenberg-Marquardt method. The loss is the
+paper's, with its class of images of nothing (`--rubbish`, whose j it does not print); Adam with
+a cosine takes that method's place. The codes of the classes are not the paper's pictures.
+
+    python -m training.fit lenet5_original --recipe lenet5_original --data-dir DIR
+
+Hardware: any. Time and accuracy: not measured yet.
+"""
+
+NAMES = ("lenet5_original",)
+DATASET = "mnist"
+SEEDS = 3
+SETTINGS = {
+    "epochs": 20,
+    "batch-size": 64,
+    "learning-rate": 1e-3,
+    "schedule": "cosine",
+    "warmup-epochs": 0.5,
+    "weight-decay": 0,
+    "label-smoothing": 0,
+    "rubbish": 40.0,
+    "augment": "",
+    "mixup": 0,
+    "precision": "float32",
+}
