@@ -2,6 +2,7 @@
 
 from keras_recres.layers.alpha_relu import AlphaReLU
 from keras_recres.layers.batch_normalization import BatchNormalization
+from keras_recres.layers.c_cell import CCell
 from keras_recres.layers.ceil_max_pooling2d import CeilMaxPooling2D
 from keras_recres.layers.class_token import ClassToken
 from keras_recres.layers.conv3d_substitute import Conv3dSubstitute
@@ -18,6 +19,7 @@ from keras_recres.layers.randomized_relu import RandomizedReLU
 from keras_recres.layers.rbf_output import RBFOutput
 from keras_recres.layers.recurrent_residual import RecurrentResidual
 from keras_recres.layers.rrn import RRN
+from keras_recres.layers.s_cell import SCell
 from keras_recres.layers.sinusoid_position import SinusoidPosition
 from keras_recres.layers.soft_split import SoftSplit
 from keras_recres.layers.token_performer import TokenPerformer
@@ -31,6 +33,7 @@ __all__ = [
     "RRN",
     "AlphaReLU",
     "BatchNormalization",
+    "CCell",
     "CeilMaxPooling2D",
     "ClassToken",
     "Conv3dSubstitute",
@@ -45,6 +48,7 @@ __all__ = [
     "RBFOutput",
     "RandomizedReLU",
     "RecurrentResidual",
+    "SCell",
     "SinusoidPosition",
     "SoftSplit",
     "TokenPerformer",

@@ -20,7 +20,12 @@ from keras_recres.models.convnets.resnet import keras_resnet, resnet
 from keras_recres.models.convnets.vgg import vgg
 from keras_recres.models.convnets.xception import xception
 from keras_recres.models.convnets.highway import highway
+from keras_recres.models.convnets.neocognitron import neocognitron, self_organize
+from keras_recres.models.convnets.pyramidnet import pyramidnet
+from keras_recres.models.convnets.rir import rir
 from keras_recres.models.deep_thinking import deep_thinking
+from keras_recres.models.ensemble import ensemble
+from keras_recres.models.fully_convolutional import fully_convolutional
 from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
 from keras_recres.models.multiply_adds import multiply_adds
@@ -48,6 +53,8 @@ __all__ = [
     "inception_v4",
     "keras_resnet",
     "lenet5",
+    "ensemble",
+    "fully_convolutional",
     "highway",
     "mean_field_net",
     "mnist_resnet50",
@@ -57,7 +64,13 @@ __all__ = [
     "planar",
     "preact_resnet",
     "resnet",
+    "neocognitron",
+    "planar",
+    "preact_resnet",
+    "pyramidnet",
+    "rir",
     "rules",
+    "self_organize",
     "shared_resnet",
     "substitute",
     "t2t_vit",

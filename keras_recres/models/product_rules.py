@@ -134,6 +134,17 @@ def _trainable_subsampling(layer, inner, inputs, **_):
     return _product(layer.compute_output_shape(inputs)[1:])
 
 
+def _s_cell(layer, inner, inputs, **_):
+    # The weights that are learnt, and the fixed ones over the sum of squares.
+    kernels = math.prod(layer.excitation.shape) + layer.window**2
+    return _positions(layer.compute_output_shape(inputs)) * kernels
+
+
+def _c_cell(layer, inner, inputs, **_):
+    window = layer.window or inputs[1]
+    return _product(layer.compute_output_shape(inputs)[1:]) * window**2
+
+
 def _partial_convolution(layer, inner, inputs, **_):
     return _positions(layer.compute_output_shape(inputs)) * math.prod(layer.kernel.shape)
 
@@ -215,6 +226,7 @@ RULES = {
     keras.layers.EinsumDense: _einsum_dense,
     keras.layers.MultiHeadAttention: _multi_head_attention,
     keras.layers.TimeDistributed: _time_distributed,
+    layers.CCell: _c_cell,
     layers.Conv3dSubstitute: _conv3d_substitute,
     layers.FRN: _frn,
     layers.GroupedDense: _dense,
@@ -226,6 +238,7 @@ RULES = {
     layers.RBFOutput: _dense,
     layers.RRN: _dense,
     layers.RecurrentResidual: _recurrent_residual,
+    layers.SCell: _s_cell,
     layers.TokenPerformer: _token_performer,
     layers.TokenTransformer: _token_transformer,
     layers.TokensToToken: _tokens_to_token,

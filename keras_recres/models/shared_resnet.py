@@ -5,6 +5,8 @@ import keras
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
+from keras_recres.models.shared_parts import convolution, norm
+from keras_recres.models.shared_states import states
 
 
 @family(min_side=4, convolutional=True, maps=r"stage\d+")
@@ -13,6 +15,7 @@ def shared_resnet(
     *,
     filters=(16, 32, 64),
     unshare=("norm",),
+    transitions=None,
     input_shape=(32, 32, 3),
     num_classes=10,
     loop="auto",
@@ -28,18 +31,35 @@ def shared_resnet(
     with its default every step has norms of its own, and with `unshare=("norm", "conv1", "conv2")`
     the network is a plain one of `steps` blocks a stage.
 
+    With `transitions` the stages are states S_1 … S_m of one recurrent network, the i-th with sides
+    of 1 / 2^i, that all step at once, after the same paper's form of several states:
+
+    S_i ← S_i + Σ_j transitions[i][j] K_ij(S_j)
+
+    from S_1, a convolution of the image, with no other state there before something reaches it. An
+    operator K_ii is f; between different states it is a norm, a ReLU and a convolution that halves
+    the sides as often as it takes, or doubles them. The logits are of the last state after `steps`.
+    Operators are shared over the steps but for what `unshare` names, "norm" or nothing. How the
+    paper's own networks were connected could not be read.
+
     Example:
     >>> model = keras_recres.models.shared_resnet(3, filters=(8, 16, 32))
     >>> model.count_params()
     32066
+    >>> three = ((1, 0, 0), (1, 1, 0), (0, 1, 1))
+    >>> keras_recres.models.shared_resnet(5, filters=(8, 16, 32), transitions=three).output_shape
+    (None, 10)
 
     Args:
-        steps: Integer ≥ 1, how often each stage's block runs.
+        steps: Integer ≥ 1, how often each stage's block runs, or all states step.
         filters: Channels of each stage, integers ≥ 1.
         unshare: As in `RecurrentResidual`, out of "norm", "norm1", "conv1", "norm2" and "conv2".
-        input_shape: (height, width, channels), sides of at least 4 pixels.
+        transitions: None for one stage after the other, or a square table of 0 and 1: for each
+            state, which states it is reached from in one step.
+        input_shape: (height, width, channels), sides of at least 4 pixels; with `transitions`
+            multiples of 2^(m − 1).
         num_classes: Integer ≥ 1, number of logits.
-        loop: As in `RecurrentResidual`.
+        loop: As in `RecurrentResidual`; with `transitions` the steps are unrolled.
         features_only: Whether to return the mean of the last stage, (batch, channels).
         classifier_activation: None for logits, or an activation such as "softmax".
         name: Name of the model.
@@ -60,19 +80,22 @@ def shared_resnet(
             f"{2 ** (len(filters) - 1)} for {len(filters)} stages, but it is {input_shape!r}."
         )
     inputs = x = keras.Input(input_shape)
+    if transitions is not None:
+        x = states(x, steps, filters, unshare, transitions)
+        filters = ()
     for i, channels in enumerate(filters):
-        x = _convolution(channels, 2 if i else 1, f"stage{i}_conv")(x)
-        x = _norm(f"stage{i}_norm")(x)
+        x = convolution(channels, 2 if i else 1, f"stage{i}_conv")(x)
+        x = norm(f"stage{i}_norm")(x)
         x = keras.layers.ReLU(name=f"stage{i}_relu")(x)
         branch = keras.Sequential(
             [
                 keras.Input(x.shape[1:]),
-                _norm("norm1"),
+                norm("norm1"),
                 keras.layers.ReLU(name="relu1"),
-                _convolution(channels, 1, "conv1"),
-                _norm("norm2"),
+                convolution(channels, 1, "conv1"),
+                norm("norm2"),
                 keras.layers.ReLU(name="relu2"),
-                _convolution(channels, 1, "conv2"),
+                convolution(channels, 1, "conv2"),
             ],
             name="branch",
         )
@@ -81,20 +104,3 @@ def shared_resnet(
     if not features_only:
         x = keras.layers.Dense(num_classes, activation=classifier_activation, name="logits")(x)
     return keras.Model(inputs, x, name=name)
-
-
-def _convolution(channels, strides, name):
-    return keras.layers.Conv2D(
-        channels,
-        3,
-        strides,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )
-
-
-def _norm(name):
-    # 0.9, as ResNets have it: with Keras' 0.99 the statistics trail the weights by an epoch.
-    return keras.layers.BatchNormalization(momentum=0.9, name=name)

@@ -63,6 +63,10 @@ CASES = {
         (lambda: {"epsilon": 1e-5, "momentum": 0.9, "center": False}, (2, 4), (2, 4)),
         (lambda: {"axis": 1, "scale": False, "beta_initializer": "ones"}, (2, 5, 4), (2, 5, 4)),
     ],
+    "CCell": [
+        (lambda: {"window": 3, "padding": 1}, (2, 6, 5, 3), (2, 6, 5, 3)),
+        (lambda: {"window": None, "alpha": 0.2}, (2, 4, 4, 3), (2, 1, 1, 3)),
+    ],
     "CeilMaxPooling2D": [
         (lambda: {"pool_size": 3, "strides": 2}, (2, 6, 5, 3), (2, 3, 2, 3)),
         (lambda: {"pool_size": (3, 4), "strides": 1, "padding": 1}, (2, 6, 5, 3), (2, 6, 4, 3)),
@@ -229,6 +233,10 @@ CASES = {
             (2, 2, 5, 5, 4),
         ),
     ],
+    "SCell": [
+        (lambda: {"planes": 3, "window": 3, "padding": 1}, (2, 6, 5, 2), (2, 6, 5, 3)),
+        (lambda: {"planes": 2, "window": 3, "padding": -1}, (2, 6, 7, 2), (2, 2, 3, 2)),
+    ],
     "SinusoidPosition": [(dict, (2, 5, 4), (2, 5, 4))],
     "SoftSplit": [
         (lambda: {"kernel_size": 3, "strides": 2, "padding": 1}, (2, 8, 6, 5), (2, 12, 45)),
@@ -277,6 +285,13 @@ WRONG = {
     "BatchNormalization": [
         ({"epsilon": 0}, None, "`epsilon`", "0"),
         ({"epsilon": "tiny"}, None, "`epsilon`", "'tiny'"),
+    ],
+    "CCell": [
+        ({"window": 0}, None, "`window`", "0"),
+        ({"alpha": 0}, None, "`alpha`", "0"),
+        ({"padding": 0.5}, None, "`padding`", "0.5"),
+        ({"window": None}, (2, 6, 5, 3), "(2, 6, 5, 3)"),
+        ({"padding": -2}, (2, 6, 6, 3), "at least 7", "(2, 6, 6, 3)"),
     ],
     "CeilMaxPooling2D": [
         ({"pool_size": 0}, None, "`pool_size`", "0"),
@@ -349,6 +364,13 @@ WRONG = {
         ({"exit_threshold": -1.0}, None, "`exit_threshold`", "-1.0"),
         ({"unshare": ("nrom",)}, None, "`unshare`", "'nrom'", "'norm'"),
         ({}, (2, 5), "`branch`", "(2, 5)", "(2, 4)"),
+    ],
+    "SCell": [
+        ({"planes": 0}, None, "`planes`", "0"),
+        ({"selectivity": 0}, None, "`selectivity`", "0"),
+        ({"rate": -1}, None, "`rate`", "-1"),
+        ({"padding": "same"}, None, "`padding`", "'same'"),
+        ({}, (2, 4), "(2, 4)"),
     ],
     "SinusoidPosition": [({}, (2, 4), "(2, 4)")],
     "SoftSplit": [

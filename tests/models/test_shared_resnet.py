@@ -47,9 +47,58 @@ def test_a_block_is_added_as_often_as_it_runs():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(stage(z)), wanted, rtol=1e-4, atol=1e-5)
 
 
+SMALL = {"filters": (4, 6), "input_shape": (8, 8, 3)}
+BOTH_WAYS = ((1, 1), (1, 0))
+
+
+def test_states_step_at_once():
+    """After the equation, with the operators of the network that have been given other weights."""
+    model = shared_resnet(3, transitions=BOTH_WAYS, unshare=(), **SMALL)
+    rng = np.random.default_rng(0)
+    for w in model.weights:
+        w.assign(np.abs(rng.normal(size=w.shape)) / max(1, np.prod(w.shape[:-1])) ** 0.5)
+    x = rng.normal(size=(2, 8, 8, 3)).astype("float32")
+
+    def chain(x, *names):
+        for name in names:
+            x = keras.ops.relu(x) if name == "relu" else model.get_layer(name)(x)
+        return x
+
+    def operator(name, x, convolutions=1):
+        for i in range(1, convolutions + 1):
+            x = chain(x, f"{name}_norm{i}", "relu", f"{name}_conv{i}")
+        return x
+
+    first = chain(x, "stem_conv", "stem_norm", "relu")
+    # Nothing is in the second state before the first step has reached it.
+    states = [first + operator("state0_from0", first, 2), operator("state1_from0", first)]
+    for _ in range(2):
+        one, two = states
+        up = keras.ops.repeat(keras.ops.repeat(operator("state0_from1", two), 2, 1), 2, 2)
+        states = [one + operator("state0_from0", one, 2) + up, two + operator("state1_from0", one)]
+    wanted = chain(states[1], "mean", "logits")
+    np.testing.assert_allclose(
+        *(keras.ops.convert_to_numpy(y) for y in (model(x), wanted)), rtol=1e-4
+    )
+
+
+@pytest.mark.neutral
+def test_operators_are_shared_by_the_steps_but_for_norms():
+    three, five = (shared_resnet(n, transitions=BOTH_WAYS, **SMALL).count_params() for n in (3, 5))
+    # f of the first state has two norms of 4 channels, of the operators between one has 4, one 6.
+    assert five - three == 2 * 4 * (2 * 4 + 4 + 6)
+    shared = (shared_resnet(n, transitions=BOTH_WAYS, unshare=(), **SMALL) for n in (3, 5))
+    assert len({model.count_params() for model in shared}) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ({"transitions": ((1, 0),), "filters": (4, 6)}, "`transitions` must be 2 rows of 2 numb"),
+        ({"transitions": ((1, 0), (0.5, 1)), "filters": (4, 6)}, "`transitions` must be 2 rows"),
+        ({"transitions": ((1, 0), (0, 1)), "filters": (4, 6)}, "the last one within 3 steps, but"),
+        ({"transitions": BOTH_WAYS, "unshare": "conv1", "filters": (4, 6)}, "'norm' or nothing"),
+        ({"transitions": BOTH_WAYS, "filters": (4, 6), "input_shape": (9, 8, 3)}, "multiples of 2"),
         ({"filters": ()}, "`filters` must be the channels of each stage"),
         ({"filters": (8, 0)}, "`filters` must be an integer of at least 1"),
         ({"input_shape": (3, 32, 3)}, "sides of at least 4 for 3 stages"),

@@ -118,6 +118,14 @@ MODELS = {
     ),
     "images": images,
     "volumes": volumes,
+    "line": lambda: chain(
+        (9, 9, 2),
+        own.Highway(layers.Conv2D(2, 3, padding="same", activation="tanh")),
+        own.SCell(3, 3),
+        own.CCell(3),
+        own.CeilMaxPooling2D(2),
+        layers.Flatten(),
+    ),
     "theory": lambda: chain(
         (6,),
         own.RRN(6, sigma_w_sq=0.5),

@@ -1,0 +1,74 @@
+"""CCell: the neocognitron's cells that allow features to move."""
+
+import keras
+from keras import ops
+
+from keras_recres.layers.checks import check_count, check_maps_shape, check_positive, takes_numpy
+from keras_recres.layers.s_cell import check_padding, check_sides, falling, grown, resized
+
+
+@keras.saving.register_keras_serializable(package="keras_recres")
+class CCell(keras.layers.Layer):
+    """The complex cells of the neocognitron, which answer wherever in a window a feature is.
+
+    e_k = Σ_v d[v] u_k(n + v),  i = (1 / K) Σ_k e_k
+    y_k(n) = ψ((1 + e_k) / (1 + i) − 1),  ψ(x) = φ(x) / (α + φ(x)),  φ(x) = max(x, 0)
+
+    (Fukushima, "Neocognitron", 1980; no arXiv number) with fixed d that falls with the distance
+    from the middle and sums to 1. Nothing is learnt.
+
+    Example:
+    >>> keras_recres.layers.CCell(5, padding=-1)(keras.ops.ones((1, 16, 16, 24))).shape
+    (1, 10, 10, 24)
+
+    Args:
+        window: Integer ≥ 1, side of the window of v; None for all of the input.
+        alpha: α > 0, at which answer ψ is ½.
+        padding: Integer, cells of 0 on every side; below 0 so many are left out.
+
+    Input shape: (batch, height, width, planes); with `window=None` a known, square one.
+
+    Output shape: (batch, height + 2 padding − window + 1, …, planes).
+
+    Raises:
+        ValueError: If an argument is out of its range, or the input has another rank.
+    """
+
+    @takes_numpy
+    def __init__(self, window=5, alpha=0.5, padding=0, **kwargs):
+        super().__init__(**kwargs)
+        if window is not None:
+            check_count("window", window)
+        check_positive("alpha", alpha)
+        check_padding(padding)
+        self.window = window
+        self.alpha = float(alpha)
+        self.padding = int(padding)
+
+    def build(self, input_shape):
+        check_maps_shape(self, input_shape)
+        if self.window is None and (input_shape[1] is None or input_shape[1] != input_shape[2]):
+            raise ValueError(
+                f"The input of {self.name!r} must have the shape (batch, side, side, planes) for "
+                f"`window=None`, but it has the shape {tuple(input_shape)}."
+            )
+        check_sides(self, input_shape, self.window or input_shape[1])
+
+    def call(self, inputs, training=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
+        window = self.window or inputs.shape[1]
+        kernel = ops.convert_to_tensor(falling(window)[..., None, None], self.compute_dtype)
+        kernel = ops.tile(kernel, (1, 1, inputs.shape[-1], 1))
+        excited = ops.depthwise_conv(resized(inputs, self.padding), kernel, padding="valid")
+        inhibited = 1 + ops.mean(excited, axis=-1, keepdims=True)
+        answer = ops.relu((1 + excited) / inhibited - 1)
+        return answer / (self.alpha + answer)
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, planes = input_shape
+        window = self.window or sides[0]
+        return (batch, *(grown(side, self.padding, window) for side in sides), planes)
+
+    def get_config(self):
+        names = "window", "alpha", "padding"
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
