@@ -1,19 +1,13 @@
 """`evaluate`: how often a network is right on a data set of this disk."""
 
 import importlib.util
-import os
 from pathlib import Path
 
-import numpy as np
-
-from keras_recres.cli import images, options
+from keras_recres.cli import datasets, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, count, show
-from keras_recres.cli.terminal import progress_bar, quietly
-from keras_recres.zoo import image_folder, pictures, problems, tfds_folder
+from keras_recres.cli.terminal import progress_bar
 
-# CIFAR-10 with other pixels, which TFDS knows by no name of its own.
-RE_ENCODED = "_jpeg"
 STEPS = Column("steps", format=count, right=True)
 CELLS = Column("cells_percent", "cells %", "{:.3f}".format, right=True)
 COLUMNS = [
@@ -49,25 +43,7 @@ def add(commands):
         ],
     )
     options.add_network(p)
-    p.add_argument(
-        "--data-dir",
-        type=Path,
-        help="folder with NAME/VERSION, itself or one level down; default TFDS_DATA_DIR or "
-        "~/tensorflow_datasets",
-    )
-    p.add_argument(
-        "--dataset",
-        help="another data set of the same classes: a folder with a subfolder for each (or "
-        "train/ and val/ with these), a CSV of path and label, a name; prefix_sums/N and mazes/N, "
-        "which are made, have N cells a side",
-    )
-    p.add_argument(
-        "--split",
-        default="evaluation",
-        help="default test, or validation where there is none; of a folder that says so train or "
-        "evaluation",
-    )
-    p.add_argument("--limit", type=options.positive, help="only the first so many images")
+    datasets.add(p)
     p.add_argument("--batch-size", type=options.positive, default=128)
     p.add_argument(
         "--at-steps",
@@ -84,33 +60,12 @@ def _evaluate(arguments):
     record = options.check_network(arguments)
     tag, at_steps = record.default_tag, arguments.at_steps
     _check_steps(arguments, record.arguments_of(tag), record.name)
-    if not (arguments.dataset or tag):
-        raise UserError(f"{arguments.name} has classes of its own: give their --dataset.")
-    dataset = arguments.dataset or record.tags[tag].dataset
-    made = problems.parse(dataset)
-    own = not made and arguments.data_dir is None and image_folder.is_one(dataset)
-    # A copy of other pixels lies in a folder called as the original.
-    original = dataset.removesuffix(RE_ENCODED)
-    if not made:
-        channels = images.channels_of(record, tag)
-        version = None if own else _find(original, arguments.data_dir)
-        pictures.pillow()
-    elif not tag or made[0] != record.tags[tag].dataset.partition("/")[0]:
-        raise UserError(f"{record.name} was not made for {made[0]}, found {dataset!r}.")
+    dataset = datasets.find(arguments, record)
     options.start_keras(arguments.backend)
     from keras_recres.zoo import evaluation
 
-    changes, tried = {}, at_steps or [arguments.steps]
-    if own:
-        model = options.load_network(arguments, steps=tried[0])
-        split = _own(arguments, evaluation.class_names_of(model), channels)
-    else:
-        with quietly(f"reading {dataset}"):
-            if made:
-                split = problems.read(dataset, arguments.split, arguments.limit)
-                changes["input_shape"] = split.data.shape[1:]
-            else:
-                split = tfds_folder.read(original, arguments.split, version, arguments.limit)
+    split, tried = datasets.read(dataset, arguments), at_steps or [arguments.steps]
+    changes = datasets.changes(dataset, split)
     rows = []
     total = len(split.data) * len(tried) * (1 + arguments.int8)
     with progress_bar("measuring", total) as advance:
@@ -126,25 +81,9 @@ def _evaluate(arguments):
                 facts = {"name": record.name, "tag": tag, "steps": steps, "precision": precision}
                 rows.append({**facts, **measured})
     shown = [column for column in COLUMNS if column is not STEPS or at_steps]
-    show(rows, [column for column in shown if column is not CELLS or made], arguments.json)
+    show(rows, [column for column in shown if column is not CELLS or dataset.made], arguments.json)
     if arguments.plot:
         _draw(rows, arguments.plot)
-
-
-def _own(arguments, class_names, channels):
-    """The images of a folder or a CSV, in the order of a network's classes."""
-    listing = image_folder.find(arguments.dataset, class_names)
-    listing, _ = image_folder.decoded(listing, channels)
-    chosen = np.ones(len(listing.files), bool)
-    if arguments.split != "evaluation" and listing.held_out is None:
-        raise UserError(f"{arguments.dataset!r} has no split {arguments.split!r}, it is one.")
-    if listing.held_out is not None:
-        if arguments.split not in ("train", "evaluation"):
-            raise UserError(
-                f"--split of a folder must be train or evaluation, found {arguments.split!r}."
-            )
-        chosen = listing.held_out == (arguments.split == "evaluation")
-    return listing.part(chosen, arguments.split, channels, arguments.limit)
 
 
 def _check_steps(arguments, of_network, name):
@@ -182,24 +121,3 @@ def _draw(rows, path):
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
-
-
-def _find(dataset, folder):
-    """The folder of the data set's newest version."""
-    if folder is None:
-        folder = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    folder = folder.expanduser()
-    if not folder.is_dir():
-        raise UserError(
-            f"{dataset!r} is no folder of images, and there is no folder {str(folder)!r}: give the "
-            "data sets' with --data-dir."
-        )
-    parents = (folder, *sorted(path for path in folder.glob("*") if path.is_dir()))
-    for parent in parents:
-        if version := tfds_folder.find(dataset, parent):
-            return version
-    prepared = sorted({name for parent in parents for name in tfds_folder.prepared(parent)})
-    raise UserError(
-        f"{dataset!r} is not in {folder}: there is no {dataset}/VERSION/{tfds_folder.INFO}; data "
-        f"sets there: {', '.join(prepared) or 'none'}."
-    )

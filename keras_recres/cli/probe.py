@@ -1,16 +1,24 @@
-"""`probe`: how a network bends curves, and what becomes of a signal in it."""
+"""`probe`: what the probes of `keras_recres.probes` measure of a network."""
 
-from keras_recres.cli import probe_curvature, probe_signal
+from keras_recres.cli import (
+    probe_curvature,
+    probe_lesion,
+    probe_signal,
+)
 
 
 def add(commands):
-    """Adds `probe curvature` and `probe signal`."""
+    """Adds `probe` and its subcommands."""
     p = commands.add_parser(
         "probe",
-        help="measure curvature, or the signal at initialisation",
-        description="Measure curvature, or the signal at initialisation.",
+        help="measure curvature, lesions, the initial signal",
+        description="Measure curvature, lesions, the initial signal.",
         epilog="example: keras-recres probe curvature planar_rec",
     )
     probes = p.add_subparsers(dest="probe", required=True, metavar="PROBE")
-    probe_curvature.add(probes)
-    probe_signal.add(probes)
+    for module in (
+        probe_curvature,
+        probe_lesion,
+        probe_signal,
+    ):
+        module.add(probes)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_recres.cli import images, options
+from keras_recres.cli import figures, images, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, count, number, show
 from keras_recres.cli.terminal import working
@@ -49,8 +49,7 @@ def add(commands):
     p.add_argument("--layers", nargs="+", metavar="LAYER", help="names, paths, wildcards")
     p.add_argument("--last-steps", action="store_true", help="only the last step of each block")
     p.add_argument("--seed", type=int, default=0, help="of the random inputs; default 0")
-    p.add_argument("--csv", type=Path, help="write κ and speed at every θ")
-    p.add_argument("--plot", type=Path, help="write a picture; its ending names the format")
+    figures.add(p)
     options.add_json(p)
 
 
@@ -68,9 +67,7 @@ def _curvature(arguments):
                 pixels.append(pictures.decode(path.read_bytes(), channels))
             except ValueError as error:
                 raise UserError(f"{str(path)!r} {error}.") from None
-    for path in (arguments.csv, arguments.plot):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UserError(f"there is no folder {str(path.absolute().parent)!r}.")
+    figures.check(arguments)
     model = options.load_network(arguments)
     from keras_recres.probes import extrinsic_curvature
 
@@ -83,13 +80,7 @@ def _curvature(arguments):
             layers=arguments.layers,
             steps=not arguments.last_steps,
         )
-    if arguments.csv:
-        measured.to_csv(arguments.csv)
-    if arguments.plot:
-        try:
-            measured.plot(arguments.plot)
-        except ModuleNotFoundError:
-            raise UserError("--plot needs matplotlib: pip install 'keras-recres[cli]'.") from None
+    figures.write(arguments, measured)
     show(
         measured.table(),
         COLUMNS,

@@ -1,15 +1,14 @@
 """lesion: what a residual network still knows with blocks deleted or in another order."""
 
 import dataclasses
-import fnmatch
 import itertools
 
 import keras
 import numpy as np
 
-from keras_recres.backend.keras_private import function_of
 from keras_recres.layers.checks import check_count
-from keras_recres.models.blocks import blocks as find_blocks
+from keras_recres.probes import residual
+from keras_recres.probes.table_file import write_csv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,41 +47,67 @@ class LesionRecord:
         """Accuracy of the network as it is."""
         return self.rows[0].accuracy
 
-    def plot(self, ax=None):
+    def table(self):
+        """A dict for each row: kind, blocks, their number, Kendall's τ, accuracy, error in %."""
+        return [
+            {
+                **dataclasses.asdict(row),
+                "blocks": list(row.blocks),
+                "count": len(row.blocks),
+                "error_percent": 100 * (1 - row.accuracy),
+            }
+            for row in self.rows
+        ]
+
+    def to_csv(self, path):
+        """Writes the table, a line a row; names of blocks have spaces between."""
+        rows = [{**row, "blocks": " ".join(row["blocks"])} for row in self.table()]
+        write_csv(path, rows)
+
+    def plot(self, path=None, axis=None):
         """Draws error in % against the block that was deleted, their number, or Kendall's τ.
 
+        Needs matplotlib. Lines are medians of what was drawn at random.
+
         Args:
-            ax: Matplotlib axes; None for new ones.
+            path: Where to save the picture; its ending names the format. None saves none.
+            axis: Matplotlib axes to draw into; None makes new ones.
 
         Returns:
-            The axes.
+            The matplotlib axes.
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(figsize=(7, 4), layout="constrained").add_subplot()
         rows = self.rows[1:]
-        singles = [row for row in rows if row.kind == "delete" and len(row.blocks) == 1]
-        if len(singles) == len(rows):
+        error = np.array([100 * (1 - row.accuracy) for row in rows])
+        single = all(row.kind == "delete" and len(row.blocks) == 1 for row in rows)
+        if axis is None:
+            from matplotlib.figure import Figure
+
+            width = min(14.0, max(6.0, 2.0 + 0.2 * len(rows))) if single else 6.0
+            axis = Figure(figsize=(width, 4.2), layout="constrained").subplots()
+        if single:
             x = [self.names.index(row.blocks[0]) for row in rows]
-            ax.bar(x, [100 * (1 - row.accuracy) for row in rows])
-            ax.set_xticks(x, [self.names[i] for i in x], rotation=90, fontsize="x-small")
-            ax.set_xlabel("block deleted")
+            axis.bar(x, error)
+            axis.set_xticks(x, [self.names[i] for i in x], rotation=90, fontsize="x-small")
+            axis.set_xlabel("block deleted")
         else:
             deleted = all(row.kind == "delete" for row in rows)
             x = np.array([len(row.blocks) if deleted else row.kendall_tau for row in rows])
-            error = np.array([100 * (1 - row.accuracy) for row in rows])
-            ax.plot(x, error, ".", alpha=0.5)
+            axis.plot(x, error, ".", alpha=0.5)
             if deleted:
                 counts = np.unique(x)
-                ax.plot(counts, [np.median(error[x == n]) for n in counts])
+                axis.plot(counts, [np.median(error[x == n]) for n in counts])
+                axis.xaxis.get_major_locator().set_params(integer=True)
             else:
-                ax.invert_xaxis()
-            ax.set_xlabel("blocks deleted" if deleted else "Kendall τ of the order")
-        ax.axhline(100 * (1 - self.accuracy), color="gray", linestyle="--", label="whole network")
-        ax.set_ylabel("error, %")
-        ax.legend()
-        return ax
+                axis.invert_xaxis()
+            axis.set_xlabel("blocks deleted" if deleted else "Kendall τ of the order")
+        axis.axhline(100 * (1 - self.accuracy), color="gray", linestyle="--", label="whole network")
+        axis.set_ylim(bottom=0)
+        axis.set_ylabel("error, %")
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False)
+        if path is not None:
+            axis.figure.savefig(path, dpi=150)
+        return axis
 
 
 def lesion(
@@ -108,7 +133,7 @@ def lesion(
     >>> record = lesion(model, images, labels)  # each block by itself
     >>> record = lesion(model, images, labels, delete=range(1, 20))  # so many at random
     >>> record = lesion(model, images, labels, reorder=range(1, 20))  # so many pairs swapped
-    >>> record.plot()
+    >>> record.plot("reordered.png")
 
     Args:
         model: A functional or Sequential model of one input; its first output is measured.
@@ -132,17 +157,17 @@ def lesion(
     """
     check_count("repeats", repeats)
     check_count("batch_size", batch_size)
-    runs = _chosen(model, blocks)
+    runs = residual.runs(model, blocks)
     x = keras.ops.convert_to_numpy(x)
     labels = np.asarray(keras.ops.convert_to_numpy(y)).ravel()
     if len(labels) != len(x) or not len(x):
         raise ValueError(
             f"`y` must have a label for each example, but there are {len(labels)} for {len(x)}."
         )
-    names = [f"{r.name}[{i}]" if r.count > 1 else r.name for r in runs for i in range(r.count)]
+    names = residual.names(runs)
     shapes = [run.tensors[0].shape for run in runs for _ in range(run.count)]
     orders = _orders(shapes, delete, reorder, repeats, np.random.default_rng(seed))
-    blocks, row = _parts(model, runs)
+    blocks, row = residual.parts(model, runs)
     batch_size = min(batch_size, len(x))
     right = np.zeros(len(orders), int)
     for start in range(0, len(x), batch_size):
@@ -170,30 +195,6 @@ def lesion(
             for (kind, order), n in zip(orders, right, strict=True)
         ),
     )
-
-
-def _chosen(model, patterns):
-    """The residual runs that are asked for."""
-    runs = [run for run in find_blocks(model) if run.residual]
-    if patterns is not None:
-        patterns = [patterns] if isinstance(patterns, str) else patterns
-        names = [run.name for run in runs]
-        for pattern in patterns:
-            if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-                raise ValueError(
-                    f"{pattern!r} is none of the residual blocks of {model.name!r}: "
-                    f"{', '.join(names) or 'there are none'}."
-                )
-        runs = [run for run in runs if any(fnmatch.fnmatchcase(run.name, p) for p in patterns)]
-    if not runs:
-        raise ValueError(f"{model.name!r} has no residual blocks, as models.blocks finds them.")
-    nested = [run for run in runs if run.model is not model]
-    if nested:
-        raise ValueError(
-            f"The blocks {nested[0].name!r} lie in the nested model {nested[0].model.name!r}, "
-            "which has to be measured by itself."
-        )
-    return runs
 
 
 def _orders(shapes, delete, reorder, repeats, rng):
@@ -225,34 +226,6 @@ def _orders(shapes, delete, reorder, repeats, rng):
             order[a], order[b] = order[b], order[a]
         orders.append(("reorder", order))
     return orders
-
-
-def _parts(model, runs):
-    """The blocks as models, and the row of all parts: a block's number, or a model."""
-    function = function_of(model)
-    if len(function.inputs) != 1:
-        raise ValueError(f"`model` must have one input, but it has {len(function.inputs)}.")
-
-    def part(start, end):
-        try:
-            return keras.Model(start, end)
-        except ValueError:
-            raise ValueError(
-                f"A part of {model.name!r} takes more than one tensor, so that its blocks cannot "
-                "be run by themselves."
-            ) from None
-
-    blocks, row, tensor = [], [], function.inputs[0]
-    for run in runs:
-        if tensor is not run.tensors[0]:
-            row.append(part(tensor, run.tensors[0]))
-        for ends in itertools.pairwise(run.tensors):
-            row.append(len(blocks))
-            blocks.append(part(*ends))
-        tensor = run.tensors[-1]
-    if tensor is not function.outputs[0]:
-        row.append(part(tensor, function.outputs[0]))
-    return blocks, row
 
 
 def _call(blocks, part, order, x):

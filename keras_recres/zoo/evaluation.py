@@ -105,11 +105,7 @@ def logits_of(model, images, batch_size=128, advance=None):
     parts = []
     for start in range(0, len(images), batch_size):
         some = images[start : start + batch_size]
-        if len({image.shape for image in some}) == 1:
-            x = model.preprocess(np.stack(some))
-        else:
-            x = ops.concatenate([model.preprocess(image) for image in some])
-        outputs = model.predict_on_batch(ops.convert_to_numpy(x))
+        outputs = model.predict_on_batch(ops.convert_to_numpy(_prepared(model, some)))
         # Outputs after the first one are for training alone.
         parts.append(np.asarray(tree.flatten(outputs)[0], "float64"))
         if advance:
@@ -209,6 +205,43 @@ def measure(model, split, batch_size=128, advance=None):
         ValueError: The data set has other inputs or classes than the model.
         OSError: It is damaged.
     """
+    examples, labels = _examples(model, split)
+    measured = evaluate(model, examples, labels, batch_size, advance)
+    return {"dataset": split.tag, "split": split.split, **measured}
+
+
+def arrays(model, split, batch_size=128):
+    """All examples of a split at once, as the model takes them, and their labels.
+
+    Args:
+        model: A model that `zoo.load` gave.
+        split: A `zoo.tfds_folder.Split`.
+        batch_size: How many examples are prepared at once.
+
+    Returns:
+        NumPy arrays (examples, …) and (examples, …).
+
+    Raises:
+        ValueError: The data set has other inputs or classes than the model.
+        OSError: It is damaged.
+    """
+    examples, labels = _examples(model, split)
+    parts = [
+        ops.convert_to_numpy(_prepared(model, examples[start : start + batch_size]))
+        for start in range(0, len(examples), batch_size)
+    ]
+    return np.concatenate(parts), np.asarray(labels)
+
+
+def _prepared(model, some):
+    """Some images on their way through `model.preprocess`."""
+    if len({image.shape for image in some}) == 1:
+        return model.preprocess(np.stack(some))
+    return ops.concatenate([model.preprocess(image) for image in some])
+
+
+def _examples(model, split):
+    """The examples of a split, before `model.preprocess`, and their labels."""
     record, classes = model.zoo_record, classes_of(model)
     inputs, arrays = family_of(record.builder).inputs, isinstance(split.data, np.ndarray)
     if arrays == (inputs == "image"):
@@ -230,5 +263,4 @@ def measure(model, split, batch_size=128, advance=None):
     labels = split.labels
     if labels is None:
         _, labels = split.read(np.arange(len(split.data)))
-    measured = evaluate(model, examples, labels, batch_size, advance)
-    return {"dataset": split.tag, "split": split.split, **measured}
+    return examples, labels

@@ -11,6 +11,7 @@ import pytest
 
 from keras_recres import models, serve, zoo
 from keras_recres.cli import errors, options, output
+from keras_recres.models.graph import keep_facts
 from keras_recres.zoo import evaluation, mazes, problems
 from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
@@ -240,6 +241,42 @@ def test_probe_signal(command, tmp_path):
     assert float(rows[-1]["p_measured"]) == pytest.approx(float(rows[-1]["p_theory"]), rel=0.05)
     with open(target, encoding="utf-8") as file:
         assert [row["layer"] for row in csv.DictReader(file)] == [str(i) for i in range(7)]
+
+
+@pytest.fixture
+def residual(monkeypatch, tmp_path):
+    """A name of the zoo that stands for a smaller network, and a folder of images for it."""
+    model = zoo.build("frn_tanh", depth=4, width=12)
+    keep_facts(zoo.load("frn_tanh", weights=None), model)
+    monkeypatch.setattr(options, "load_network", lambda arguments, **_: model)
+    rng = np.random.default_rng(0)
+    for name in "01":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = rng.integers(0, 256, (28, 28), dtype="uint8")
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    return "frn_tanh", "--untrained", "--dataset", tmp_path / "images"
+
+
+def test_probe_lesion(command, residual, tmp_path):
+    pytest.importorskip("matplotlib")
+    ask = ("probe", "lesion", *residual)
+    code, out, err = command(*ask, "--csv", tmp_path / "l.csv", "--plot", tmp_path / "l.png")
+    assert code == 0, err
+    rows = table(out)
+    assert [(row["kind"], row["count"]) for row in rows] == [("none", "0"), *[("delete", "1")] * 4]
+    assert rows[1]["blocks"] == "block[0]"
+    for row in rows:
+        assert float(row["error_percent"]) == pytest.approx(100 - 100 * float(row["accuracy"]))
+    assert len((tmp_path / "l.csv").read_text().splitlines()) == 6
+    assert Image.open(tmp_path / "l.png").width > 400
+    code, out, _ = command(*ask, "--delete", "1,3-4", "--repeats", 2, "--json")
+    assert [len(row["blocks"]) for row in json.loads(out)] == [0, 1, 1, 3, 3, 4, 4]
+    for wrong, said in (("4-1", "from less to more"), ("0", "at least 1")):
+        assert said in command(*ask, "--delete", wrong)[2]
+    code, _, err = command(*ask, "--blocks", "stage*")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "'stage*' is none of the residual blocks" in err
 
 
 def test_untie_saves_the_same_function(command, tmp_path):
