@@ -1,15 +1,19 @@
 """Rules for `substitute`: which layer stands in for which, and when it can.
 
-A rule is a function rule(layer, input_shape). It returns a new layer, a string that says why there
-is none, or None for a layer that is no business of it. Those here give the new layer the name,
-dtype policy, activation, bias and initialisers of the old one, and refuse what would have no fewer
-parameters.
+A rule is a function rule(layer, input_shape). It returns a new layer, or a pair of it and a note
+for the table, a string that says why there is none, or None for a layer that is no business of it.
+Those here give the new layer the name, dtype policy, activation, bias and initialisers of the old
+one, and refuse what would have no fewer parameters.
 """
 
 import keras
 
 from keras_recres.layers import Conv3dSubstitute, MetaConv2D, MetaDense
 from keras_recres.layers.checks import check_count
+from keras_recres.models.factorize import factorize
+from keras_recres.models.rule_parts import if_smaller, obstacle, taken_over
+
+__all__ = ["conv3d", "factorize", "meta_conv2d", "meta_dense"]
 
 
 def conv3d(volume_channels=None, *, volume_depth=None, kernel_depth=None, filters=None):
@@ -59,7 +63,7 @@ def conv3d(volume_channels=None, *, volume_depth=None, kernel_depth=None, filter
     def rule(layer, input_shape):
         if not isinstance(layer, keras.layers.Conv2D):
             return None
-        why = _obstacle(layer, keras.layers.Conv2D)
+        why = obstacle(layer, keras.layers.Conv2D)
         if why:
             return why
         if layer.padding != "same" and layer.kernel_size != (1, 1):
@@ -89,9 +93,9 @@ def conv3d(volume_channels=None, *, volume_depth=None, kernel_depth=None, filter
             padding=padding,
             strides=layer.strides,
             activation=layer.activation,
-            **_taken_over(layer),
+            **taken_over(layer),
         )
-        return _if_smaller(new, layer, input_shape)
+        return if_smaller(new, layer, input_shape)
 
     return rule
 
@@ -145,7 +149,7 @@ def meta_conv2d(
     def rule(layer, input_shape):
         if not isinstance(layer, keras.layers.Conv2D):
             return None
-        why = _obstacle(layer, keras.layers.Conv2D)
+        why = obstacle(layer, keras.layers.Conv2D)
         if why:
             return why
         if input_shape[-1] % groups:
@@ -161,9 +165,9 @@ def meta_conv2d(
             padding=layer.padding,
             meta_activation=layer.activation,
             **options,
-            **_taken_over(layer),
+            **taken_over(layer),
         )
-        return _if_smaller(new, layer, input_shape)
+        return if_smaller(new, layer, input_shape)
 
     return rule
 
@@ -212,7 +216,7 @@ def meta_dense(
     def rule(layer, input_shape):
         if not isinstance(layer, keras.layers.Dense):
             return None
-        why = _obstacle(layer, keras.layers.Dense)
+        why = obstacle(layer, keras.layers.Dense)
         if why:
             return why
         if input_shape[-1] % groups:
@@ -225,51 +229,8 @@ def meta_dense(
             meta_groups,
             meta_activation=layer.activation,
             **options,
-            **_taken_over(layer),
+            **taken_over(layer),
         )
-        return _if_smaller(new, layer, input_shape)
+        return if_smaller(new, layer, input_shape)
 
     return rule
-
-
-def _obstacle(layer, kind):
-    """Why no layer of ours can stand in for a `Conv2D` or `Dense`, or None."""
-    if type(layer) is not kind:
-        return f"{type(layer).__name__} may compute something else than {kind.__name__}"
-    if layer.quantization_mode is not None or layer.lora_enabled:
-        return "it is quantised or has low-rank updates"
-    if isinstance(layer.activation, keras.layers.Layer):
-        return "its activation is a layer"
-    if kind is keras.layers.Conv2D:
-        if layer.data_format != "channels_last":
-            return "it is channels-first"
-        if layer.groups != 1:
-            return f"it has {layer.groups} groups already"
-        if layer.dilation_rate != (1, 1):
-            return f"its dilation is {layer.dilation_rate}"
-    return None
-
-
-def _taken_over(layer):
-    """The arguments that a substitute has from the layer it replaces."""
-    initializers = {}
-    for name in ("kernel_initializer", "bias_initializer"):
-        own = getattr(layer, name)
-        # A copy without the drawn seed, or equal shapes would get equal numbers.
-        clone = isinstance(own, keras.initializers.Initializer)
-        initializers[name] = own.clone() if clone else own
-    return {
-        "name": layer.name,
-        "dtype": layer.dtype_policy,
-        "activity_regularizer": layer.activity_regularizer,
-        "use_bias": layer.use_bias,
-        **initializers,
-    }
-
-
-def _if_smaller(new, layer, input_shape):
-    """The new layer, built, if it has fewer parameters than the old one, or why it is not taken."""
-    new.build(input_shape)
-    if new.count_params() < layer.count_params():
-        return new
-    return f"{type(new).__name__} would have {new.count_params():,} parameters"

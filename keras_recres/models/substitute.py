@@ -19,8 +19,8 @@ def substitute(model, rules, *, input_shape=None, verbose=True):
 
     Every substitute gives the shape and dtype that the layer gave which it replaces, so that all
     other layers remain as they are, with copies of their weights. The substitutes begin with fresh
-    weights: train the model, or only them with the others frozen. Frozen layers remain frozen;
-    substitutes are trainable. The given model does not change.
+    weights, unless a rule has given them some: train the model, or only them with the others
+    frozen. Frozen layers remain frozen; substitutes are trainable. The given model does not change.
 
     Layers inside nested functional and Sequential models are replaced, too; what is inside other
     layers, such as the branch of a `RecurrentResidual`, is not. A layer used several times
@@ -47,7 +47,8 @@ def substitute(model, rules, *, input_shape=None, verbose=True):
             path with wildcards, as in "block*", "encoder/*" or "*"; a layer's first rule in the
             order of the dict that gives a substitute is taken. Rules are those of
             `keras_recres.models.rules`, or functions rule(layer, input_shape) that return a new
-            layer, a string that says why there is none, or None.
+            layer, or a pair of it and a note for the table, a string that says why there is none,
+            or None.
         input_shape: Shape of an example without the batch axis, for the multiply-adds of models
             that take inputs of any size; None for the model's own.
         verbose: Whether to print the table.
@@ -180,6 +181,7 @@ def _apply_rule(rule, uses, pattern):
             f"The rule of {pattern!r} fails for {layer.name!r} (a rule is a function of a layer "
             f"and its input shape, such as rules.meta_dense(groups=16) returns): {error}"
         ) from error
+    new, *told = new if isinstance(new, tuple) else (new,)
     if new is None or isinstance(new, str):
         return None, new or ""
     if not isinstance(new, keras.layers.Layer) or new is layer:
@@ -199,4 +201,5 @@ def _apply_rule(rule, uses, pattern):
             )
     lost = [name for name in ON_WEIGHTS if getattr(layer, name, None) is not None]
     lost = [name for name in lost if getattr(new, name, None) is None]
-    return new, f"without its {', '.join(lost)}" if lost else ""
+    told += [f"without its {', '.join(lost)}"] if lost else []
+    return new, "; ".join(told)

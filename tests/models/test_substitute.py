@@ -586,7 +586,7 @@ def test_wrong_arguments_of_the_rules(make, message):
 @pytest.mark.neutral
 @pytest.mark.parametrize(
     "function",
-    [substitute, rules.conv3d, rules.meta_conv2d, rules.meta_dense],
+    [substitute, rules.conv3d, rules.factorize, rules.meta_conv2d, rules.meta_dense],
 )
 def test_the_examples_run(function):
     names = {"keras": keras, "keras_recres": keras_recres}
