@@ -27,6 +27,7 @@ BENCHMARKS = {
     "t2t": "T2T-ViT-7: images per second, forward and training step",
     "feed": "batches of the ImageNet recipe: images a second, of one thread and of many",
     "train": "training steps of every family, and against networks written in PyTorch and JAX",
+    "convnets": "the convolutional line: forward and training step, against plain PyTorch",
     "serve": "exported models: latency, throughput, cold start, size, beside Keras and others",
 }
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,58 @@
+"""The plain PyTorch modules of the convolutional benchmark are ours, and it measures them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_recres import models
+from training import benchmark, errors
+from training.benchmarks import convnets
+
+pytestmark = pytest.mark.neutral
+BACKEND = keras.backend.backend()
+
+
+def logits_differ(model):
+    """How far the module's logits are from the model's, in their standard deviations."""
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        # Scales, shifts and statistics, too, or a wrong one would go unseen.
+        weight.assign(weight + 0.1 * rng.random(weight.shape))
+    x = rng.normal(size=(2, *model.input_shape[1:])).astype("float32")
+    return convnets.forms_of(model, "forward", x, None, False)[2]
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet", "preact_resnet"])
+def test_residual_networks_are_the_same(name):
+    assert logits_differ(getattr(models, name)(8, input_shape=(9, 8, 3))) < convnets.TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", convnets.NETWORKS)
+def test_networks_are_the_same(network):
+    if network == "googlenet" and not hasattr(models, "googlenet"):
+        pytest.skip("the network is not there")
+    assert logits_differ(convnets.build(network, convnets.QUICK_SIDES[network])) < 1e-3
+
+
+def test_what_is_not_written_is_named():
+    pytest.importorskip("torch")
+    from training.benchmarks.plain_torch import plain_module
+
+    inputs = keras.Input((4, 4, 2))
+    with pytest.raises(ValueError, match="'odd' is a PReLU"):
+        plain_module(keras.Model(inputs, keras.layers.PReLU(name="odd")(inputs)))
+
+
+@pytest.mark.slow
+def test_it_is_measured(tmp_path, capsys):
+    found = tmp_path / "convnets.json"
+    argv = ["convnets", "--quick", "--backends", BACKEND, "--only", "preact_resnet164"]
+    assert errors.run(benchmark.main, [*argv, "--json", str(found)]) == 0
+    rows = json.loads(found.read_text())
+    assert [row["what"] for row in rows] == ["forward", "train"]
+    assert all(row["seconds"]["ours"] > 0 for row in rows)
+    assert "preact_resnet164" in capsys.readouterr().out
