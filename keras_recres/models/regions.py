@@ -176,7 +176,7 @@ class Region:
 
     def _residual(self, graph):
         node = graph.nodes[self.end]
-        if _adds_its_input(node.operation):
+        if adds_its_input(node.operation):
             return True
         direct = [graph.source[id(x)][0] == self.start for x in node.input_tensors]
         return (
@@ -187,10 +187,10 @@ class Region:
         )
 
 
-def _adds_its_input(layer):
+def adds_its_input(layer):
     """Whether a layer of this library has the shortcut inside."""
     if isinstance(layer, RecurrentResidual):
-        return layer.shortcut == "add" or _adds_its_input(layer.branch)
+        return layer.shortcut == "add" or adds_its_input(layer.branch)
     return isinstance(layer, FRN | RRN | TransformerBlock)
 
 

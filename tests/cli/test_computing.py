@@ -279,6 +279,28 @@ def test_probe_lesion(command, residual, tmp_path):
     assert "'stage*' is none of the residual blocks" in err
 
 
+def test_probe_receptive_and_responses(command, pictures, tmp_path):
+    pytest.importorskip("matplotlib")
+    paths, _ = pictures
+    (tmp_path / "cats" / "cat").mkdir(parents=True)
+    for path in paths:
+        (tmp_path / "cats" / "cat" / path.name).write_bytes(path.read_bytes())
+    picture, patches = tmp_path / "fields.png", tmp_path / "top.png"
+    ask = ("probe", "receptive", "cifar_small", "--plot", picture, "--effective", 1)
+    code, out, err = command(
+        *ask, "--patches", "conv1", "--picture", patches, "--dataset", tmp_path / "cats"
+    )
+    assert code == 0, err
+    rows = table(out)
+    assert (rows[0]["layer"], rows[0]["size"], rows[0]["offset"]) == ("conv1", "3 x 3", "-1 x -1")
+    assert all(Image.open(path).width > 300 for path in (picture, patches))
+    code, _, err = command("probe", "receptive", "cifar_small", "--patches", "conv1")
+    assert (code, "go together" in err) == (2, True)
+    code, out, err = command("probe", "responses", "cifar_small", "--dataset", tmp_path / "cats")
+    assert code == 0, err
+    assert sorted(int(row["rank"]) for row in table(out)) == [*range(1, len(table(out)) + 1)]
+
+
 def test_untie_saves_the_same_function(command, tmp_path):
     target = tmp_path / "plain.keras"
     code, out, _ = command("untie", "planar_rec", "--out", target)

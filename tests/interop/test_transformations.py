@@ -77,7 +77,23 @@ def probed(model, tmp_path):
     return model
 
 
-TRANSFORMATIONS = (substituted, untied, tied, cloned, saved, int8, counted, probed)
+def looked_into(model, tmp_path):
+    """Nor here: probes of the graph and of what runs in it answer, or name what they cannot."""
+    dtypes = [(x.shape[1:], x.dtype) for x in model.inputs]
+    x = [np.ones((2, *shape), dtype) for shape, dtype in dtypes]
+    for look in (
+        lambda: probes.paths(model, x[0], lengths=[0]),
+        lambda: probes.receptive_field(model),
+        lambda: probes.layer_responses(model, x if len(x) > 1 else x[0]),
+    ):
+        try:
+            look()
+        except ValueError as refusal:
+            names_a_layer(model, refusal)
+    return model
+
+
+TRANSFORMATIONS = (substituted, untied, tied, cloned, saved, int8, counted, probed, looked_into)
 # Keras' own copy has not what is no weight, such as the mean of a Normalization.
 NOT_OURS = {("adapted", "cloned")}
 # An 8-bit copy rounds: as a share of the largest output.
@@ -103,6 +119,13 @@ def held(model):
     return [ops.convert_to_numpy(v) for v in (*model.weights, *model.metrics_variables)]
 
 
+def names_a_layer(model, refusal):
+    said = str(refusal)
+    # The model's own name counts: it is what does not fit as a whole.
+    assert any(f"'{layer.name}'" in said for layer in model._flatten_layers()), said
+    assert "\n" not in said
+
+
 @contextlib.contextmanager
 def equal_or_refused(model, inputs):
     """Equal outputs or a refusal that names a layer; either way the model is what it was."""
@@ -110,10 +133,7 @@ def equal_or_refused(model, inputs):
     try:
         yield before
     except ValueError as refusal:
-        said = str(refusal)
-        # The model's own name counts: it is what does not fit as a whole.
-        assert any(f"'{layer.name}'" in said for layer in model._flatten_layers()), said
-        assert "\n" not in said
+        names_a_layer(model, refusal)
     for a, b in zip(held(model), values, strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(computed(model, inputs), before, strict=True):
