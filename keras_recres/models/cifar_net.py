@@ -22,12 +22,21 @@ def _as_map(model, x, name):
     return keras.layers.Reshape((*side, groups * channels), name=f"{name}_map")(x)
 
 
+def _other_size(arguments):
+    """What keeps the weights for each pixel of the last maps, or for each row of inner ones."""
+    size, variant = arguments.get("size", "small"), arguments.get("variant", "conv2d")
+    if size == "small" or (size, variant) == ("medium", "meta"):
+        return {"map_size": tuple(side // 4 for side in arguments["input_shape"][:2])}
+    return {}
+
+
 @family(
     min_side=MIN_SIDE,
     convolutional=True,
     maps=r"conv\d+(_norm|_maps)?|(pool|drop)\d+|block\d+_\d+_add|mean",
     map_of=_as_map,
     size_bound=lambda arguments: arguments.get("size", "small") == "small",
+    other_size=_other_size,
 )
 def cifar_net(
     size="small",
@@ -41,6 +50,7 @@ def cifar_net(
     head_groups=None,
     head_outputs=None,
     head_units=None,
+    map_size=None,
     features_only=False,
     classifier_activation=None,
     name="cifar_net",
@@ -100,6 +110,9 @@ def cifar_net(
         head_units: Integer ≥ 1, features of each group of a "metahead"; M · `head_units` is the
             number of features before the logits. None is the paper's, 10 for the small network
             and 8 for the others.
+        map_size: (rows, columns) to which the second pooling's maps are averaged, so that weights
+            for each pixel of a small network's maps, or for each row of those in the medium "meta"
+            one, take images of any size, as torchvision's VGG does. None is no such mean.
         features_only: Whether to return the features before the logits.
         classifier_activation: None for logits, or an activation such as "softmax".
         name: Name of the model.
@@ -127,7 +140,7 @@ def cifar_net(
 
     images = keras.Input(input_shape, name="images")
     body = {"small": _small, "medium": _medium, "residual": _residual}[size]
-    x = body(images, variant, layout, meta)
+    x = body(images, variant, layout, meta, map_size)
     if variant == "metahead":
         groups, units, outputs = head
         x = parts.meta_dense(x, units, groups, outputs, **meta())
@@ -144,20 +157,20 @@ def _stem(x, filters):
     return parts.drop_maps(parts.max_pool(x, "pool1"), "drop1")
 
 
-def _small(x, variant, layout, meta):
+def _small(x, variant, layout, meta, map_size):
     x = _stem(x, (6, 16))
     if variant == "conv3d":
         x = parts.volume_conv(x, 2, 1, "conv3")
-        return parts.flatten(parts.max_pool(x, "pool2"), "flatten")
+        return parts.flatten(parts.resized(parts.max_pool(x, "pool2"), map_size), "flatten")
     if variant == "meta":
         x = parts.meta_conv(x, 16, 4, "conv3", meta_groups=8, pool_size=2, flatten=False, **meta())
         # (height, width, group, channel) is flattened as (channel, height, width, group).
-        return parts.flatten(x, "flatten", order=(4, 1, 2, 3))
-    x = parts.max_pool(parts.conv(x, 32, "conv3"), "pool2")
-    return parts.flatten(parts.drop_maps(x, "drop2"), "flatten")
+        return parts.flatten(parts.resized(x, map_size), "flatten", order=(4, 1, 2, 3))
+    x = parts.drop_maps(parts.max_pool(parts.conv(x, 32, "conv3"), "pool2"), "drop2")
+    return parts.flatten(parts.resized(x, map_size), "flatten")
 
 
-def _medium(x, variant, layout, meta):
+def _medium(x, variant, layout, meta, map_size):
     x = parts.conv(_stem(x, (16, 32)), 64, "conv3")
     if variant == "conv3d":
         # The 3-D pooling takes pairs of the depth, which are neighbouring maps.
@@ -168,7 +181,7 @@ def _medium(x, variant, layout, meta):
         return parts.flatten(x, "flatten", pairs=True)
     if variant == "meta":
         x = parts.meta_conv(x, 64, 8, "conv4", meta_groups=16, **meta())
-        x = _pooled_groups(parts.max_pool(x, "pool2"), layout)
+        x = _pooled_groups(parts.resized(parts.max_pool(x, "pool2"), map_size), layout)
         x = parts.conv(x, 128, "conv5")
         x = parts.meta_conv(x, 128, 16, "conv6", meta_groups=32, **meta())
         # The 3-D pooling takes pairs of a group's 8 channels, which are neighbouring maps.
@@ -191,7 +204,7 @@ def _pooled_groups(x, layout):
     return keras.layers.Reshape((*plane, maps), name="maps")(x)
 
 
-def _residual(x, variant, layout, meta):
+def _residual(x, variant, layout, meta, map_size):
     x = _stem(x, (16, 32))
     for i in range(16):
         x = _residual_block(x, variant, meta, f"block1_{i}")

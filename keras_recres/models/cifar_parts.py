@@ -108,6 +108,17 @@ def adaptive_mean(x, side, name):
     return layers.AdaptiveAveragePooling2D(side, **LAST, name=name)(x)
 
 
+def resized(x, size):
+    """Maps, or maps with a group axis, averaged to (rows, columns); None leaves them."""
+    if size is None or tuple(x.shape[1:3]) == tuple(size):
+        return x
+    *groups, channels = x.shape[3:]
+    if groups:
+        x = layers.Reshape((*x.shape[1:3], groups[0] * channels), name="pool2_map")(x)
+    x = adaptive_mean(x, tuple(size), "resized")
+    return layers.Reshape((*size, *groups, channels), name="resized_groups")(x) if groups else x
+
+
 def flatten(x, name, order=(3, 1, 2), pairs=False):
     """The features as one axis, ordered as in PyTorch.
 

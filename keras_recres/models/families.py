@@ -26,6 +26,8 @@ class Family:
         weights: Where weights come from, out of `WEIGHTS`: trained with this project, downloaded by
             Keras, converted from others' checkpoints; empty where there are none.
         size_bound: Function of the arguments: whether weights depend on the input's size.
+        other_size: Function of the arguments: further arguments with which a network for images of
+            another size takes the weights of that with these.
         layout: Function of the arguments: {regular expression of a weight's whole path: axes} for
             `keras_recres.distribute`, or None.
         auxiliary: Function of the arguments: the weights in the training's loss of the outputs
@@ -41,6 +43,7 @@ class Family:
     convolutional: bool = False
     weights: tuple[str, ...] = ("own",)
     size_bound: Callable[[dict], bool] = lambda arguments: False
+    other_size: Callable[[dict], dict] = lambda arguments: {}
     layout: Callable[[dict], dict | None] = lambda arguments: None
     auxiliary: Callable[[dict], tuple[float, ...]] = lambda arguments: ()
     maps: str = ""

@@ -32,8 +32,10 @@ __all__ = [
 
 def __getattr__(name):
     # What needs Keras comes when asked for: names, papers and results can be read without.
-    if name in ("build", "load"):
-        return getattr(importlib.import_module("keras_recres.zoo.loading"), name)
+    if name == "build":
+        return importlib.import_module("keras_recres.zoo.building").build
+    if name == "load":
+        return importlib.import_module("keras_recres.zoo.loading").load
     if name == "fine_tune":
         return importlib.import_module("keras_recres.zoo.fine_tuning").fine_tune
     if name == "decode_predictions":

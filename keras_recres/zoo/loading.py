@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 from pathlib import Path
 
-import keras
-
 from keras_recres.backend import keras_private
 from keras_recres.layers.checks import plain
 from keras_recres.models.features import feature_maps
-from keras_recres.zoo import keras_weights, sources, transfer
-from keras_recres.zoo.class_names import CLASS_NAMES
-from keras_recres.zoo.registry import Untrained, check_tag, nearest, resolve, trained_tag
-from keras_recres.zoo.zoo_model import ZooModel
+from keras_recres.zoo import building, keras_weights, sources, transfer
+from keras_recres.zoo.registry import Untrained, resolve, trained_tag
 
 logger = logging.getLogger("keras_recres")
 
@@ -43,7 +38,9 @@ def load(
     - `num_classes` or `classes` give a fresh head, also where there are as many as before, and one
       line on the logger `keras_recres` (shown on stderr unless logging is configured otherwise)
       says so; a file of your own with so many classes is loaded whole;
-    - another `input_shape` keeps the fixed position table of the new size;
+    - another `input_shape` keeps the fixed position table of the new size; where weights are for
+      each pixel of a map, as in the small CIFAR networks, the map is averaged to its old size, as
+      in torchvision's VGG, and a line on the logger says so;
     - other `steps` run the same weights more or fewer times.
 
     Args:
@@ -92,28 +89,13 @@ def load(
     >>> logits = model(model.preprocess(images))
     >>> model = zoo.load("cifar_medium", features_only=True, out_indices=(0, -1))
     >>> [(info["channels"], info["reduction"]) for info in model.feature_info]
-    [(32, 1), (256, 11)]
+    [(32, 1), (128, 11)]
     """
     if out_indices is not None:
         if not features_only:
             raise ValueError("out_indices choose feature maps: give features_only=True, too.")
         if classes is not None or num_classes:
             raise ValueError("feature maps have no classes: leave out num_classes and classes.")
-        model = load(
-            name,
-            weights,
-            None,
-            input_shape,
-            steps,
-            False,
-            dtype,
-            offline,
-            progress,
-            in_channels=in_channels,
-        )
-        maps = feature_maps(model, model.zoo_record.builder, plain(out_indices))
-        _describe(maps, model.zoo_record, model.zoo_tag, model.preprocess, None)
-        return maps
     if num_classes == 0 and classes is None:
         num_classes, features_only = None, True
     record, tag = resolve(name)
@@ -125,12 +107,12 @@ def load(
         for key, value in asked.items()
         if value is not None
     }
-    if features_only:
+    if features_only and out_indices is None:
         overrides["features_only"] = True
     own = weights is not None and _is_path(weights)
     if weights is None:
-        _set_channels(record, tag, overrides, in_channels)
-        model = _build(record, tag, overrides, dtype)
+        building.set_channels(record, tag, overrides, in_channels)
+        model = building.network(record, tag, overrides, dtype)
     else:
         if own:
             path = _checked_path(weights)
@@ -140,65 +122,19 @@ def load(
             path = None  # Keras' own.
             if tag in record.trained_tags:
                 path = sources.locate(sources.weights_file(record.name, tag), offline, progress)
-        _set_channels(record, tag, overrides, in_channels)
+        building.set_channels(record, tag, overrides, in_channels)
         with keras_private.values_given_later(), keras_weights.downloads(offline, progress):
             model = _load(record, tag, overrides, dtype, path, own, in_channels)
             count = record.arguments_of(tag).get("num_classes")
             if path is None and not features_only and num_classes in (None, count):
                 model.class_names = keras_weights.class_names()
+    if out_indices is not None:
+        maps = feature_maps(model, record.builder, plain(out_indices))
+        building.describe(maps, record, tag, model.preprocess, None)
+        return maps
     if classes is not None:
         model.class_names = tuple(classes)
     return model
-
-
-def build(name, tag=None, dtype=None, **overrides):
-    """Builds the network of a name without weights.
-
-    Args:
-        name: A name of `zoo.list()`, or `"name.tag"`.
-        tag: Build it as for this tag's data set; None for the network of the paper.
-        dtype: A Keras dtype policy for the model. None for the global one.
-        **overrides: Builder arguments that replace those of the config.
-
-    Returns:
-        A `keras.Model`, with the same four attributes as `load` sets.
-    """
-    record, own_tag = resolve(name)
-    return _build(record, check_tag(record, tag) if tag else own_tag, plain(overrides), dtype)
-
-
-def _build(record, tag, overrides, dtype):
-    builder = _builder(record)
-    arguments = {**record.arguments_of(tag), **overrides}
-    accepted = inspect.signature(builder).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
-        for key in overrides.keys() - accepted.keys():
-            raise ValueError(
-                f"{record.name!r} cannot be built with {key}={overrides[key]!r}"
-                f"{nearest(key, accepted)}; its builder models.{record.builder} takes "
-                f"{', '.join(accepted)}."
-            )
-    if "name" in accepted:
-        arguments.setdefault("name", record.name)
-    model = _under_policy(dtype, builder, arguments)
-    preprocess = record.preprocessing_of(tag)
-    if overrides.get("input_shape"):
-        preprocess = preprocess.for_input_shape(overrides["input_shape"])
-    names = CLASS_NAMES.get(record.tags[tag].dataset) if tag else None
-    if {"num_classes", "features_only"} & overrides.keys() or (
-        names and len(names) != model.outputs[0].shape[-1]
-    ):
-        names = None  # It is another head than the data set's.
-    _describe(model, record, tag, preprocess, names)
-    return model
-
-
-def _describe(model, record, tag, preprocess, names):
-    # Frozen dataclasses and strings: Keras tracks and counts none of them.
-    model.zoo_record, model.zoo_tag, model.preprocess = record, tag, preprocess
-    model.class_names = names
-    # Which saves them; it is functional as before.
-    model.__class__ = ZooModel
 
 
 def _count(classes, num_classes, features_only):
@@ -220,19 +156,6 @@ def _count(classes, num_classes, features_only):
     return len(classes)
 
 
-def _set_channels(record, tag, overrides, in_channels):
-    """Gives `input_shape` the channels that are asked for."""
-    if in_channels is None:
-        return
-    shape = overrides.get("input_shape") or record.arguments_of(tag).get("input_shape") or ()
-    if len(shape) != 3 or ("input_shape" in overrides and shape[-1] != in_channels):
-        raise ValueError(
-            f"in_channels={in_channels!r} does not suit the input shape {tuple(shape)}: give one "
-            "of them, for a network of images."
-        )
-    overrides["input_shape"] = (*shape[:-1], plain(in_channels))
-
-
 def _trained_tag(record, tag, weights):
     try:
         return trained_tag(record, tag, weights)
@@ -250,28 +173,6 @@ def _trained_tag(record, tag, weights):
         raise Untrained(
             error.what, f"{instead}; zoo.convert.{command} reads others' checkpoints."
         ) from None
-
-
-def _builder(record):
-    from keras_recres import models
-
-    if record.builder not in models.__all__:
-        raise ValueError(
-            f"{record.name!r} asks for the builder {record.builder!r}, which is none of "
-            f"keras_recres.models: {', '.join(models.__all__)}."
-        )
-    return getattr(models, record.builder)
-
-
-def _under_policy(dtype, builder, arguments):
-    if dtype is None:
-        return builder(**arguments)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype)
-    try:
-        return builder(**arguments)
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _load(record, tag, overrides, dtype, path, own, in_channels):
@@ -295,30 +196,32 @@ def _fill(record, tag, overrides, dtype, path, own, in_channels):
         if record.arguments_of(tag).get(k) != v or (k == "num_classes" and not own)
     }
     if not changes and path is None:
-        return _build(record, tag, {**overrides, **keras_weights.ARGUMENTS}, dtype)
+        given = {**overrides, **keras_weights.ARGUMENTS}
+        return building.network(record, tag, given, dtype)
     if not changes:
-        model = _build(record, tag, overrides, dtype)
+        model = building.network(record, tag, overrides, dtype)
         transfer.read(model, path)
         return model
     if own:
         # Whatever it is called, it was most likely written with the arguments of now.
-        model = _build(record, tag, overrides, dtype)
+        model = building.network(record, tag, overrides, dtype)
         if transfer.fits(model, path):
             return model
     # In float32, as the files are, whatever the model's own policy.
     donor = None
     if own and "num_classes" in changes:
         # The classes may be the file's, and only the other arguments new.
-        donor = _build(record, tag, {"num_classes": changes["num_classes"]}, "float32")
+        donor = building.network(record, tag, {"num_classes": changes["num_classes"]}, "float32")
         if transfer.fits(donor, path):
             del changes["num_classes"]
         else:
             donor = None
     if donor is None:
-        donor = _build(record, tag, {} if path else keras_weights.ARGUMENTS, "float32")
+        donor = building.network(record, tag, {} if path else keras_weights.ARGUMENTS, "float32")
         if path:
             transfer.read(donor, path)
-    model = _build(record, tag, overrides, dtype)
+    overrides = {**overrides, **_of_other_size(record, tag, changes)}
+    model = building.network(record, tag, overrides, dtype)
     fresh = transfer.copy(donor, model, changes, in_channels)
     trained = donor.input_shape[-1]
     if in_channels not in (None, trained):
@@ -337,6 +240,23 @@ def _fill(record, tag, overrides, dtype, path, own, in_channels):
             changes["num_classes"],
         )
     return model
+
+
+def _of_other_size(record, tag, changes):
+    """Builder arguments that keep what is for each pixel of a map, where images change size."""
+    trained = record.arguments_of(tag)
+    asked = changes.get("input_shape")
+    if asked is None or tuple(asked[:-1]) == tuple(trained["input_shape"][:-1]):
+        return {}
+    kept = family_of(record.builder).other_size(trained)
+    if kept:
+        logger.warning(
+            "%s: built with %s for input_shape=%s, since it has weights for each pixel of a map.",
+            record.name,
+            ", ".join(f"{key}={value}" for key, value in kept.items()),
+            asked,
+        )
+    return kept
 
 
 def _is_path(weights):

@@ -206,6 +206,18 @@ def test_other_input_shape_keeps_its_own_table(trained, caplog):
     assert not caplog.records
 
 
+@pytest.mark.neutral
+@pytest.mark.parametrize("name", ["cifar_small", "cifar_small_meta", "cifar_medium_meta"])
+def test_weights_for_each_pixel_take_another_size(name, caplog):
+    trained, model = zoo.load(name), zoo.load(name, input_shape=(48, 40, 3))
+    for ours, theirs in zip(model.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(numpy(ours), numpy(theirs))
+    assert f"{name}: built with map_size=(8, 8) for input_shape=(48, 40, 3), since" in caplog.text
+    assert numpy(model(inputs(2, 48, 40, 3))).shape == (2, 10)
+    layer = model.get_layer("resized")
+    assert (layer.input.shape[1:3], layer.output.shape[1:3]) == ((12, 10), (8, 8))
+
+
 def test_other_channels_do_not_fit(toy_zoo):
     with pytest.raises(ValueError, match=r"do not fit input_shape=\(4, 4, 1\): layer 'stem'"):
         zoo.load("toy_rec", input_shape=(4, 4, 1))
