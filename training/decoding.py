@@ -101,7 +101,7 @@ class Decoded:
 
     def _decode(self, number, file, drawn=None):
         try:
-            image = Image.open(io.BytesIO(file))
+            image = pictures.upright(Image.open(io.BytesIO(file)))
             image = image if image.mode == self._mode else image.convert(self._mode)
             image.load()
         except (UnidentifiedImageError, OSError, SyntaxError) as error:

@@ -7,6 +7,7 @@ import io
 import numpy as np
 
 MODES = {1: "L", 3: "RGB"}
+ORIENTATION = 0x0112  # In EXIF.
 
 
 def pillow():
@@ -18,10 +19,24 @@ def pillow():
     return Image
 
 
+def turned(image):
+    """Whether an image of Pillow's is to be turned by a quarter: its height becomes its width."""
+    return image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+
+
+def upright(image):
+    """An image of Pillow's, turned as its camera noted; others are returned as they are."""
+    from PIL import ImageOps
+
+    if image.getexif().get(ORIENTATION, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
 def decode(data, channels, preprocess=None):
     """A uint8 array (height, width, channels) from the bytes of an image file.
 
-    A camera's note on how to turn the picture (EXIF) is not followed, as servers do not follow it.
+    A camera's note on how to turn the picture (EXIF) is followed.
 
     Args:
         data: The bytes: JPEG, PNG, or another format that Pillow reads.
@@ -39,8 +54,11 @@ def decode(data, channels, preprocess=None):
             raise ValueError(f"has pixels of the mode {image.mode!r}, not of 8 bits")
         if preprocess is not None:
             # A JPEG is decoded at a half, quarter or eighth of its size where that is enough.
-            sides = _resized(image, preprocess.size, preprocess.crop)
+            quarter = -1 if turned(image) else 1
+            sides = _resized(image, preprocess.size[::quarter], preprocess.crop)
             image.draft(image.mode, (2 * sides[1], 2 * sides[0]))
+            sides = sides[::quarter]
+        image = upright(image)
         image = image if image.mode == mode else image.convert(mode)
         image.load()
         if preprocess is not None:

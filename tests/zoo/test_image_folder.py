@@ -131,3 +131,20 @@ def test_a_large_photograph_is_what_its_preprocessing_makes_of_it(tmp_path):
     found = pictures.decode(file.read_bytes(), 3, preprocess)
     expected = np.asarray(preprocess(pictures.decode(file.read_bytes(), 3)))[0]
     assert np.abs(found - expected).max() < 6
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_phones_pictures_stand_upright(tmp_path, suffix):
+    rows, columns = np.mgrid[:160, :120]
+    pixels = np.stack([rows, columns, rows + columns // 2], axis=-1).astype("uint8")
+    # What EXIF's numbers say was done to the picture that is stored.
+    stored = {1: pixels, 3: pixels[::-1, ::-1], 6: np.rot90(pixels), 8: np.rot90(pixels, -1)}
+    preprocess = zoo.Preprocessing(size=(16, 8), interpolation="bilinear")
+    for orientation, turned in stored.items():
+        exif, file = Image.Exif(), tmp_path / f"{orientation}.{suffix}"
+        exif[pictures.ORIENTATION] = orientation
+        Image.fromarray(turned).save(file, exif=exif, quality=100)
+        whole = pictures.decode(file.read_bytes(), 3)
+        assert np.abs(whole.astype(int) - pixels).max() <= (4 if suffix == "jpg" else 0)
+        small = pictures.decode(file.read_bytes(), 3, preprocess)
+        assert np.abs(small - np.asarray(preprocess(pixels))[0]).max() < 4
