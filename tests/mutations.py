@@ -83,6 +83,7 @@ FAULTS = [
         "with keras_private.names_from_start():",
         "if True:",
         "tests/zoo/test_of_others.py::test_weights_and_class_names_come_through_keras_own_download",
+    ),
     # The convolutional line.
     Fault(
         "training/models.py",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from training import errors
 from training.errors import UserError, nearest
+from training.run_folder import write_between
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BENCHMARKS = {
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "feed": "batches of the ImageNet recipe: images a second, of one thread and of many",
     "train": "training steps of every family, and against networks written in PyTorch and JAX",
     "convnets": "the convolutional line: forward and training step, against plain PyTorch",
+    "formats": "which formats the zoo's networks can be exported in, and how large the files are",
     "serve": "exported models: latency, throughput, cold start, size, beside Keras and others",
 }
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +44,8 @@ def parser():
         epilog="benchmarks:\n"
         + "\n".join(f"  {name:14} {what}" for name, what in BENCHMARKS.items())
         + "\n\nexamples:\n  python -m training.benchmark recurrence --backends jax,torch\n"
-        "  python -m training.benchmark train --only 'vit7*' float32 --json vit7.json",
+        "  python -m training.benchmark train --only 'vit7*' float32 --json vit7.json\n"
+        "  python -m training.benchmark formats --table keras_recres/serve/README.md",
     )
     p.add_argument("name", help=", ".join(BENCHMARKS))
     p.add_argument("--backends", default=",".join(BACKENDS), help="default: all that are installed")
@@ -53,6 +56,13 @@ def parser():
         default=[],
         metavar="VALUE",
         help="wildcards: the cases that have a value like each of them (they are named on the way)",
+    )
+    p.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE.md",
+        help="formats, serve: put the table into this file, between its lines <!-- NAME:begin --> "
+        "and <!-- NAME:end -->",
     )
     p.add_argument("--json", type=Path, help="write the measurements to this file, one by one")
     return p
@@ -78,6 +88,8 @@ def main(argv=None):
         if a.json.is_dir() or not os.access(target, os.W_OK):
             raise UserError(f"--json {a.json} cannot be written.")
     module = importlib.import_module(f"training.benchmarks.{a.name}")
+    if a.table and not hasattr(module, "markdown"):
+        raise UserError(f"{a.name} has no table for --table: formats and serve have.")
     rows = []
     cases = [
         (b, case)
@@ -93,6 +105,8 @@ def main(argv=None):
         if a.json:
             a.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     module.report(rows)
+    if a.table:
+        write_between(a.table, a.name, module.markdown(rows))
     return 0
 
 

@@ -19,7 +19,7 @@ from keras_recres.zoo import manifest, problems, sources
 from keras_recres.zoo.record import Result
 from training.errors import UserError
 from training.models import save_weights
-from training.run_folder import write_aside
+from training.run_folder import write_aside, write_between
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -29,7 +29,6 @@ BEST_OF = "best_of_"
 SUBSET = "subset_"
 # Weights of networks with more parameters are filed in float16: half to download, and to clone.
 HALF_ABOVE = 3_000_000
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def file_weights(model, name, tag, inputs=None):
@@ -258,12 +257,4 @@ def _quantity(value, metric):
 
 def write_readme(path=README):
     """Puts the table of results between the two marks of the README."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{path} needs the lines {BEGIN} and {END}, the table goes between them.")
-    write_aside(path, f"{before}{BEGIN}\n{readme_table()}{END}{after}")
+    write_between(path, "results", readme_table())

@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -231,3 +232,16 @@ def write_aside(path, text):
     aside = Path(path).with_name(f".{Path(path).name}.part")
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
+
+
+def write_between(path, name, text):
+    """Puts a text between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a file."""
+    begin, end = (f"<!-- {name}:{place} -->" for place in ("begin", "end"))
+    try:
+        parts = re.split(f"({begin}|{end})", Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+    if parts[1::2] != [begin, end]:
+        raise UserError(f"{path} needs the lines {begin} and {end}, the table goes between them.")
+    parts[2] = f"\n{text.strip()}\n"
+    write_aside(path, "".join(parts))

@@ -6,6 +6,7 @@ from keras_recres.models.cifar_net import cifar_net
 from keras_recres.models.convnets.alexnet import alexnet
 from keras_recres.models.convnets.cifar_resnet import cifar_resnet, preact_resnet
 from keras_recres.models.convnets.googlenet import googlenet, googlenet_paper
+from keras_recres.models.convnets.highway import highway
 from keras_recres.models.convnets.inception import (
     bn_inception,
     inception_v2,
@@ -15,14 +16,13 @@ from keras_recres.models.convnets.inception import (
 from keras_recres.models.convnets.inception_resnet import inception_resnet_v1, inception_resnet_v2
 from keras_recres.models.convnets.inception_v4 import inception_v4
 from keras_recres.models.convnets.lenet import lenet5
+from keras_recres.models.convnets.neocognitron import neocognitron, self_organize
 from keras_recres.models.convnets.nin import nin_cifar, nin_imagenet
+from keras_recres.models.convnets.pyramidnet import pyramidnet
 from keras_recres.models.convnets.resnet import keras_resnet, resnet
+from keras_recres.models.convnets.rir import rir
 from keras_recres.models.convnets.vgg import vgg
 from keras_recres.models.convnets.xception import xception
-from keras_recres.models.convnets.highway import highway
-from keras_recres.models.convnets.neocognitron import neocognitron, self_organize
-from keras_recres.models.convnets.pyramidnet import pyramidnet
-from keras_recres.models.convnets.rir import rir
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.ensemble import ensemble
 from keras_recres.models.fully_convolutional import fully_convolutional
@@ -43,8 +43,11 @@ __all__ = [
     "cifar_net",
     "cifar_resnet",
     "deep_thinking",
+    "ensemble",
+    "fully_convolutional",
     "googlenet",
     "googlenet_paper",
+    "highway",
     "inception_resnet_v1",
     "inception_resnet_v2",
     "inception_v2",
@@ -53,21 +56,16 @@ __all__ = [
     "inception_v4",
     "keras_resnet",
     "lenet5",
-    "ensemble",
-    "fully_convolutional",
-    "highway",
     "mean_field_net",
     "mnist_resnet50",
     "multiply_adds",
+    "neocognitron",
     "nin_cifar",
     "nin_imagenet",
     "planar",
     "preact_resnet",
-    "resnet",
-    "neocognitron",
-    "planar",
-    "preact_resnet",
     "pyramidnet",
+    "resnet",
     "rir",
     "rules",
     "self_organize",

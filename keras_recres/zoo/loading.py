@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_recres.backend import keras_private
 from keras_recres.layers.checks import plain
+from keras_recres.models.families import family_of
 from keras_recres.models.features import feature_maps
 from keras_recres.zoo import building, keras_weights, sources, transfer
 from keras_recres.zoo.registry import Untrained, resolve, trained_tag

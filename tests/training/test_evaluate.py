@@ -16,6 +16,7 @@ from training import errors, evaluate, filing, fit, models, packed, recording
 from training.errors import UserError
 
 pytestmark = pytest.mark.neutral
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def copy_of_the_zoo(target, patch):
@@ -375,12 +376,12 @@ def test_the_readme_gets_its_table(folder, tmp_path):
     filing.write_result({**row, **exact})
     filing.write_result({**row, "metric": "best_of_10_top1_percent", "value": "97.50"})
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{filing.BEGIN}\nold\n{filing.END}\nafter\n")
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):
         filing.write_readme(readme)
         text = readme.read_text()
-        assert text.startswith(f"before\n{filing.BEGIN}\n| name |")
-        assert text.endswith(f"{filing.END}\nafter\n")
+        assert text.startswith(f"before\n{BEGIN}\n| name |")
+        assert text.endswith(f"{END}\nafter\n")
         assert "old" not in text
         assert (
             "| `vit3_rec` | 2,204,878 | 2,000,000 | 2,4,2 | mnist test "
@@ -397,7 +398,7 @@ def test_the_readme_gets_its_table(folder, tmp_path):
 
 def test_the_checkouts_readme_shows_the_checkouts_results():
     text = filing.README.read_text(encoding="utf-8")
-    between = text.partition(filing.BEGIN)[2].partition(filing.END)[0]
+    between = text.partition(BEGIN)[2].partition(END)[0]
     assert between.strip() == filing.readme_table().strip(), (
         "renew it with `python -m training.evaluate --readme`"
     )

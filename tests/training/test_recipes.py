@@ -7,7 +7,6 @@ import keras
 import pytest
 
 from keras_recres import models, zoo
-from keras_recres.models.families import family_of
 from tests.training.test_fit import metrics, peek, run
 from training import filing, fit, options, pending_rows, precision, recipes, steps
 from training import models as training_models

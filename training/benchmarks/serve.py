@@ -34,6 +34,7 @@ QUICK = {"requests": 20, "seconds": {1: 0.3, 32: 0.3}, "turns": 2, "starts": 0}
 # What `serve.export` holds its files to, too.
 TOLERANCE = 1e-5
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "onnxruntime", "openvino")
+NAMES = {"c_api": "C API", "keras": "Keras", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -204,6 +205,23 @@ def report(rows):
     console.print(f"{rows[0]['hardware']}; {versions}", highlight=False)
 
 
+def markdown(rows):
+    """One thread's milliseconds of a request, and seconds until a fresh process answers."""
+    lines = [["network", "way", *(f"{batch} at once, ms" for batch in BATCHES), "first answer, s"]]
+    lines.append(["---", "---"] + ["---:"] * (1 + len(BATCHES)))
+    engine_of = {name: engine for engine, name in NAMES.items()}
+    for row in rows:
+        for way in dict.fromkeys(cell["way"] for cell in row["speed"]):
+            cells = [c for c in row["speed"] if c["way"] == way and c["threads"] == 1]
+            times = [f"{1e3 * c['p50']:.2f}" if "p50" in c else "–" for c in cells]
+            cold = row["cold_seconds"].get(engine_of.get(way.split(" predict")[0]))
+            first = f"{cold:.1f}" if cold else ""
+            lines.append([f"`{row['model']}`", way, *times, first])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    versions = ", ".join(f"{package} {v}" for package, v in rows[0]["versions"].items())
+    return f"{table}\n\nOne thread, {rows[0]['hardware']}; {versions}."
+
+
 def _speed_table(row):
     size = " × ".join(map(str, row["shape"]))
     table = Table(title=f"{row['model']}, {size}, {row['parameters']:,} parameters")
@@ -248,7 +266,6 @@ def _file_table(row):
     for heading in ("format", "MB", "export and check, s", "run by", "first answer, s"):
         table.add_column(heading, justify="right" if heading.endswith(("MB", "s")) else "left")
     engines = {kind: engine for engine, (_, kind) in ENGINES.items()}
-    names = {"c_api": "C API", "keras": "Keras", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
     for kind, size in row["bytes"].items():
         engine = engines.get(kind)
         cold = row["cold_seconds"].get(engine)
@@ -256,7 +273,7 @@ def _file_table(row):
             kind,
             f"{size / 1e6:.2f}",
             f"{row['export_seconds'][kind]:.1f}",
-            names.get(engine, "-"),
+            NAMES.get(engine, "-"),
             f"{cold:.2f}" if cold else "-",
         )
     return table
