@@ -542,13 +542,31 @@ FAULTS = [
         "tests/zoo/test_sources.py::test_offline_never_uses_the_network",
     ),
     Fault(
+        f"{ZOO}pictures.py",
+        "preprocess.size[::quarter]",
+        "preprocess.size",
+        "tests/zoo/test_image_folder.py::test_a_phones_pictures_stand_upright",
+    ),
+    Fault(
+        f"{ZOO}pictures.py",
+        "        image = upright(image)\n",
+        "",
+        "tests/zoo/test_image_folder.py::test_a_phones_pictures_stand_upright",
+    ),
+    Fault(
         f"{ZOO}loading.py",
+        "{**overrides, **_of_other_size(record, tag, changes)}",
+        "overrides",
+        "tests/zoo/test_loading.py::test_weights_for_each_pixel_take_another_size",
+    ),
+    Fault(
+        f"{ZOO}building.py",
         "preprocess = record.preprocessing_of(tag)",
         "preprocess = record.preprocessing_of()",
         "tests/zoo/test_loading.py::test_preprocess_is_that_of_the_tag",
     ),
     Fault(
-        f"{ZOO}loading.py",
+        f"{ZOO}building.py",
         "    finally:\n        keras.config.set_dtype_policy(before)",
         "    except TypeError:\n        keras.config.set_dtype_policy(before)",
         "tests/zoo/test_loading.py::test_policy_is_restored_after_an_error",
@@ -815,7 +833,7 @@ FAULTS = [
         "test_as_many_classes_of_ones_own_have_a_fresh_head_and_no_names",
     ),
     Fault(
-        f"{ZOO}loading.py",
+        f"{ZOO}building.py",
         '{"num_classes", "features_only"} & overrides.keys()',
         '{"features_only"} & overrides.keys()',
         "tests/zoo/test_loading.py::TestClasses::"

@@ -38,6 +38,8 @@ def add(commands):
             "evaluate vit3_rec --data-dir ~/tensorflow_datasets",
             "evaluate cifar_small --data-dir DIR --limit 1000 --json",
             "evaluate frn_tanh --data-dir DIR --int8",
+            "evaluate cifar_small --data-dir DIR --file "
+            "models/cifar_small/1/assets.extra/cifar_small.tflite",
             "evaluate vit7_rec --data-dir DIR --at-steps 1,2,3,4 --plot steps.png",
             "evaluate prefix_sum_rec --dataset prefix_sums/128 --at-steps 25,50,100",
         ],
@@ -53,6 +55,11 @@ def add(commands):
     )
     p.add_argument("--plot", type=Path, help="with --at-steps: draw accuracy against steps here")
     p.add_argument("--int8", action="store_true", help="besides, with 8-bit dense layers")
+    p.add_argument(
+        "--file",
+        type=Path,
+        help="besides, as this file of `export` computes it: .tflite, .onnx or .xml",
+    )
     options.add_json(p)
 
 
@@ -67,7 +74,7 @@ def _evaluate(arguments):
     split, tried = datasets.read(dataset, arguments), at_steps or [arguments.steps]
     changes = datasets.changes(dataset, split)
     rows = []
-    total = len(split.data) * len(tried) * (1 + arguments.int8)
+    total = len(split.data) * len(tried) * (1 + arguments.int8 + bool(arguments.file))
     with progress_bar("measuring", total) as advance:
         for steps in tried:
             model = options.load_network(arguments, steps=steps, **changes)
@@ -76,6 +83,10 @@ def _evaluate(arguments):
                 from keras_recres import serve
 
                 networks["int8"] = serve.quantized(model)
+            if arguments.file:
+                from keras_recres.serve.int8 import FromFile
+
+                networks[arguments.file.name] = FromFile(model, arguments.file)
             for precision, network in networks.items():
                 measured = evaluation.measure(network, split, arguments.batch_size, advance)
                 facts = {"name": record.name, "tag": tag, "steps": steps, "precision": precision}
@@ -95,6 +106,11 @@ def _check_steps(arguments, of_network, name):
             raise UserError(f"there is no folder {str(arguments.plot.absolute().parent)!r}.")
         if importlib.util.find_spec("matplotlib") is None:
             raise UserError("--plot needs matplotlib: pip install 'keras-recres[cli]'.")
+    if arguments.file:
+        if not arguments.file.is_file():
+            raise UserError(f"there is no file {str(arguments.file)!r}.")
+        if arguments.at_steps or arguments.steps:
+            raise UserError("--file has the steps that it was exported with: leave out others.")
     if arguments.at_steps and arguments.steps:
         raise UserError("--steps and --at-steps exclude each other: give one of them.")
     if arguments.at_steps and "steps" not in of_network:

@@ -5,6 +5,7 @@ import sys
 
 from keras_recres import __version__
 from keras_recres.cli import (
+    benchmark,
     blocks,
     convert,
     errors,
@@ -17,7 +18,10 @@ from keras_recres.cli import (
     untie,
 )
 
-COMMANDS = (listing, predict, evaluate, train, probe, blocks, convert, export, untie)
+COMMANDS = (
+    *(listing, predict, evaluate, train, benchmark),
+    *(probe, blocks, convert, export, untie),
+)
 
 
 def parser():

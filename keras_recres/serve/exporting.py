@@ -132,7 +132,7 @@ def export(
         other_formats.check(kind, bool(quantize))
     else:
         saved_model.check_packages(warmup is True)
-    formats = other_formats.check(formats, bool(quantize))
+    formats = other_formats.check(formats, bool(quantize), representative is not None)
     directory = pathlib.Path(directory).expanduser()
     original = model = _first_output(_model(model_or_name))
     Network(model)

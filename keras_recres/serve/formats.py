@@ -40,8 +40,14 @@ BESIDE_WEIGHTS = 1.05
 INPUTS_FOR_RANGES = 256
 
 
-def check(formats, int8=False):
-    """The formats as a tuple; raises for unknown ones and for those whose packages are missing."""
+def check(formats, int8=False, activations=False):
+    """The formats as a tuple; raises for unknown ones and for those whose packages are missing.
+
+    Args:
+        formats: Names, or one name.
+        int8: Whether weights become 8-bit integers.
+        activations: Whether activations do so in LiteRT.
+    """
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
     backend = keras.backend.backend()
     for name in formats:
@@ -61,6 +67,12 @@ def check(formats, int8=False):
             raise ValueError(
                 "LiteRT with 8-bit integers is TensorFlow's converter's work, but the backend is "
                 f"{backend!r}: load the same weights with KERAS_BACKEND=tensorflow."
+            )
+        if activations and name == "litert" and not importlib.util.find_spec("ai_edge_litert"):
+            raise ImportError(
+                "LiteRT with activations of 8 bits is compared in its own interpreter, since "
+                "TensorFlow's rounds otherwise: pip install ai-edge-litert, or leave out the "
+                "representative images."
             )
         missing = [p for p, module in needed.items() if importlib.util.find_spec(module) is None]
         if missing:

@@ -109,7 +109,7 @@ def accuracy_lost(model, other, images, labels, batch_size=128):
         )
     right = np.zeros(2, int)
     if not isinstance(other, keras.Model):
-        other = _run_file(other)
+        other = FromFile(model, other)
     prepare = getattr(model, "preprocess", lambda x: x)
     for start in range(0, len(images), batch_size):
         x = prepare(images[start : start + batch_size])
@@ -121,14 +121,32 @@ def accuracy_lost(model, other, images, labels, batch_size=128):
     return AccuracyLost(before, after, len(labels))
 
 
-def _run_file(path):
-    """A file of another format, called as a model is."""
-    path = pathlib.Path(path)
-    kind = next((k for k, suffix in formats.SUFFIXES.items() if suffix == path.suffix), None)
-    if kind is None or not path.is_file():
-        raise ValueError(
-            f"`other` must be a model or a file {', '.join(formats.SUFFIXES.values())}, but it is "
-            f"{str(path)!r}."
-        )
-    run = formats.LOADERS[kind](str(path))
-    return lambda x, training: run(ops.convert_to_numpy(x))
+class FromFile:
+    """A model whose logits a file of `serve.export` computes; all else is that of the model.
+
+    Args:
+        model: The model.
+        path: The file, `.onnx`, `.tflite` or `.xml`.
+
+    Raises:
+        ValueError: There is no such file.
+        ImportError: The package that runs it is missing.
+    """
+
+    def __init__(self, model, path):
+        path = pathlib.Path(path)
+        kind = next((k for k, suffix in formats.SUFFIXES.items() if suffix == path.suffix), None)
+        if kind is None or not path.is_file():
+            raise ValueError(
+                f"`other` must be a model or a file {', '.join(formats.SUFFIXES.values())}, but it "
+                f"is {str(path)!r}."
+            )
+        self._model, self._run = model, formats.LOADERS[kind](str(path))
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def __call__(self, x, training=False):
+        return self._run(ops.convert_to_numpy(x))
+
+    predict_on_batch = __call__

@@ -171,7 +171,7 @@ def wilson(right, count, confidence=0.95):
     """Wilson's interval of a share, which also holds near 0 and 1 and for few examples.
 
     Example:
-    >>> [round(end, 3) for end in evaluation.wilson(8, 10)]
+    >>> [round(end, 3) for end in wilson(8, 10)]
     [0.49, 0.943]
 
     Args:

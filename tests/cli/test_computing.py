@@ -12,10 +12,11 @@ import pytest
 from keras_recres import models, serve, zoo
 from keras_recres.cli import errors, options, output
 from keras_recres.models.graph import keep_facts
+from keras_recres.serve import formats
 from keras_recres.zoo import evaluation, mazes, problems
 from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
-from tests.zoo import t2t_numpy
+from tests.zoo import image_files, t2t_numpy
 
 pytestmark = pytest.mark.neutral
 Image = pytest.importorskip("PIL.Image")
@@ -51,6 +52,45 @@ def test_predict_gives_what_the_model_gives(command, pictures):
         found = {row["class"]: float(row["probability"]) for row in mine}
         np.testing.assert_allclose([found[name] for name in names], expected, atol=1e-5)
         assert mine[0]["class"] == names[int(logits.argmax())]
+
+
+def test_evaluate_measures_a_file_beside_its_network(command, tmp_path, monkeypatch):
+    folder = image_files.write(tmp_path / "pets", 3, classes=("cat", "dog"))
+    file = tmp_path / "cifar_small.tflite"
+    asked = ("evaluate", "cifar_small", "--dataset", folder, "--file", file)
+    assert "there is no file" in command(*asked)[2]
+    file.write_bytes(b"")
+    # It says "cat", the third class, of everything.
+    one_hot = 9 * np.eye(10, dtype="float32")[3]
+    monkeypatch.setitem(
+        formats.LOADERS, "litert", lambda path: lambda x: np.tile(one_hot, (len(x), 1))
+    )
+    code, out, err = command(*asked)
+    assert code == 0, err
+    model, found = table(out)
+    assert (model["precision"], found["precision"]) == ("float32", "cifar_small.tflite")
+    assert (float(found["top1_percent"]), found["images"]) == (50, "6")
+    code, _, err = command(*asked, "--steps", 2)
+    assert (code, "has the steps that it was exported with" in err) == (2, True)
+
+
+def test_benchmark_tells_speed_beside_what_is_filed(command, monkeypatch):
+    monkeypatch.setattr("keras_recres.cli.benchmark.SECONDS", 0)
+    code, out, err = command("benchmark", "cifar_small", "--batch-sizes", "4,1")
+    assert code == 0, err
+    rows, record = table(out), zoo.info("cifar_small")
+    assert [row["batch"] for row in rows] == ["1", "4"]
+    for row in rows:
+        least, median = float(row["milliseconds"]), float(row["median_milliseconds"])
+        assert 0 < least <= median
+        rate = float(row["images_per_second"])
+        assert rate == pytest.approx(1e3 * int(row["batch"]) / least)
+        assert int(row["parameters"]) == record.parameters.total
+        products = 1e9 * float(row["giga_multiply_adds_per_second"])
+        assert products == pytest.approx(rate * record.multiply_adds)
+        assert int(row["peak_mib"]) > 100
+    (result, *_) = record.results
+    assert f"filed: {result}; {result.backend}, {result.hardware}" in err
 
 
 @pytest.fixture

@@ -161,6 +161,11 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n in hidden else find(n))
     with pytest.raises(ImportError, match=r"'onnx' on the backend .* needs: pip install .*onnx"):
         formats.check(("onnx",))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if "ai_edge" in n else True)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    formats.check("litert", int8=True)
+    with pytest.raises(ImportError, match="TensorFlow's rounds otherwise: pip install ai-edge-l"):
+        formats.check("litert", int8=True, activations=True)
 
 
 @pytest.mark.neutral
