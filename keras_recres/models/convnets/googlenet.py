@@ -20,7 +20,7 @@ MODULES = {
 }
 # The modules that auxiliary classifiers read.
 HEADS = {"4a": "aux1", "4d": "aux2"}
-MAPS = r"conv3(_relu)?|inception\d[a-e]"
+MAPS = r"conv[13](_relu)?|inception\d[a-e]"
 # Of the paper's network so many pixels let the auxiliary classifiers see a whole window.
 MIN_SIDE, PAPERS_MIN_SIDE = 32, 79
 

@@ -7,7 +7,7 @@ from keras_recres.layers.checks import check_count
 from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
-MAPS = r"mlpconv\d_3"
+MAPS = r"mlpconv\d_\d"
 CIFAR_MIN_SIDE, IMAGENET_MIN_SIDE = 8, 67
 
 
