@@ -57,6 +57,28 @@ PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 STUDIES = "tests/training/test_reproduce.py"
 REENCODE = "tests/training/test_reencode.py"
 FAULTS = [
+    # Others' checkpoints, where all keys and shapes would fit another function.
+    Fault(
+        "keras_recres/models/convnets/resnet.py",
+        "specs = [(filters, 1, 1), (filters, 3, strides), (4 * filters, 1, 1)]",
+        "specs = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]",
+        "tests/models/convnets/test_resnet.py::test_torchvisions_checkpoints[resnet50_v1_5-50]",
+        "torch",
+    ),
+    Fault(
+        "keras_recres/models/convnets/inception.py",
+        "x = between = modules(x, parts, _average_with_border)",
+        "x = between = modules(x, parts)",
+        "tests/models/convnets/test_inception.py::test_torchvisions_checkpoint_without_its_head",
+        "torch",
+    ),
+    Fault(
+        "keras_recres/models/convnets/applications.py",
+        'layer.padding = "valid"',
+        "pass",
+        "tests/models/convnets/test_inception_resnet.py::test_xception_is_that_of_timm",
+        "torch",
+    ),
     # Weights that Keras downloads.
     Fault(
         f"{ZOO}keras_weights.py",

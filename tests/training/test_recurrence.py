@@ -259,7 +259,7 @@ def test_a_teacher_is_followed_against_the_labels(train, tmp_path, monkeypatch):
     assert follows["settings"]["teacher"].startswith("sha256:")
 
 
-@pytest.mark.parametrize("changes", [{}, {"scale": 2 / 255, "mean": (), "std": ()}])
+@pytest.mark.parametrize("changes", [{}, {"scale": 2 / 255, "mean": (), "std": ()}, {"bgr": True}])
 def test_a_teacher_sees_its_own_normalisation(changes):
     own = zoo.info("vit3_rec").preprocessing_of("cifar10_jpeg")
     own = dataclasses.replace(own, **changes)

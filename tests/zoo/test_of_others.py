@@ -26,6 +26,7 @@ LEAST = {r.builder: r for r in sorted(OTHERS, key=lambda r: -r.parameters.total)
 KERAS = zoo.list(source="keras")
 # Builder, version: where Keras has its preprocessing.
 MODULES = {
+    "vgg": "vgg16",
     "keras_resnet": "resnet",
     "keras_resnet2": "resnet_v2",
     "inception_v3": "inception_v3",

@@ -4,6 +4,7 @@ import keras
 
 from keras_recres.layers import LocalResponseNormalization
 from keras_recres.layers.checks import check_choice, check_count
+from keras_recres.models.convnets.applications import application
 from keras_recres.models.convnets.parts import image_input, network
 from keras_recres.models.families import family
 
@@ -34,6 +35,7 @@ def vgg(
     num_classes=1000,
     features_only=False,
     classifier_activation=None,
+    weights=None,
     name="vgg",
 ):
     """VGG: blocks of 3 × 3 convolutions between poolings, then three dense layers.
@@ -58,6 +60,7 @@ def vgg(
         num_classes: Integer ≥ 1, number of logits.
         features_only: Whether to return the 4096 features before the logits.
         classifier_activation: None for logits, or an activation such as "softmax".
+        weights: None, or for "D" and "E" "imagenet" for those that Keras downloads.
         name: Name of the model.
 
     Returns:
@@ -68,19 +71,23 @@ def vgg(
     """
     check_choice("configuration", configuration, tuple(CONFIGURATIONS))
     check_count("num_classes", num_classes)
-    x = inputs = image_input(input_shape, MIN_SIDE)
     if configuration in ("D", "E"):
-        build = keras.applications.VGG16 if configuration == "D" else keras.applications.VGG19
-        model = build(
-            weights=None,
-            input_shape=tuple(input_shape),
-            classes=num_classes,
+        return application(
+            keras.applications.VGG16 if configuration == "D" else keras.applications.VGG19,
+            input_shape=input_shape,
+            num_classes=num_classes,
+            features_only=features_only,
             classifier_activation=classifier_activation,
+            weights=weights,
             name=name,
+            min_side=MIN_SIDE,
         )
-        if features_only:
-            model = keras.Model(model.input, model.get_layer("fc2").output, name=name)
-        return model
+    if weights is not None:
+        raise ValueError(
+            f"`weights` of the configuration {configuration!r} must be None, but they are "
+            f"{weights!r}: Keras has those of 'D' and 'E'."
+        )
+    x = inputs = image_input(input_shape, MIN_SIDE)
     for block, convolutions in enumerate(CONFIGURATIONS[configuration], 1):
         for i in range(1, convolutions + 1):
             x = keras.layers.Conv2D(

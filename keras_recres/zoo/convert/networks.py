@@ -14,11 +14,11 @@ import keras
 
 from keras_recres.backend import keras_private
 from keras_recres.zoo import loading, registry
-from keras_recres.zoo.convert import alexnet, googlenet, vgg
+from keras_recres.zoo.convert import alexnet, googlenet, inception, resnet, vgg
 from keras_recres.zoo.convert.layout import beginnings_of
 from keras_recres.zoo.convert.state_dict import a_few, check, read_state_dict
 
-LAYOUTS = alexnet.LAYOUTS | googlenet.LAYOUTS | vgg.LAYOUTS
+LAYOUTS = alexnet.LAYOUTS | googlenet.LAYOUTS | inception.LAYOUTS | resnet.LAYOUTS | vgg.LAYOUTS
 
 
 def checkpoint(name: str, path_or_state_dict, **arguments) -> keras.Model:
@@ -34,14 +34,17 @@ def checkpoint(name: str, path_or_state_dict, **arguments) -> keras.Model:
     >>> logits = model(model.preprocess(images))  # doctest: +SKIP
 
     Args:
-        name: A name of the zoo: alexnet, googlenet, vgg11, vgg13, vgg16, vgg19.
+        name: A name of the zoo: of torchvision's files alexnet, googlenet, inception_v3_aux,
+            resnet18, resnet34, resnet50_v1_5, resnet101_v1_5, resnet152_v1_5, vgg11, vgg13, vgg16,
+            vgg19; of timm's inception_v4, inception_resnet_v2, xception.
         path_or_state_dict: Path of a `.pth` file, which needs PyTorch to be read, or of a
             `.safetensors` file, which needs safetensors; or a dict of arrays or tensors by their
             names in it.
         **arguments: Arguments of the builder in the place of the name's, such as `num_classes`, or
             `features_only=True`, which leaves the head of the checkpoint out. torchvision's
-            GoogLeNet has `transform_input=True`: it takes images that are normalised with
-            ImageNet's statistics; with False it takes x / 127.5 − 1, and `preprocess` is that.
+            GoogLeNet and Inception have `transform_input=True`: they take images that are
+            normalised with ImageNet's statistics; with False they take x / 127.5 − 1, and
+            `preprocess` is that.
 
     Returns:
         A keras.Model of any backend, as `zoo.load` gives. Its `preprocess` is the library's own; of

@@ -45,14 +45,14 @@ def test_bn_inception_without_biases():
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 11285224
 
 
-def conv_of_torch(epsilon=1e-3):
+def conv_of_torch(epsilon=1e-3, bias=False):
     """A class of convolutions with batch norms and ReLUs, named as in torchvision and timm."""
     from torch import nn
 
     class Conv(nn.Module):
         def __init__(self, inputs, outputs, size, stride=1, pad=0):
             super().__init__()
-            self.conv = nn.Conv2d(inputs, outputs, size, stride, pad, bias=False)
+            self.conv = nn.Conv2d(inputs, outputs, size, stride, pad, bias=bias)
             self.bn = nn.BatchNorm2d(outputs, eps=epsilon)
 
         def forward(self, x):
@@ -67,8 +67,8 @@ ONE, SAME, HALF = {"size": 1}, {"size": 3, "pad": 1}, {"size": 3, "stride": 2}
 FIVE = {"size": 5, "pad": 2}
 
 
-def version_3(auxiliary, transform, classes=7):
-    """torchvision's network."""
+def version_3(auxiliary, transform, table_1=False, classes=7):
+    """torchvision's network, or that of table 1 of arXiv 1512.00567."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -76,13 +76,14 @@ def version_3(auxiliary, transform, classes=7):
     conv = conv_of_torch()
 
     def average(x):
-        return functional.avg_pool2d(x, 3, 1, 1)
+        return functional.avg_pool2d(x, 3, 1, 1, count_include_pad=not table_1)
 
     class A(nn.Module):
         def __init__(self, n, pooled):
             super().__init__()
             self.branch1x1 = conv(n, 64, **ONE)
-            self.branch5x5_1, self.branch5x5_2 = conv(n, 48, **ONE), conv(48, 64, **FIVE)
+            self.branch5x5_1 = conv(n, 48, **ONE)
+            self.branch5x5_2 = conv(48, 64, **(SAME if table_1 else FIVE))
             self.branch3x3dbl_1 = conv(n, 64, **ONE)
             self.branch3x3dbl_2, self.branch3x3dbl_3 = conv(64, 96, **SAME), conv(96, 96, **SAME)
             self.branch_pool = conv(n, pooled, **ONE)
@@ -185,7 +186,113 @@ def version_3(auxiliary, transform, classes=7):
             logits = self.fc(self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x))).mean((2, 3)))
             return (logits, self.AuxLogits(between)) if auxiliary else logits
 
+    class Second(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem1, self.stem2 = conv(3, 32, **HALF), conv(32, 32, 3)
+            self.stem3, self.stem4 = conv(32, 64, **SAME), conv(64, 80, 3)
+            self.stem5, self.stem6 = conv(80, 192, **HALF), conv(192, 288, **SAME)
+            parts = [A(288, 64), A(288, 64), A(288, 64), B()]
+            parts += [C(n) for n in (128, 160, 160, 160, 192)]
+            parts += [D(), E(1280), E(2048)]
+            keys = {5: "bcd", 6: "abcdef", 7: "abc"}
+            self.names = [f"mixed_{i}{key}" for i, letters in keys.items() for key in letters]
+            for key, part in zip(self.names, parts, strict=True):
+                setattr(self, key, part)
+            self.fc = nn.Linear(2048, classes)
+
+        def forward(self, x):
+            x = functional.max_pool2d(self.stem3(self.stem2(self.stem1(x))), 3, 2)
+            x = self.stem6(self.stem5(self.stem4(x)))
+            for key in self.names:
+                x = getattr(self, key)(x)
+            return self.fc(x.mean((2, 3)))
+
+    return Second() if table_1 else Network()
+
+
+def with_bn(classes=7):
+    """BN-Inception."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    conv, stride_2 = conv_of_torch(1e-5, True), {"size": 3, "stride": 2, "pad": 1}
+    # Maps that come in; 1 × 1; 3 × 3 with its reduction; the double with its own; the pooling's.
+    widths = {
+        "3a": (192, 64, 64, 64, 64, 96, 32),
+        "3b": (256, 64, 64, 96, 64, 96, 64),
+        "3c": (320, None, 128, 160, 64, 96, None),
+        "4a": (576, 224, 64, 96, 96, 128, 128),
+        "4b": (576, 192, 96, 128, 96, 128, 128),
+        "4c": (576, 160, 128, 160, 128, 160, 128),
+        "4d": (608, 96, 128, 192, 160, 192, 128),
+        "4e": (608, None, 128, 192, 192, 256, None),
+        "5a": (1056, 352, 192, 320, 160, 224, 128),
+        "5b": (1024, 352, 192, 320, 192, 224, 128),
+    }
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.conv2_reduce = conv(3, 64, 7, 2, 3), conv(64, 64, **ONE)
+            self.conv2, self.fc = conv(64, 192, **SAME), nn.Linear(1024, classes)
+            for key, (n, one, before, three, before_double, double, pooled) in widths.items():
+                last = SAME if one else stride_2
+                parts = {
+                    "3x3_reduce": conv(n, before, **ONE),
+                    "3x3": conv(before, three, **last),
+                    "double_3x3_reduce": conv(n, before_double, **ONE),
+                    "double_3x3_1": conv(before_double, double, **SAME),
+                    "double_3x3_2": conv(double, double, **last),
+                }
+                if one:
+                    parts |= {"1x1": conv(n, one, **ONE), "pool_proj": conv(n, pooled, **ONE)}
+                for part, module in parts.items():
+                    self.add_module(f"inception_{key}_{part}", module)
+
+        def forward(self, x):
+            def pool(x):
+                return functional.max_pool2d(x, 3, 2, ceil_mode=True)
+
+            x = pool(self.conv2(self.conv2_reduce(pool(self.conv1(x)))))
+            for key, (_, one, *_) in widths.items():
+
+                def run(part, y, key=key):
+                    return getattr(self, f"inception_{key}_{part}")(y)
+
+                double = run("double_3x3_1", run("double_3x3_reduce", x))
+                ends = [run("3x3", run("3x3_reduce", x)), run("double_3x3_2", double)]
+                if one:
+                    last = functional.max_pool2d if key == "5b" else functional.avg_pool2d
+                    ends = [run("1x1", x), *ends, run("pool_proj", last(x, 3, 1, 1))]
+                else:
+                    ends.append(pool(x))
+                x = torch.cat(ends, 1)
+            return self.fc(x.mean((2, 3)))
+
     return Network()
+
+
+@plain_torch.only_torch
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "build", "side"),
+    [
+        ("inception_v2", lambda: version_3(False, False, table_1=True), 107),
+        # Odd sides among those that are pooled.
+        ("bn_inception", with_bn, 100),
+    ],
+)
+def test_others_are_those_of_plain_pytorch(monkeypatch, name, build, side):
+    from keras_recres.zoo.convert import networks
+    from keras_recres.zoo.convert.layout import Layout
+
+    module = plain_torch.filled(build)
+    prefixes = {key.rpartition(".")[0] for key in module.state_dict()} - {"fc"}
+    keys = {prefix.replace(".", "_"): prefix for prefix in prefixes} | {"logits": "fc"}
+    monkeypatch.setattr(networks, "LAYOUTS", {name: [Layout("a test", keys)]})
+    plain_torch.assert_same_function(name, module, (side, side, 3), num_classes=7)
 
 
 @plain_torch.only_torch

@@ -103,6 +103,10 @@ def test_the_columns_of_the_papers_table():
         ({"configuration": "16"}, "`configuration` must be one of .*'D'.* it is '16'"),
         ({"input_shape": (31, 32, 3)}, r"`input_shape` must have sides of at least 32 .*\(31"),
         ({"num_classes": None}, "`num_classes` must be an integer"),
+        (
+            {"configuration": "A", "weights": "imagenet"},
+            "`weights` of the configuration 'A' must be None .* Keras has those of 'D' and 'E'",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_sentence(arguments, words):
