@@ -84,7 +84,7 @@ FAULTS = [
         f"{ZOO}keras_weights.py",
         "if offline:",
         "if False:",
-        "tests/zoo/test_of_others.py::test_without_network_it_is_one_sentence",
+        "tests/zoo/test_of_others.py::test_without_network_it_is_one_sentence[tiny]",
         "torch",
     ),
     Fault(
@@ -104,7 +104,7 @@ FAULTS = [
         "keras_recres/models/convnets/applications.py",
         "with keras_private.names_from_start():",
         "if True:",
-        "tests/zoo/test_of_others.py::test_weights_and_class_names_come_through_keras_own_download",
+        "tests/zoo/test_of_others.py::test_weights_and_class_names_come_through_keras_own_download[tiny]",
     ),
     # The convolutional line.
     Fault(

@@ -138,9 +138,8 @@ def test_the_second_version_is_that_of_timm():
 @plain_torch.only_torch
 @pytest.mark.slow
 def test_the_first_version_is_that_of_plain_pytorch(monkeypatch):
-    from keras_recres.zoo.convert.layout import Layout
-
     from keras_recres.zoo.convert import networks
+    from keras_recres.zoo.convert.layout import Layout
 
     stem = ["conv2d_1a", "conv2d_2a", "conv2d_2b", "conv2d_3b", "conv2d_4a", "maxpool_5a"]
     keys = {

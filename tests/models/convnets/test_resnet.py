@@ -75,9 +75,8 @@ def test_torchvisions_checkpoints(name, depth):
 @plain_torch.only_torch
 @pytest.mark.slow
 def test_the_plain_network_is_that_of_plain_pytorch(monkeypatch):
-    from keras_recres.zoo.convert.layout import Layout
-
     from keras_recres.zoo.convert import networks, resnet
+    from keras_recres.zoo.convert.layout import Layout
 
     (of_34,) = resnet.LAYOUTS["resnet34"]
     keys = {layer: key for layer, key in of_34.keys.items() if "downsample" not in key}
