@@ -675,6 +675,55 @@ FAULTS = [
         "chi_b[1:] + log_p[1:]",
         "tests/probes/test_mean_field_predict.py::test_relu_without_biases_in_closed_form",
     ),
+    Fault(
+        f"{PROBES}windows.py",
+        "before = max(missing, 0) // 2",
+        "before = -(-max(missing, 0) // 2)",
+        "tests/probes/test_receptive_field.py::test_cells_outside_the_field_have_no_gradient_and_its_edges_have_one",
+    ),
+    Fault(
+        f"{PROBES}windows.py",
+        "last = window.last + ((side or 1) - 1) * window.stride",
+        "last = window.last",
+        "tests/probes/test_receptive_field.py::test_vgg19",
+    ),
+    Fault(
+        f"{PROBES}top_patches.py",
+        "first = [s * i + o for",
+        "first = [s * i for",
+        "tests/probes/test_receptive_field.py::test_patches_are_what_units_see",
+    ),
+    Fault(
+        f"{PROBES}paths.py",
+        "return self.backward(x, gradient) - self.scale * gradient",
+        "return self.backward(x, gradient)",
+        "tests/probes/test_paths.py::test_paths_and_the_two_forms_of_the_gradient",
+    ),
+    Fault(
+        f"{PROBES}responses.py",
+        "if output is args[0]:",
+        "if output is None:",
+        "tests/probes/test_responses.py::test_after_the_norm_before_the_nonlinearity_and_the_sum",
+    ),
+    Fault(
+        f"{MODELS}factorize.py",
+        "squares += rest**2",
+        "squares = rest**2",
+        "tests/models/test_factorize.py::test_the_error_that_is_told_is_the_kernels",
+    ),
+    Fault(
+        "training/benchmarks/plain_torch.py",
+        ".permute(3, 2, 0, 1)",
+        ".permute(3, 2, 1, 0)",
+        "tests/training/test_benchmark_convnets.py::test_residual_networks_are_the_same",
+        "torch",
+    ),
+    Fault(
+        f"{CLI}probe_lesion.py",
+        "if dash else first) + 1)",
+        "if dash else first))",
+        "tests/cli/test_computing.py::test_probe_lesion",
+    ),
     # Distribution over devices.
     Fault(
         "keras_recres/distribute.py",

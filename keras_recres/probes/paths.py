@@ -67,7 +67,9 @@ def paths(
     if not np.isfinite(scale):
         raise ValueError(f"`scale` must be a finite number, but it is {scale!r}.")
     runs = residual.runs(model, blocks)
-    steps, names = _steps(model, runs, float(scale))
+    # What runs a few times is not worth compiling.
+    prepare = probe.compiled if repeats > 2 else probe.run_once
+    steps, names = _steps(model, runs, float(scale), prepare)
     count = len(names)
     lengths = list(range(count + 1)) if lengths is None else np.atleast_1d(lengths).tolist()
     if not lengths or not all(isinstance(k, int) and 0 <= k <= count for k in lengths):
@@ -102,7 +104,7 @@ def paths(
 class _Step:
     """A part of the network: a residual unit, or what every path passes whole."""
 
-    def __init__(self, model, is_unit, scale):
+    def __init__(self, model, is_unit, scale, prepare):
         self.is_unit, self.scale = is_unit, scale
 
         def forward(x):
@@ -117,20 +119,20 @@ class _Step:
 
             return backend.gradients(value, [x])[0]
 
-        self.forward, self.backward = probe.compiled(forward), probe.compiled(backward)
+        self.forward, self.backward = prepare(forward), prepare(backward)
 
     def through_branch(self, x, gradient):
         """The part of the gradient that comes through F."""
         return self.backward(x, gradient) - self.scale * gradient
 
 
-def _steps(model, runs, scale):
+def _steps(model, runs, scale, prepare):
     """The parts of the network in their order, and the names of the units among them."""
     blocks, row = residual.parts(model, runs)
     of_blocks, steps, names = residual.names(runs), [], []
     for part in row:
         if not isinstance(part, int):
-            steps.append(_Step(part, False, scale))
+            steps.append(_Step(part, False, scale, prepare))
             continue
         graph = Graph(function_of(blocks[part]))
         units = sum(region.residual for region in graph.regions)
@@ -143,13 +145,7 @@ def _steps(model, runs, scale):
                     f"{operation.name!r}, a {kind}, and not by a sum."
                 )
             start, end = graph.tensor(region.start), graph.tensor(region.end)
-            if region.residual and not keras.backend.is_float_dtype(start.dtype):
-                raise ValueError(
-                    f"The block {of_blocks[part]!r} of {model.name!r} takes {start.dtype}, which "
-                    "has no gradient."
-                )
-            inner = keras.Model(start, end)
-            steps.append(_Step(inner, region.residual, scale))
+            steps.append(_Step(keras.Model(start, end), region.residual, scale, prepare))
             if region.residual:
                 number = f".{sum(step.is_unit for step in steps)}" if units > 1 else ""
                 names.append(of_blocks[part] + number)

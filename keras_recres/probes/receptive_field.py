@@ -67,6 +67,11 @@ def receptive_field(model: keras.Model, layer=None, *, input_shape=None, x=None,
             f"`model` must have one input with one to three spatial axes, but {model.name!r} takes "
             f"{shapes}."
         )
+    if x is not None and not keras.backend.is_float_dtype(inputs[0].dtype):
+        raise ValueError(
+            f"`x` must be None for {model.name!r}, which takes {inputs[0].dtype}: there is no "
+            "gradient by it."
+        )
     given = inputs_of_shape(model, input_shape)
     try:
         calls = list(seen(function, inputs[0] if given is None else given))

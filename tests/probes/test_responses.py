@@ -1,5 +1,7 @@
 """layer_responses against responses that are computed layer by layer."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -12,16 +14,22 @@ from keras_recres.probes import layer_responses
 X = np.random.default_rng(0).normal(size=(7, 8, 8, 3)).astype("float32")
 
 
-def std(model, tensor):
-    return ops.convert_to_numpy(keras.Model(model.input, tensor)(X, training=False)).std()
-
-
-def test_after_the_norm_before_the_nonlinearity_and_the_sum():
+@pytest.fixture(scope="module")
+def network():
+    """Scales, shifts and statistics that are no ones and zeros."""
     model = models.cifar_resnet(8, input_shape=(8, 8, 3))
     for weight in model.weights:
         if "moving" in weight.name or "beta" in weight.name:
             weight.assign(0.5 + np.random.default_rng(1).random(weight.shape))
-    record = layer_responses(model, X, batch_size=3)
+    return model, layer_responses(model, X, batch_size=4)
+
+
+def std(model, tensor):
+    return ops.convert_to_numpy(keras.Model(model.input, tensor)(X, training=False)).std()
+
+
+def test_after_the_norm_before_the_nonlinearity_and_the_sum(network):
+    model, record = network
     found = dict(zip(record.names, record.std, strict=True))
     assert len(found) == 7
     for conv, norm in (("stem_conv", "stem_norm"), ("stage1_unit0_conv1", "stage1_unit0_norm1")):
@@ -62,15 +70,14 @@ def test_without_a_norm_steps_and_nonlinearities_inside():
         layer_responses(model, X[:0])
 
 
-def test_the_picture_has_several_networks(tmp_path):
+def test_the_picture_has_several_networks(network, tmp_path):
     pytest.importorskip("matplotlib")
-    axes = None
-    for residual in (True, False):
-        model = models.cifar_resnet(8, residual=residual, input_shape=(8, 8, 3))
-        record = layer_responses(model, X)
-        axes = record.plot(tmp_path / "responses.png", axes, label=f"residual {residual}")
+    _, record = network
+    larger = dataclasses.replace(record, std=3 * record.std)
+    axes = record.plot(label="ResNet-8")
+    axes = larger.plot(tmp_path / "responses.png", axes, label="larger")
     assert [len(axis.lines) for axis in axes] == [2, 2]
-    highest = max(line.get_ydata().max() for line in axes[0].lines)
-    assert axes[0].get_ylim()[1] > highest
+    assert axes[0].get_ylim()[1] > larger.std.max()
+    assert (tmp_path / "responses.png").stat().st_size > 10_000
     record.to_csv(tmp_path / "responses.csv")
     assert len((tmp_path / "responses.csv").read_text().splitlines()) == 8

@@ -25,13 +25,14 @@ def logits_differ(model):
     return convnets.forms_of(model, "forward", x, None, False)[2]
 
 
-@pytest.mark.parametrize("name", ["cifar_resnet", "preact_resnet"])
-def test_residual_networks_are_the_same(name):
-    assert logits_differ(getattr(models, name)(8, input_shape=(9, 8, 3))) < convnets.TOLERANCE
+@pytest.mark.parametrize("placement", ["original", "relu_only", "full"])
+def test_residual_networks_are_the_same(placement):
+    model = models.preact_resnet(14, placement=placement, input_shape=(9, 8, 3))
+    assert logits_differ(model) < convnets.TOLERANCE
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", convnets.NETWORKS)
+@pytest.mark.parametrize("network", ["resnet50", "googlenet", "inception_v3"])
 def test_networks_are_the_same(network):
     if network == "googlenet" and not hasattr(models, "googlenet"):
         pytest.skip("the network is not there")
@@ -50,9 +51,9 @@ def test_what_is_not_written_is_named():
 @pytest.mark.slow
 def test_it_is_measured(tmp_path, capsys):
     found = tmp_path / "convnets.json"
-    argv = ["convnets", "--quick", "--backends", BACKEND, "--only", "preact_resnet164"]
+    argv = ["convnets", "--quick", "--backends", BACKEND, "--only", "preact_resnet164", "train"]
     assert errors.run(benchmark.main, [*argv, "--json", str(found)]) == 0
     rows = json.loads(found.read_text())
-    assert [row["what"] for row in rows] == ["forward", "train"]
-    assert all(row["seconds"]["ours"] > 0 for row in rows)
+    assert [row["what"] for row in rows] == ["train"]
+    assert rows[0]["seconds"]["ours"] > 0
     assert "preact_resnet164" in capsys.readouterr().out

@@ -5,6 +5,8 @@ other on tensors with the channels first, as it would be written by hand; the we
 model's.
 """
 
+import collections
+
 import keras
 import torch
 import torch.nn.functional as F
@@ -40,7 +42,11 @@ class _Writer:
     def write(self, function, inputs):
         """The nodes of a function's outputs."""
         known = {id(own): x for own, x in zip(function.inputs, inputs, strict=True)}
-        for node in nodes_of(function):
+        nodes = nodes_of(function)
+        uses = collections.Counter(id(x) for node in nodes for x in node.input_tensors)
+        # What comes from outside is used there, too.
+        uses.update(id(x) for x in (*function.inputs, *function.outputs))
+        for node in nodes:
             if node.is_input:
                 continue
             given = [known[id(x)] for x in node.input_tensors]
@@ -48,12 +54,13 @@ class _Writer:
             if inner is not None:
                 written = self.write(inner, given)
             else:
-                shape = tuple(node.input_tensors[0].shape)
-                written = [self.call(node.operation, given, shape)]
+                first = node.input_tensors[0]
+                once = uses[id(first)] == 1
+                written = [self.call(node.operation, given, tuple(first.shape), once)]
             known.update((id(own), y) for own, y in zip(node.outputs, written, strict=True))
         return [known[id(own)] for own in function.outputs]
 
-    def call(self, layer, given, shape):
+    def call(self, layer, given, shape, once):
         """The node of a layer's or an operation's output."""
         kind, x = type(layer).__name__, given[0]
         if kind == "Add":
@@ -76,15 +83,21 @@ class _Writer:
             return self.graph.call_function(
                 torch.add, (x, self.write(function_of(layer.branch), [x])[0])
             )
-        for module in _modules(layer, shape):
+        for module in _modules(layer, shape, once):
             name = f"{layer.name}_{len(self.graph.nodes)}"
             self.root.add_module(name, module)
             x = self.graph.call_module(name, (x,))
         return x
 
 
-def _modules(layer, shape):
-    """The modules of torch.nn, one after the other, that a layer is."""
+def _modules(layer, shape, once):
+    """The modules of torch.nn, one after the other, that a layer is.
+
+    Args:
+        layer: Keras layer.
+        shape: Of its input, channels last.
+        once: Whether nothing else uses its input, so that it may be overwritten.
+    """
     kind = type(layer).__name__
     weights = {w.name: torch.tensor(ops.convert_to_numpy(w.value)) for w in layer.weights}
     if kind == "Conv2D":
@@ -118,7 +131,7 @@ def _modules(layer, shape):
             dense.bias.data = weights["bias"]
         return [dense, *_activation(layer)]
     if kind in ("Activation", "ReLU"):
-        return _activation(layer)
+        return _activation(layer, once)
     if kind == "ZeroPadding2D":
         (top, bottom), (left, right) = layer.padding
         return [nn.ZeroPad2d((left, right, top, bottom))]
@@ -140,13 +153,13 @@ def _modules(layer, shape):
     raise ValueError(f"{layer.name!r} is a {kind}, which is not written here in PyTorch.")
 
 
-def _activation(layer):
+def _activation(layer, inplace=True):
     activation = getattr(layer, "activation", keras.activations.relu)
     if activation is keras.activations.linear:
         return []
     if activation is not keras.activations.relu or getattr(layer, "max_value", None):
         raise ValueError(f"The activation of {layer.name!r} is not written here in PyTorch.")
-    return [nn.ReLU(inplace=True)]
+    return [nn.ReLU(inplace=inplace)]
 
 
 def _padding(layer, size, shape):
