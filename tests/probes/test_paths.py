@@ -10,6 +10,7 @@ from keras import layers, ops
 from keras_recres import backend, models
 from keras_recres.layers import RecurrentResidual
 from keras_recres.probes import path_lengths, paths
+from tests.marks import slow_on
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 4)).astype("float32")
@@ -95,6 +96,7 @@ def test_effective_lengths_of_paths_whose_gradient_is_a_power():
         record.effective(0)
 
 
+@slow_on("jax")
 @pytest.mark.parametrize("name", ["cifar_resnet", "preact_resnet"])
 def test_the_sum_is_the_gradient_of_the_loss(name):
     """Networks with ReLUs after the sum, and before; stems and wider stages are passed whole."""
