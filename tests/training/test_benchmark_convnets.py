@@ -20,7 +20,8 @@ def logits_differ(model):
     rng = np.random.default_rng(0)
     for weight in model.weights:
         # Scales, shifts and statistics, too, or a wrong one would go unseen.
-        weight.assign(weight + 0.1 * rng.random(weight.shape))
+        if len(weight.shape) == 1:
+            weight.assign(weight + 0.1 * rng.random(weight.shape))
     x = rng.normal(size=(2, *model.input_shape[1:])).astype("float32")
     return convnets.forms_of(model, "forward", x, None, False)[2]
 

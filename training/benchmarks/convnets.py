@@ -105,7 +105,8 @@ def forms_of(model, what, x, y, compile):
         optimizer.step()
         return float(loss.detach())
 
-    ours, forms, failed, difference = model.predict_on_batch(x), {}, {}, 0.0
+    ours = np.asarray(model.predict_on_batch(x), "float64")
+    forms, failed, difference = {}, {}, 0.0
     for form in (EAGER, LAST, COMPILED):
         if form == COMPILED and not (compile and has_compiler()):
             failed[form] = "there is no compiler" if compile else "only in PyTorch's whole runs"
