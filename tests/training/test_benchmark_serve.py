@@ -66,6 +66,10 @@ def test_the_report_has_them_all(row, capsys):
     assert all(way in out for way in ("C API", *KERAS))
     assert "needs: pip install tf2onnx" in out
     assert "needs: pip install openvino" in out
+    table = benchmark.markdown([row])
+    assert table.count("| `cifar_small` | ") == 3
+    assert "| `cifar_small` | C API | " in table
+    assert table.endswith(".")
 
 
 @pytest.mark.slow
