@@ -6,6 +6,10 @@ from keras import ops
 from keras_recres.layers.checks import check_count, check_maps_shape, check_positive, takes_numpy
 from keras_recres.layers.s_cell import check_padding, check_sides, falling, grown, resized
 
+# Of the weights d in the middle: what is left of them at the middle of a side; and their sum, which
+# is large, so that a cell answers nearly alike wherever in its window the feature is.
+EDGE, GAIN = 0.1, 16.0
+
 
 @keras.saving.register_keras_serializable(package="keras_recres")
 class CCell(keras.layers.Layer):
@@ -15,7 +19,7 @@ class CCell(keras.layers.Layer):
     y_k(n) = ψ((1 + e_k) / (1 + i) − 1),  ψ(x) = φ(x) / (α + φ(x)),  φ(x) = max(x, 0)
 
     (Fukushima, "Neocognitron", 1980; no arXiv number) with fixed d that falls with the distance
-    from the middle and sums to 1. Nothing is learnt.
+    from the middle and sums to 16. Nothing is learnt.
 
     Example:
     >>> keras_recres.layers.CCell(5, padding=-1)(keras.ops.ones((1, 16, 16, 24))).shape
@@ -26,7 +30,7 @@ class CCell(keras.layers.Layer):
         alpha: α > 0, at which answer ψ is ½.
         padding: Integer, cells of 0 on every side; below 0 so many are left out.
 
-    Input shape: (batch, height, width, planes); with `window=None` a known, square one.
+    Input shape: (batch, height, width, planes), sides known with `window=None`.
 
     Output shape: (batch, height + 2 padding − window + 1, …, planes).
 
@@ -47,17 +51,17 @@ class CCell(keras.layers.Layer):
 
     def build(self, input_shape):
         check_maps_shape(self, input_shape)
-        if self.window is None and (input_shape[1] is None or input_shape[1] != input_shape[2]):
+        if self.window is None and None in input_shape[1:3]:
             raise ValueError(
-                f"The input of {self.name!r} must have the shape (batch, side, side, planes) for "
-                f"`window=None`, but it has the shape {tuple(input_shape)}."
+                f"The input of {self.name!r} must have known sides for `window=None`, but it has "
+                f"the shape {tuple(input_shape)}."
             )
-        check_sides(self, input_shape, self.window or input_shape[1])
+        check_sides(self, input_shape, self.window or 1)
 
     def call(self, inputs, training=None):
         inputs = ops.cast(inputs, self.compute_dtype)
-        window = self.window or inputs.shape[1]
-        kernel = ops.convert_to_tensor(falling(window)[..., None, None], self.compute_dtype)
+        kernel = GAIN * falling(*self._sides(inputs.shape), edge=EDGE)[..., None, None]
+        kernel = ops.convert_to_tensor(kernel, self.compute_dtype)
         kernel = ops.tile(kernel, (1, 1, inputs.shape[-1], 1))
         excited = ops.depthwise_conv(resized(inputs, self.padding), kernel, padding="valid")
         inhibited = 1 + ops.mean(excited, axis=-1, keepdims=True)
@@ -66,8 +70,13 @@ class CCell(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         batch, *sides, planes = input_shape
-        window = self.window or sides[0]
-        return (batch, *(grown(side, self.padding, window) for side in sides), planes)
+        windows = self._sides(input_shape)
+        grow = (grown(s, self.padding, w) for s, w in zip(sides, windows, strict=True))
+        return (batch, *grow, planes)
+
+    def _sides(self, shape):
+        """Those of the window."""
+        return (self.window, self.window) if self.window else tuple(shape[1:3])
 
     def get_config(self):
         names = "window", "alpha", "padding"

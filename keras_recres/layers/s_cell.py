@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_recres.layers.checks import check_count, check_maps_shape, check_positive, takes_numpy
 
-# Of the fixed weights of a window: what is left of them at its edge.
-AT_THE_EDGE = 0.5
+# Of the weights c in the middle: what is left of them at the middle of a side.
+EDGE = 0.5
 # Below it nothing is seen; the root of 0 has no gradient.
 TINY = 1e-12
 
@@ -87,10 +87,12 @@ class SCell(keras.layers.Layer):
     def _seen(self, inputs):
         """i, (batch, height, width, 1), of inputs that have their padding."""
         squares = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
-        kernel = ops.convert_to_tensor(falling(self.window)[..., None, None], self.compute_dtype)
+        kernel = ops.convert_to_tensor(
+            falling(self.window, self.window, edge=EDGE)[..., None, None], self.compute_dtype
+        )
         return ops.sqrt(ops.maximum(ops.conv(squares, kernel, padding="valid"), TINY))
 
-    def learn(self, inputs, column=5):
+    def learn(self, inputs, column=3):
         """Learns from patterns, one after the other, without a teacher.
 
         Of the cells of all planes in a column, `column` positions wide and high, the one with the
@@ -109,7 +111,7 @@ class SCell(keras.layers.Layer):
         check_count("column", column)
         if not self.built:
             raise ValueError(f"{self.name!r} must be built before it learns: call it once.")
-        near = falling(self.window)
+        near = falling(self.window, self.window, edge=EDGE)
         for pattern in ops.convert_to_numpy(inputs):
             answers = ops.convert_to_numpy(self(pattern[None]))[0].astype("float64")
             seen = ops.convert_to_numpy(
@@ -143,11 +145,11 @@ def check_padding(padding):
 def check_sides(layer, shape, window):
     """Raises a ValueError unless a window fits into maps of a shape."""
     check_maps_shape(layer, shape)
-    sides = [grown(side, layer.padding, window) for side in shape[1:3]]
-    if any(side is not None and side < 1 for side in sides):
+    least = window - 2 * layer.padding
+    if any(side is not None and side < least for side in shape[1:3]):
         raise ValueError(
-            f"The input of {layer.name!r} must have sides of at least "
-            f"{window - 2 * layer.padding}, but it has the shape {tuple(shape)}."
+            f"The input of {layer.name!r} must have sides of at least {least}, but it has the "
+            f"shape {tuple(shape)}."
         )
 
 
@@ -163,12 +165,12 @@ def grown(side, padding, window):
     return None if side is None else side + 2 * padding - window + 1
 
 
-def falling(window):
-    """Weights of a window that fall with the distance from its middle and sum to 1."""
-    middle = (window - 1) / 2
-    cells = np.arange(window) - middle
-    squares = cells[:, None] ** 2 + cells**2
-    weights = AT_THE_EDGE ** (squares / max(middle, 0.5) ** 2)
+def falling(*sides, edge):
+    """Weights of a window of two sides that sum to 1 and fall from the middle to `edge` of it."""
+    rows, columns = (
+        ((np.arange(side) - (side - 1) / 2) / max((side - 1) / 2, 0.5)) ** 2 for side in sides
+    )
+    weights = edge ** (rows[:, None] + columns)
     return weights / weights.sum()
 
 
@@ -178,10 +180,9 @@ def _bars(shape):
     cells = np.arange(window) - (window - 1) / 2
     angles = np.pi * np.arange(planes) / planes
     away = cells[:, None, None] * np.cos(angles) - cells[None, :, None] * np.sin(angles)
-    bars = np.exp(-(away**2)) / window
-    # Planes of one direction in several planes before begin with other ones of these.
-    which = np.random.default_rng(0).uniform(0.5, 1.0, (before, planes))
-    return 1e-2 * bars[:, :, None] * which / before
+    mixed = np.random.default_rng(0).uniform(size=(before, planes))
+    bars = np.exp(-(away**2))[:, :, None] * mixed
+    return 1e-3 * bars / np.sqrt((bars**2).sum((0, 1, 2)))
 
 
 def _representatives(answers, column):

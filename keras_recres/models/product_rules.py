@@ -141,8 +141,8 @@ def _s_cell(layer, inner, inputs, **_):
 
 
 def _c_cell(layer, inner, inputs, **_):
-    window = layer.window or inputs[1]
-    return _product(layer.compute_output_shape(inputs)[1:]) * window**2
+    window = (layer.window, layer.window) if layer.window else inputs[1:3]
+    return _product(layer.compute_output_shape(inputs)[1:]) * _product(window)
 
 
 def _partial_convolution(layer, inner, inputs, **_):

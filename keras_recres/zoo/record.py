@@ -34,6 +34,7 @@ class Paper:
         metric: What was printed, with its unit: `"top1_percent"`, `"accuracy_percent"`.
         printed: The number, as printed; None where none is.
         architecture: The paper that the architecture comes from, when it is another one.
+        year: When it appeared, where no arXiv number tells.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Paper:
     metric: str
     printed: float | None
     architecture: str | None = None
+    year: int | None = None
 
     @property
     def says(self):
@@ -239,7 +241,7 @@ class Record:
         paper = _checked(
             config["paper"],
             f"{where}: paper",
-            {"architecture": None},
+            {"architecture": None, "year": None},
             title=str,
             arxiv=OPTIONAL_TEXT,
             where=str,
@@ -247,6 +249,7 @@ class Record:
             metric=str,
             printed=(*NUMBER, type(None)),
             architecture=OPTIONAL_TEXT,
+            year=(int, type(None)),
         )
         tags = {}
         for tag, content in config["tags"].items():
@@ -286,8 +289,9 @@ class Record:
         for key, default in (("multiply_adds", None), ("source", "zoo")):
             if config[key] == default:
                 del config[key]
-        if config["paper"]["architecture"] is None:
-            del config["paper"]["architecture"]
+        for key in ("architecture", "year"):
+            if config["paper"][key] is None:
+                del config["paper"][key]
         for tag in config["tags"].values():
             for key in ("arguments", "preprocessing", "licence"):
                 if not tag[key]:

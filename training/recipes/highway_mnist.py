@@ -13,7 +13,7 @@ NAMES = ("highway_mnist",)
 DATASET = "mnist"
 SEEDS = 1
 SETTINGS = {
-    "epochs": 15,
+    "epochs": 8,
     "batch-size": 128,
     "learning-rate": 4e-3,
     "schedule": "cosine",

@@ -29,9 +29,11 @@ def neocognitron(
     model for a mechanism of pattern recognition unaffected by shift in position", 1980; no arXiv
     number), windows of 5 x 5, whose last C-cells see everything: for images of 16 x 16 the paper's
     sizes of 16, 10, 8, 6, 2 and 1. There are no labels: after `self_organize` a pattern that was
-    shown makes a cell of its own answer most, also where it lies a little aside. The sizes, the
-    selectivity, the rates and the law of the cells are the paper's; the fixed weights of windows
-    and those that learning begins from are not known and are this project's.
+    shown makes a cell of its own answer, also where it lies a little aside. The sizes, the
+    selectivity, the rates and the law of the cells are the paper's. Its fixed weights of windows
+    and those that learning begins from are not known; with the ones here five digits of 8 x 6
+    pixels have five cells after 5 presentations, if columns of `SCell.learn` are 3 wide, and two to
+    four with the paper's 5.
 
     Its forerunner of 1975, the cognitron, has cells of the same law, of which the largest answer in
     a neighbourhood learns, but no C-cells, and cells of its own at every place: what it learnt in
@@ -43,24 +45,24 @@ def neocognitron(
 
     Args:
         planes: Integer ≥ 1, planes of the first two stages.
-        input_shape: (side, side, channels), equal sides of at least 15 pixels; values from 0.
+        input_shape: (height, width, channels), sides of at least 15 pixels; values from 0.
         num_classes: Integer ≥ 1, planes of the last stage.
         features_only: Whether to return the last cells as they lie, (batch, 1, 1, planes).
         classifier_activation: None for the cells' answers, from 0 to 1, or an activation.
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from (batch, side, side, channels) to (batch, num_classes).
+        A `keras.Model` from (batch, height, width, channels) to (batch, num_classes).
 
     Raises:
         ValueError: If an argument is out of its range.
     """
     check_count("planes", planes)
     check_count("num_classes", num_classes)
-    if len(input_shape) != 3 or input_shape[0] != input_shape[1] or input_shape[0] < MIN_SIDE:
+    if len(input_shape) != 3 or min(input_shape[:2]) < MIN_SIDE:
         raise ValueError(
-            f"`input_shape` must be (side, side, channels) with equal sides of at least "
-            f"{MIN_SIDE}, but it is {input_shape!r}."
+            f"`input_shape` must be (height, width, channels) with sides of at least {MIN_SIDE}, "
+            f"but it is {input_shape!r}."
         )
     x = inputs = keras.Input(input_shape)
     for i, (selectivity, rate, s_padding, c_padding) in enumerate(STAGES, 1):
