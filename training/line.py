@@ -126,37 +126,28 @@ def table(rows):
 
 
 def draw(rows, path):
-    """Depth over years, areas of parameters."""
+    """Depth, a column a network and the oldest first, areas of parameters."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    figure = Figure(figsize=(max(6, 0.28 * len(rows)), 6), layout="constrained")
     axes = figure.subplots()
-    dated = [row for row in rows if row.year is not None]
-    labels = {}
-    for row in dated:
+    years = ["" if row.year is None else int(row.year) for row in rows]
+    for column, row in enumerate(rows):
         marker, colour = STYLES.get(row.record.paper.dataset, OTHER)
         area = 4 * row.record.parameters.total**0.3
-        axes.scatter(row.year, row.depth, area, color=colour, marker=marker, alpha=0.5, lw=0)
-        labels.setdefault((row.year, row.depth), []).append(row.record.name)
-    for (year, layers), names in labels.items():
-        axes.annotate(
-            ", ".join(names),
-            (year, layers),
-            xytext=(4, 4),
-            textcoords="offset points",
-            fontsize=7,
-            rotation=25,
-            rotation_mode="anchor",
-        )
+        axes.scatter(column, row.depth, area, color=colour, marker=marker, alpha=0.6, lw=0)
+        if column and years[column] != years[column - 1]:
+            axes.axvline(column - 0.5, color="0.8", lw=0.8)
+    for year in dict.fromkeys(years):
+        middle = (len(years) - 1 - years[::-1].index(year) + years.index(year)) / 2
+        axes.text(middle, 1.01, year, transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
     for name, (marker, colour) in (*STYLES.items(), ("other images", OTHER)):
-        axes.scatter([], [], color=colour, marker=marker, alpha=0.5, lw=0, label=name)
-    axes.set(yscale="log", ylabel="layers with trained kernels, one after another", xlabel="year")
-    # Between the first network and the others lie years of nothing.
-    later = [row.year for row in dated if row.year > 2000]
-    if later:
-        axes.set_xlim(min(later) - 1.5, max(later) + 1)
-    axes.legend(title="errors are of", frameon=False, loc="upper left")
-    axes.set_title("The convolutional line; areas grow with the number of parameters")
+        axes.scatter([], [], color=colour, marker=marker, alpha=0.6, lw=0, label=name)
+    axes.set(yscale="log", ylabel="layers with trained kernels, one after another")
+    axes.set_xticks(range(len(rows)), [row.record.name for row in rows], rotation=90, fontsize=8)
+    axes.set_xlim(-0.7, len(rows) - 0.3)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(title="areas grow with parameters", frameon=False, loc="upper left")
     figure.savefig(path, dpi=110)
 
 
