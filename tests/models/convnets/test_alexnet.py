@@ -45,14 +45,12 @@ def two_towers():
 
 
 @plain_torch.only_torch
-@pytest.mark.slow
 def test_torchvisions_checkpoint():
     module = plain_torch.filled(torchvision)
     plain_torch.assert_same_function("alexnet", module, (95, 95, 3), num_classes=7)
 
 
 @plain_torch.only_torch
-@pytest.mark.slow
 def test_the_papers_network_is_that_of_plain_pytorch(monkeypatch):
     from keras_recres.zoo.convert import layout, networks
 

@@ -109,7 +109,6 @@ def test_torchvisions_checkpoint():
 
 
 @plain_torch.only_torch
-@pytest.mark.slow
 def test_the_papers_network_is_that_of_plain_pytorch(monkeypatch):
     from keras_recres.zoo.convert import googlenet, layout, networks
 

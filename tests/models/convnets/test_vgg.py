@@ -50,8 +50,9 @@ def as_timm(state, side):
 
 
 @plain_torch.only_torch
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "side"), [("vgg11", 64), ("vgg16", 32)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("vgg11", 64), pytest.param("vgg16", 32, marks=pytest.mark.slow)]
+)
 def test_checkpoints_of_torchvision_and_timm(name, side):
     module = plain_torch.filled(lambda: torchvision(name, side))
     for state in (None, as_timm(module.state_dict(), side)):
