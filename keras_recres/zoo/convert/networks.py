@@ -13,7 +13,7 @@ import dataclasses
 import keras
 
 from keras_recres.backend import keras_private
-from keras_recres.zoo import loading, registry
+from keras_recres.zoo import building, registry
 from keras_recres.zoo.convert import alexnet, googlenet, inception, resnet, vgg
 from keras_recres.zoo.convert.layout import beginnings_of
 from keras_recres.zoo.convert.state_dict import a_few, check, read_state_dict
@@ -63,7 +63,7 @@ def checkpoint(name: str, path_or_state_dict, **arguments) -> keras.Model:
     layout = _layout(record.name, state, origin)
     arguments = layout.arguments | arguments
     with keras_private.values_given_later():
-        model = loading.build(record.name, **arguments)
+        model = building.build(record.name, **arguments)
         parts = layout.of(model)
         absent = _absent(layout, model)
         state = {k: v for k, v in state.items() if not absent & beginnings_of(k)}

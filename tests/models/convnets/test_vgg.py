@@ -106,7 +106,7 @@ def test_the_columns_of_the_papers_table():
         ({"num_classes": None}, "`num_classes` must be an integer"),
         (
             {"configuration": "A", "weights": "imagenet"},
-            "`weights` of the configuration 'A' must be None .* Keras has those of 'D' and 'E'",
+            r"`weights` of the configuration 'A' must be None, .* Keras has those of 'D' and 'E'",
         ),
     ],
 )
