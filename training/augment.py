@@ -7,8 +7,8 @@ once, which is why one core delivers tens of thousands of 64 x 64 images a secon
 
 import numpy as np
 
-# "resized_crop" is done by training/geometry.py.
-NAMES = ("flip", "crop", "erase", "resized_crop")
+# "resized_crop" is done by training/geometry.py, the last three by training/cv_augment.py.
+NAMES = ("flip", "crop", "erase", "resized_crop", "grid_mask", "channel_shuffle", "fourier_mix")
 
 
 def gather(images, index, shift=None, flip=None):

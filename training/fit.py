@@ -27,7 +27,18 @@ import keras
 
 from keras_recres.models.families import family_of
 from keras_recres.probes import CurvatureCallback, curves
-from training import backup, callbacks, data, errors, eventlog, steps, strategy, teacher, trainee
+from training import (
+    backup,
+    callbacks,
+    cv_augment,
+    data,
+    errors,
+    eventlog,
+    steps,
+    strategy,
+    teacher,
+    trainee,
+)
 from training.errors import UserError
 from training.layer_augment import LayerAugment
 from training.models import accuracy, build, compile_model, overrides_of, record_of
@@ -158,7 +169,8 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     strategy.check_images(len(train_data) if a.keep_last else None, len(test_data), devices)
     layers = None
     if by_layers(a):
-        layers = LayerAugment(a.randaugment, a.erasing, a.mixup, a.cutmix)
+        more = [name for name in augment if name in cv_augment.LAYERS]
+        layers = LayerAugment(a.randaugment, a.erasing, a.mixup, a.cutmix, more)
     batches = data.Batches(
         train_data,
         a.batch_size,

@@ -1,4 +1,4 @@
-"""RandAugment, erasing, mixup and CutMix, by Keras' layers where they are fast.
+"""RandAugment, erasing, mixup and CutMix, by Keras' layers where they are fast, and keras-cv's.
 
 `training.augment` does the cheap part in NumPy; this is what the official recipe of T2T-ViT asks
 for. What moves pixels is in `training/geometry.py`. The layers run eagerly on the backend in use.
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from training import geometry
+from training import cv_augment, geometry
 
 
 class LayerAugment:
@@ -26,10 +26,12 @@ class LayerAugment:
         mixup: α of mixup (arXiv 1710.09412), 0 to 1; 0 for none.
         cutmix: α of CutMix (arXiv 1905.04899), 0 to 1; 0 for none. With mixup, too, each batch has
             one of the two, drawn evenly.
+        more: names out of `training.cv_augment.LAYERS`; "fourier_mix" is one more that mixes.
     """
 
-    def __init__(self, magnitude=0.0, erasing=0.0, mixup=0.0, cutmix=0.0):
+    def __init__(self, magnitude=0.0, erasing=0.0, mixup=0.0, cutmix=0.0, more=()):
         self._how = magnitude, erasing, mixup, cutmix
+        self._more, self._mixers = cv_augment.make(more) if more else ([], [])
         self._threads = threading.local()
 
     @property
@@ -43,7 +45,7 @@ class LayerAugment:
         return found
 
     def images(self, rng, batch):
-        """RandAugment.
+        """RandAugment, and what keras-cv does to images.
 
         Args:
             rng: the batch's `numpy.random.Generator`.
@@ -56,6 +58,8 @@ class LayerAugment:
         choice, _, _ = self._layers
         for _ in range(2 if choice else 0):
             batch = _one_of(choice, rng, batch)
+        for run in self._more:
+            batch = run(rng, batch)
         return batch
 
     def erase(self, rng, batch):
@@ -85,10 +89,11 @@ class LayerAugment:
         Returns:
             Both, mixed.
         """
-        _, _, mixers = self._layers
+        _, _, layers = self._layers
+        mixers = [*(functools.partial(_run, layer=layer) for layer in layers), *self._mixers]
         if mixers:
             mixer = mixers[rng.integers(len(mixers))]
-            mixed = _run(rng, mixer, {"images": batch, "labels": labels})
+            mixed = mixer(rng, inputs={"images": batch, "labels": labels})
             batch, labels = mixed["images"], mixed["labels"]
         return batch, labels
 

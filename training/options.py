@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_recres.zoo import sources
-from training import data, pieces, precision, recipes, steps, strategy
+from training import cv_augment, data, pieces, precision, recipes, steps, strategy
 from training.errors import UserError
 from training.models import OPTIMIZERS, SCHEDULES, overrides_of
 
@@ -47,7 +47,8 @@ CURVATURE = (
 )
 AUGMENT = (
     "of flip (half of the images mirrored), crop (shifts by up to an eighth), resized_crop (8 to "
-    "100 %% of the area, brought to the size) and erase (a rectangle set to the mean); default none"
+    "100 %% of the area, brought to the size) and erase (a rectangle set to the mean); by keras-cv "
+    "grid_mask, channel_shuffle and fourier_mix; default none"
 )
 STREAM = "decode images when needed, not all before; resized_crop then crops the stored ones"
 GROUPS = (
@@ -255,10 +256,12 @@ def check(a):
             f"--rubbish takes no smoothed labels: give --label-smoothing 0, found "
             f"{a.label_smoothing}."
         )
+    cv_augment.check((a.augment or "").split(","))
     if by_layers(a) and a.mixup > 1:
         raise UserError(f"--mixup of Keras' layers must be from 0 to 1, found {a.mixup}.")
 
 
 def by_layers(a):
     """Whether Keras' layers augment, see `training.layer_augment`."""
-    return bool(a.cutmix or a.randaugment or a.erasing)
+    by_cv = any(name in (a.augment or "") for name in cv_augment.LAYERS)
+    return bool(a.cutmix or a.randaugment or a.erasing or by_cv)
