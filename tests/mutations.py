@@ -613,6 +613,18 @@ FAULTS = [
         "tests/zoo/test_sources.py::test_offline_never_uses_the_network",
     ),
     Fault(
+        f"{SERVE}formats.py",
+        'if activations and name == "litert"',
+        'if False and name == "litert"',
+        "tests/serve/test_formats.py::test_missing_packages_are_named",
+    ),
+    Fault(
+        f"{CLI}evaluate.py",
+        "FromFile(model, arguments.file)",
+        "model",
+        "tests/cli/test_computing.py::test_evaluate_measures_a_file_beside_its_network",
+    ),
+    Fault(
         f"{ZOO}pictures.py",
         "preprocess.size[::quarter]",
         "preprocess.size",
