@@ -15,7 +15,7 @@ DATASET = "cifar10"
 TAG = "cifar10_jpeg"
 SEEDS = 1
 SETTINGS = {
-    "epochs": 12,
+    "epochs": 11,
     "batch-size": 128,
     "learning-rate": 3e-3,
     "schedule": "cosine",
