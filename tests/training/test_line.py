@@ -18,6 +18,7 @@ def test_a_row_has_the_depth_of_the_name(name, depth, year):
     assert (row.depth, int(row.year)) == (depth, year)
 
 
+@pytest.mark.slow
 def test_shares_are_those_of_dense_layers():
     row = line.row(zoo.info("highway_mnist"))
     assert row.parameters == pytest.approx((37264 / 38986, 1440 / 38986))

@@ -107,6 +107,7 @@ def test_pyramidnet_is_that_of_plain_pytorch():
     assert_same(model, x, y @ net.weights["logits_kernel"] + net.weights["logits_bias"])
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_counts_beyond_the_zoos():
     with keras_private.values_given_later():
