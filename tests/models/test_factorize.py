@@ -62,9 +62,8 @@ def kernel_of_rank(how, height, width, channels, filters, rank):
 
 
 @pytest.mark.parametrize("how", ["asymmetric", "bottleneck", "separable"])
-@pytest.mark.parametrize("strides", [1, 2])
-def test_kernels_of_a_low_rank_are_kept(how, strides):
-    before = model((3, 5), filters=12, activation="relu", strides=strides)
+def test_kernels_of_a_low_rank_are_kept(how):
+    before = model((3, 5), filters=12, activation="relu", strides=2)
     layer, rank = before.get_layer("conv"), 2
     layer.kernel.assign(kernel_of_rank(how, 3, 5, 8, 12, rank))
     layer.bias.assign(RNG.normal(size=12))

@@ -96,15 +96,15 @@ def test_effective_lengths_of_paths_whose_gradient_is_a_power():
         record.effective(0)
 
 
-@slow_on("jax")
+@slow_on("jax", "tensorflow")
 @pytest.mark.parametrize("name", ["cifar_resnet", "preact_resnet"])
 def test_the_sum_is_the_gradient_of_the_loss(name):
     """Networks with ReLUs after the sum, and before; stems and wider stages are passed whole."""
-    model = getattr(models, name)(14, input_shape=(8, 8, 3))
+    model = getattr(models, name)(8, input_shape=(8, 8, 3))
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(3, 8, 8, 3)).astype("float32"), np.array([0, 3, 9])
-    record = paths(model, x, y, lengths=[0, 4], repeats=1)
-    assert record.names == ("stage0_unit[0]", "stage0_unit[1]", "stage1_unit1", "stage2_unit1")
+    record = paths(model, x, y, lengths=[0, 1], repeats=1)
+    assert record.names == ("stage0_unit0",)
     layer = model.get_layer("stage0_unit0")
     rest = keras.Model(layer.input, model.output)
     state = keras.Model(model.input, layer.input)(x, training=False)
@@ -118,6 +118,7 @@ def test_the_sum_is_the_gradient_of_the_loss(name):
     assert record.whole[0] == pytest.approx(norm(expected), rel=1e-3)
 
 
+@slow_on("tensorflow")
 def test_probabilities_are_differentiated_as_such():
     model, y = linear(), np.array([0, 2, 1, 0, 1])
     likely = keras.Model(model.input, layers.Softmax()(model.output))

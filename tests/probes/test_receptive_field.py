@@ -10,6 +10,7 @@ from keras_recres.backend import probe
 from keras_recres.layers import CeilMaxPooling2D, Conv3dSubstitute, Highway, RecurrentResidual
 from keras_recres.probes import receptive_field, top_patches
 from keras_recres.probes.receptive_field import _shortest
+from tests.marks import slow_on_tensorflow
 
 # arXiv 1409.1556's network E: size and stride.
 VGG19 = {
@@ -92,6 +93,9 @@ NETWORKS = {
 }
 
 
+QUICK = {"even", "odd", "pools", "branches", "recurrent"}
+
+
 def built(side, parts):
     x = inputs = keras.Input((side, side + 1, 2))
     for part in parts:
@@ -99,7 +103,10 @@ def built(side, parts):
     return keras.Model(inputs, x)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else [slow_on_tensorflow]) for n in NETWORKS],
+)
 def test_cells_outside_the_field_have_no_gradient_and_its_edges_have_one(name):
     model = built(*NETWORKS[name])
     field = receptive_field(model, model.layers[-1])

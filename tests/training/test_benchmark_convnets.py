@@ -10,7 +10,7 @@ from keras_recres import models
 from training import benchmark, errors
 from training.benchmarks import convnets
 
-pytestmark = pytest.mark.neutral
+pytestmark = [pytest.mark.neutral, pytest.mark.slow]
 BACKEND = keras.backend.backend()
 
 
@@ -32,7 +32,6 @@ def test_residual_networks_are_the_same(placement):
     assert logits_differ(model) < convnets.TOLERANCE
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network", ["resnet50", "googlenet", "inception_v3"])
 def test_networks_are_the_same(network):
     if network == "googlenet" and not hasattr(models, "googlenet"):
@@ -49,7 +48,6 @@ def test_what_is_not_written_is_named():
         plain_module(keras.Model(inputs, keras.layers.PReLU(name="odd")(inputs)))
 
 
-@pytest.mark.slow
 def test_it_is_measured(tmp_path, capsys):
     found = tmp_path / "convnets.json"
     argv = ["convnets", "--quick", "--backends", BACKEND, "--only", "preact_resnet164", "train"]
