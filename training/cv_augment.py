@@ -1,7 +1,7 @@
 """GridMask, ChannelShuffle and FourierMix, which Keras lacks, by keras-cv's layers.
 
-They draw from TensorFlow's global seed and from generators of their own, eagerly; both are set from
-the batch's own generator before every call, under a lock, so that a training that goes on sees the
+They draw from TensorFlow's global seed and from generators of their own, eagerly: both begin anew
+from the batch's own generator in every call, under a lock, so that a training that goes on sees the
 same pictures.
 """
 
@@ -41,23 +41,19 @@ def make(names):
     check(names)
     import keras_cv
 
-    made = {name: getattr(keras_cv.layers, LAYERS[name])(seed=1) for name in names}
-    images = [_run(layer) for name, layer in made.items() if name not in MIXERS]
-    return images, [_run(layer) for name, layer in made.items() if name in MIXERS]
+    made = {name: _run(getattr(keras_cv.layers, LAYERS[name])) for name in names}
+    images = [run for name, run in made.items() if name not in MIXERS]
+    return images, [run for name, run in made.items() if name in MIXERS]
 
 
-def _run(layer):
+def _run(make_layer):
     import tensorflow as tf
-
-    parts = (layer, getattr(layer, "random_rotate", None))
-    generators = [part._random_generator for part in parts if part is not None]
 
     def run(rng, inputs):
         key = int(rng.integers(2**31))
         with LOCK:
             tf.random.set_seed(key)
-            for generator in generators:
-                generator.reset_from_seed(key)
+            layer = make_layer(seed=key)
             outputs = layer(keras.tree.map_structure(tf.constant, inputs), training=True)
         return keras.tree.map_structure(lambda x: np.asarray(x, np.float32), outputs)
 

@@ -1,6 +1,5 @@
 """substitute: shapes kept, other weights kept, the rest saved, and every refusal explained."""
 
-import doctest
 import itertools
 import re
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-import keras_recres
 from keras_recres import layers
 from keras_recres.models import multiply_adds, rules, substitute, t2t_vit
 from tests.gradients import computed
@@ -581,16 +579,3 @@ def test_a_substitute_of_another_shape_is_refused():
 def test_wrong_arguments_of_the_rules(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-@pytest.mark.neutral
-@pytest.mark.parametrize(
-    "function",
-    [substitute, rules.conv3d, rules.factorize, rules.meta_conv2d, rules.meta_dense],
-)
-def test_the_examples_run(function):
-    names = {"keras": keras, "keras_recres": keras_recres}
-    found = doctest.DocTestFinder().find(function, function.__name__, globs=names)
-    results = [doctest.DocTestRunner().run(example) for example in found]
-    assert sum(result.attempted for result in results) > 0
-    assert sum(result.failed for result in results) == 0

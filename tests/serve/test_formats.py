@@ -30,7 +30,7 @@ def test_the_logits_are_those_of_the_model(planar, tmp_path, monkeypatch, kind):
 
 @pytest.mark.neutral
 def test_other_logits_fail_and_leave_nothing(planar, tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "check", lambda names, int8: names)
+    monkeypatch.setattr(formats, "check", lambda names, *how: names)
     monkeypatch.setattr(formats, "_tell_size", lambda *args: None)
     monkeypatch.setitem(
         formats.LOADERS, "openvino", lambda path: lambda x: logits_of(planar, x + 1e-3)
@@ -46,7 +46,7 @@ def test_what_an_exporter_says_is_one_sentence(planar, tmp_path, monkeypatch):
     def fail(self, path, **options):
         raise RuntimeError("no such\n  operator " + "x" * 1000)
 
-    monkeypatch.setattr(formats, "check", lambda names, int8: names)
+    monkeypatch.setattr(formats, "check", lambda names, *how: names)
     monkeypatch.setattr(type(planar), "export", fail)
     with pytest.raises(ValueError, match="cannot be exported as 'openvino' on the back") as caught:
         export(planar, tmp_path, ("openvino",), monkeypatch)

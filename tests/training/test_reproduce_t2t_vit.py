@@ -72,7 +72,7 @@ def test_differences_are_told_with_the_spread_of_all_seeds(filed, tmp_path, caps
             (),
             "vit3_rec can't be compared: they were trained with epochs 50 and 9",
         ),
-        ({}, ("--tag=cifar",), "mnist, tiny_imagenet80, found 'cifar'"),
+        ({}, ("--tag=cifar",), "mnist, tiny_imagenet40, tiny_imagenet80, found 'cifar'"),
     ],
 )
 def test_what_cannot_be_compared_is_a_sentence(filed, tmp_path, capsys, changes, more, message):
