@@ -12,6 +12,7 @@ from keras_recres import zoo
 from keras_recres.backend import keras_private
 from keras_recres.models.convnets.applications import application
 from keras_recres.models.families import family, family_of
+from keras_recres.models.features import feature_maps
 from keras_recres.zoo import keras_weights, manifest
 from tests.models.convnets import plain_torch
 from tests.zoo import seeded
@@ -40,6 +41,24 @@ MODULES = {
 def test_counts_are_exact(record):
     with plain_torch.without_initial_values():
         assert_counts(zoo.load(record.name, weights=None))
+
+
+@pytest.mark.slow
+def test_networks_of_keras_have_feature_maps():
+    found = {}
+    with plain_torch.without_initial_values():
+        for name in ("resnet50_v2", "inception_v3", "inception_resnet_v2", "xception", "vgg16"):
+            side = 75 if zoo.info(name).builder != "vgg" else 64
+            model = zoo.build(name, input_shape=(side, side, 3), num_classes=2)
+            maps = feature_maps(model, model.zoo_record.builder, (0, -1))
+            found[name] = [tuple(x.shape[1:]) for x in maps.outputs]
+    assert found == {
+        "resnet50_v2": [(19, 19, 256), (3, 3, 2048)],
+        "inception_v3": [(15, 15, 192), (1, 1, 2048)],
+        "inception_resnet_v2": [(7, 7, 320), (1, 1, 1536)],
+        "xception": [(35, 35, 64), (3, 3, 2048)],
+        "vgg16": [(64, 64, 64), (4, 4, 512)],
+    }
 
 
 @pytest.mark.slow

@@ -9,7 +9,12 @@ from keras_recres.models.families import family
 MIN_SIDE = 71
 
 
-@family(min_side=MIN_SIDE, convolutional=True, weights=("keras", "convert"))
+@family(
+    min_side=MIN_SIDE,
+    convolutional=True,
+    weights=("keras", "convert"),
+    maps=r"block1_conv2_act|add(_\d+)?|block14_sepconv2_act",
+)
 def xception(
     layout="keras",
     *,
