@@ -25,7 +25,7 @@ TAGS = [f"{record.name}.{tag}" for record in zoo.list() for tag in record.tags]
 OURS = seeded.ours()
 # Networks of more parameters or layers would cost this battery minutes: it compares their counts
 # and logits, and leaves files and features to the test of their builder.
-LARGE, DEEP = 5_000_000, 40
+LARGE, DEEP = 5_000_000, 50
 
 
 def large(record):
