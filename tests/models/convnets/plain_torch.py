@@ -13,9 +13,12 @@ import pytest
 from keras_recres import zoo
 from keras_recres.backend import keras_private
 
-only_torch = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="compares with plain PyTorch"
-)
+SKIP = pytest.mark.skipif(keras.backend.backend() != "torch", reason="compares with plain PyTorch")
+
+
+def only_torch(test):
+    """Marks a test for PyTorch alone, where `.ci/run` has it even if it is slow."""
+    return pytest.mark.on_torch(SKIP(test))
 
 
 @contextlib.contextmanager
