@@ -39,6 +39,7 @@ def paths(
     derivatives alone.
 
     Example:
+    >>> model = keras_recres.models.preact_resnet(14)
     >>> record = paths(model, images, labels)
     >>> record.effective(0.95)  # (5, 17), say: the lengths that 95 % of the gradient comes from
     >>> record.plot("paths.png")

@@ -17,7 +17,7 @@ def path_lengths(units: int) -> np.ndarray:
     them), and only 0.45 % the 5 to 17 that its gradient comes from (arXiv 1605.06431).
 
     Example:
-    >>> round(probes.path_lengths(54)[5:18].sum(), 7)
+    >>> round(float(probes.path_lengths(54)[5:18].sum()), 7)
     0.0045367
 
     Args:

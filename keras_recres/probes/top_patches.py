@@ -76,8 +76,8 @@ def top_patches(
     cut out (arXiv 1311.2901 and 1311.2524 look at networks in this way).
 
     Example:
-    >>> top = top_patches(model, "block3_conv3", range(8), images)
-    >>> top.plot("block3_conv3.png")
+    >>> top = top_patches(model, "conv2", range(4), images)
+    >>> top.plot("conv2.png")
 
     Args:
         model: A functional or Sequential model of one input of images, channels last.
