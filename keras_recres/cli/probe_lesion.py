@@ -63,11 +63,14 @@ def _lesion(arguments):
     figures.check(arguments)
     dataset = datasets.find(arguments, record)
     options.start_keras(arguments.backend)
-    split = datasets.read(dataset, arguments)
-    model = options.load_network(arguments, **datasets.changes(dataset, split))
-    from keras_recres.probes import lesion
+    from keras_recres.probes import lesion, residual
     from keras_recres.zoo import evaluation
 
+    model = options.load_network(arguments)
+    residual.runs(model, arguments.blocks)  # refuses before the data are read, which takes longer
+    split = datasets.read(dataset, arguments)
+    if dataset.made:
+        model = options.load_network(arguments, **datasets.changes(dataset, split))
     x, y = evaluation.arrays(model, split)
     if y.ndim > 1:
         raise UserError(f"{record.name} answers for each cell: this is for one answer an example.")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_recres import models, serve, zoo
-from keras_recres.cli import errors, options, output
+from keras_recres.cli import datasets, errors, options, output
 from keras_recres.models.graph import keep_facts
 from keras_recres.serve import formats
 from keras_recres.zoo import evaluation, mazes, problems
@@ -298,7 +298,7 @@ def residual(monkeypatch, tmp_path):
     return "frn_tanh", "--untrained", "--dataset", tmp_path / "images"
 
 
-def test_probe_lesion(command, residual, tmp_path):
+def test_probe_lesion(command, residual, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     ask = ("probe", "lesion", *residual)
     code, out, err = command(*ask, "--csv", tmp_path / "l.csv", "--plot", tmp_path / "l.png")
@@ -314,6 +314,7 @@ def test_probe_lesion(command, residual, tmp_path):
     assert [len(row["blocks"]) for row in json.loads(out)] == [0, 1, 1, 3, 3, 4, 4]
     for wrong, said in (("4-1", "from less to more"), ("0", "at least 1")):
         assert said in command(*ask, "--delete", wrong)[2]
+    monkeypatch.setattr(datasets, "read", None)  # what is refused is so before the data are read
     code, _, err = command(*ask, "--blocks", "stage*")
     assert (code, err.count("\n")) == (2, 1)
     assert "'stage*' is none of the residual blocks" in err

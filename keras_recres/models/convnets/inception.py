@@ -8,6 +8,7 @@ from keras_recres.models.convnets.inception_parts import (
     MAX,
     conv,
     modules,
+    stem,
 )
 from keras_recres.models.convnets.parts import as_inception_takes_it, image_input, network
 from keras_recres.models.families import family
@@ -140,8 +141,8 @@ def inception_v2(
     derived.
 
     Example:
-    >>> keras_recres.models.inception_v2().name
-    'inception_v2'
+    >>> keras_recres.models.inception_v2().count_params()
+    25992776
 
     Args:
         input_shape: (height, width, channels), sides of at least 75 pixels.
@@ -156,12 +157,8 @@ def inception_v2(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    x = inputs = image_input(input_shape, MIN_SIDE)
-    x = conv(x, 32, 3, "stem1", 2)
-    x = conv(x, 32, 3, "stem2", padding="valid")
-    x = conv(x, 64, 3, "stem3")
-    x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
-    x = conv(x, 80, 3, "stem4", padding="valid")
+    inputs = image_input(input_shape, MIN_SIDE)
+    x = conv(stem(inputs), 80, 3, "stem4", padding="valid")
     x = conv(x, 192, 3, "stem5", 2)
     x = conv(x, 288, 3, "stem6")
     parts = {f"mixed_5{key}": _module_a(64, 3) for key in "bcd"}

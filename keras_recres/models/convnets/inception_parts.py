@@ -34,6 +34,14 @@ def conv(x, filters, size, name, strides=1, padding=None, pad=0, *, epsilon=1e-3
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
+def stem(x):
+    """The three convolutions and the pooling that versions after the first begin with."""
+    x = conv(x, 32, 3, "stem1", 2)
+    x = conv(x, 32, 3, "stem2", padding="valid")
+    x = conv(x, 64, 3, "stem3")
+    return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+
+
 def modules(x, parts, average=keras.layers.AveragePooling2D):
     """One module after another, each the joined maps of its branches.
 

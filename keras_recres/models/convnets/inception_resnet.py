@@ -4,7 +4,7 @@ import keras
 
 from keras_recres.layers.checks import check_choice
 from keras_recres.models.convnets.applications import application, with_layers
-from keras_recres.models.convnets.inception_parts import MAX, conv, modules
+from keras_recres.models.convnets.inception_parts import MAX, conv, modules, stem
 from keras_recres.models.convnets.parts import image_input, network
 from keras_recres.models.families import family
 
@@ -90,12 +90,8 @@ def inception_resnet_v1(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    x = inputs = image_input(input_shape, MIN_SIDE)
-    x = conv(x, 32, 3, "stem1", 2)
-    x = conv(x, 32, 3, "stem2", padding="valid")
-    x = conv(x, 64, 3, "stem3")
-    x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
-    x = conv(x, 80, 1, "stem4")
+    inputs = image_input(input_shape, MIN_SIDE)
+    x = conv(stem(inputs), 80, 1, "stem4")
     x = conv(x, 192, 3, "stem5", padding="valid")
     x = conv(x, 256, 3, "stem6", 2)
     for stage, (branches, scale, units) in STAGES.items():
