@@ -1,4 +1,4 @@
-"""`convert`: a T2T-ViT checkpoint of PyTorch as weights of this library."""
+"""`convert`: a checkpoint of PyTorch as weights of this library."""
 
 import math
 import re
@@ -28,20 +28,29 @@ def add(commands):
         commands,
         "convert",
         _convert,
-        "convert a T2T-ViT checkpoint of PyTorch to Keras",
+        "convert a checkpoint of PyTorch to Keras: a T2T-ViT, or one of torchvision or timm",
         [
             "convert 71.7_T2T_ViT_7.pth.tar",
             "convert 71.7_T2T_ViT_7.pth.tar --steps 2 --out vit7_rec.keras",
+            "convert resnet18-f37072fd.pth --network resnet18",
         ],
     )
-    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth or .pth.tar file")
+    p.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth, .pth.tar or .safetensors file"
+    )
+    p.add_argument(
+        "--network",
+        metavar="NAME",
+        help="the zoo's name of a network of torchvision or timm; default a T2T-ViT of any size",
+    )
     p.add_argument(
         "--out",
         type=Path,
         help="a .weights.h5 or .keras file; default beside the checkpoint, .weights.h5",
     )
-    p.add_argument("--steps", type=options.steps, default=1, help="run each block so often")
-    p.add_argument(
+    t2t = p.add_argument_group("of a T2T-ViT")
+    t2t.add_argument("--steps", type=options.steps, help="run each block so often")
+    t2t.add_argument(
         "--num-heads", type=options.positive, help="default one for each 64 features of a token"
     )
     p.add_argument("--overwrite", action="store_true", help="replace a file that is there")
@@ -55,34 +64,43 @@ def _convert(arguments):
     path = arguments.checkpoint
     if not path.is_file():
         raise UserError(f"there is no checkpoint file {str(path)!r}.")
-    stem = re.sub(r"(\.pth)?(\.tar)?$", "", path.name)
+    if arguments.network and (arguments.steps or arguments.num_heads):
+        raise UserError("--steps and --num-heads are a T2T-ViT's: leave them, or --network, out.")
+    stem = re.sub(r"(\.safetensors|(\.pth)?(\.tar)?)$", "", path.name)
     out = arguments.out or path.with_name(f"{stem}.weights.h5")
     saving.check_target(out, arguments.overwrite)
     options.start_keras(arguments.backend)
     from keras_recres.zoo import convert
     from keras_recres.zoo.convert.state_dict import read_state_dict
 
-    state, _ = read_state_dict(path)
-    found = architecture(state, path.name)
-    if arguments.num_heads:
-        found["num_heads"] = arguments.num_heads
-    model = convert.t2t_vit(path, steps=arguments.steps, verbose=False, **found)
+    if arguments.network:
+        model = convert.checkpoint(arguments.network, path)
+        told = {"weights": len(model.weights)}
+    else:
+        state, _ = read_state_dict(path)
+        found = architecture(state, path.name)
+        if arguments.num_heads:
+            found["num_heads"] = arguments.num_heads
+        model = convert.t2t_vit(path, steps=arguments.steps or 1, verbose=False, **found)
+        report = model.conversion_report
+        told = {
+            "origin": report.origin,
+            "depth": found["depth"],
+            "arguments": found,
+            "weights": sum(report.counts.values()),
+            "sinusoid_error": report.sinusoid_error,
+        }
     with quietly(f"writing {out}"):
         error = saving.save(model, out)
-    report = model.conversion_report
     row = {
         "file": str(out),
-        "origin": report.origin,
-        "model": report.model,
-        "depth": found["depth"],
-        "classes": found["num_classes"],
-        "arguments": found,
-        "weights": sum(report.counts.values()),
-        "parameters": report.parameters,
-        "sinusoid_error": report.sinusoid_error,
+        "model": model.name,
+        "depth": None,
+        "classes": model.output_shape[-1],
+        "parameters": model.count_params(),
         "difference": error,
     }
-    show([row], COLUMNS, arguments.json)
+    show([row | told], COLUMNS, arguments.json)
 
 
 def architecture(state, origin):
@@ -105,7 +123,9 @@ def architecture(state, origin):
             token_dim = state["tokens_to_token.attention1.attn.qkv.weight"].shape[0] // 3
         patch = state["tokens_to_token.attention1.norm1.weight"].shape[0]
     except (KeyError, IndexError) as error:
-        raise UserError(f"{origin} is no T2T-ViT checkpoint with a head ({error}).") from None
+        raise UserError(
+            f"{origin} is no T2T-ViT checkpoint with a head ({error}): say --network NAME."
+        ) from None
     side = PIXELS * math.isqrt(max(tokens, 0))
     return {
         "depth": len(blocks),

@@ -14,6 +14,7 @@ from keras_recres.cli import datasets, errors, options, output
 from keras_recres.models.graph import keep_facts
 from keras_recres.serve import formats
 from keras_recres.zoo import evaluation, mazes, problems
+from keras_recres.zoo.convert import networks
 from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
 from tests.zoo import image_files, t2t_numpy
@@ -381,6 +382,35 @@ def test_convert_reads_the_architecture_from_the_checkpoint(command, tmp_path):
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(weight), keras.ops.convert_to_numpy(other)
         )
+
+
+@pytest.mark.slow
+@pytest.mark.on_torch
+def test_convert_reads_networks_of_torchvision(command, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    small = {"auxiliary": False, "num_classes": 2, "input_shape": (32, 32, 3)}
+    given = zoo.convert.checkpoint
+    monkeypatch.setattr(zoo.convert, "checkpoint", lambda *args: given(*args, **small))
+    model = zoo.build("googlenet", **small)
+    state = {
+        part.key: torch.full(part.shapes[0], 0.01 * (i % 7))
+        for i, part in enumerate(networks.LAYOUTS["googlenet"][0].of(model))
+    }
+    torch.save(state, tmp_path / "googlenet-1378be20.pth")
+    ask = ("convert", tmp_path / "googlenet-1378be20.pth")
+    code, out, err = command(*ask, "--network", "googlenet", "--json")
+    assert code == 0, err
+    (row,) = json.loads(out)
+    assert (row["model"], row["classes"], row["weights"]) == ("googlenet", 2, len(model.weights))
+    model.load_weights(tmp_path / "googlenet-1378be20.weights.h5")
+    expected = given("googlenet", state, **small)
+    for weight, other in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(weight), keras.ops.convert_to_numpy(other)
+        )
+    assert "are a T2T-ViT's" in command(*ask, "--network", "googlenet", "--steps", 2)[2]
+    code, _, err = command(*ask, "--network", "googlenett", "--out", tmp_path / "other.keras")
+    assert (code, "did you mean" in err) == (2, True)
 
 
 def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
