@@ -109,8 +109,9 @@ def test_only_the_backend_folder_imports_backends():
 
 
 @pytest.mark.neutral
-def test_the_readme_names_no_missing_file():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", ["README.md", "RESULTS.md"])
+def test_a_page_names_no_missing_file(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / target).exists(), target
 

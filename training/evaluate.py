@@ -2,7 +2,7 @@
 
     python -m training.evaluate vit3_rec --data-dir DIR            measure the zoo's weights
     python -m training.evaluate --record runs/a runs/b runs/c      file runs of training.fit
-    python -m training.evaluate --readme                           renew the README's table
+    python -m training.evaluate --readme                           renew the tables of results
 
 Nothing is typed: a row of zoo/results.csv comes from the metrics.json of runs.
 """
@@ -101,7 +101,9 @@ def main(argv=None):
     p.add_argument("--batch-size", type=int, default=128)
     p.add_argument("--record", nargs="+", metavar="RUN_DIR", help="file runs in zoo/")
     p.add_argument("--note", default="", help="a remark for the row of results")
-    p.add_argument("--readme", action="store_true", help="renew the README's table of results")
+    p.add_argument(
+        "--readme", action="store_true", help="renew the tables of README.md and RESULTS.md"
+    )
     a = p.parse_args(argv)
     if bool(a.name) == bool(a.record or a.readme):
         p.error("give a name to measure, or --record, or --readme")

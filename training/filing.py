@@ -1,10 +1,11 @@
-"""Files a trained model into `zoo/`: weights, golden file, manifest, row of results, README table.
+"""Files a trained model into `zoo/`: weights, golden file, manifest, row of results, tables.
 
 Knows nothing of images: whatever trained the model, these functions file it.
 """
 
 import csv
 import dataclasses
+import fnmatch
 import io
 import json
 import os
@@ -22,7 +23,9 @@ from training.models import save_weights
 from training.run_folder import write_aside, write_between
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+# What the README shows of all results.
+HEADLINE = ("prefix_sum_rec", "planar_*", "vit3*", "vit7*", "cifar_small", "cifar_small_metahead")
 # Metric of an accuracy that is the highest of so many epochs' on the test set.
 BEST_OF = "best_of_"
 # Metric of an accuracy after training on part of the data set.
@@ -196,15 +199,23 @@ def facts(name, tag):
     }
 
 
-def readme_table():
-    """The README's table of results, Markdown, from `zoo/results.csv`; one line a name and tag."""
-    head = ("name", "parameters", "multiply-adds", "steps", "data set")
-    head += ("measured", "printed (on)", "budget")
-    lines = [f"| {' | '.join(head)} |", "|---|--:|--:|--:|---|--:|--:|---|"]
+def results_table(headline=False):
+    """A table of results, Markdown, from `zoo/results.csv`; one line a name and tag.
+
+    Args:
+        headline: Whether to give the README's, with fewer lines and columns.
+    """
+    head = ("name", "parameters", "multiply-adds", "steps", "data set", "measured")
+    rule = "|---|--:|--:|--:|---|--:|"
+    if not headline:
+        head, rule = (*head, "printed (on)", "budget"), f"{rule}--:|---|"
+    lines = [f"| {' | '.join(head)} |", rule]
     entries = {}
     for row in read_results():
         entries.setdefault((row["name"], row["tag"]), []).append(row)
-    for rows in entries.values():
+    for (name, _), rows in entries.items():
+        if headline and not any(fnmatch.fnmatchcase(name, pattern) for pattern in HEADLINE):
+            continue
         # Where there is a whole training, nobody asks for one of a part.
         rows = [row for row in rows if not row["metric"].startswith(SUBSET)] or rows
         # The first accuracy is that after the last epoch; what else was measured follows it.
@@ -212,7 +223,8 @@ def readme_table():
         row = rows[0]
         seeds = f" ({row['seeds']} seeds)" if row["seeds"] not in ("", "1") else ""
         measured = _quantity(_value(row), row["metric"]) + seeds
-        measured += "".join(f"; {_beside(other, row)}" for other in rows[1:])
+        if not headline:
+            measured += "".join(f"; {_beside(other, row)}" for other in rows[1:])
         best = next((_best_of(r) for r in rows if BEST_OF in r["metric"]), "")
         printed = _quantity(row["printed"], row["metric"].removeprefix(SUBSET))
         cells = (
@@ -225,7 +237,7 @@ def readme_table():
             f"{printed} ({row['printed_dataset']}{best})" if row["printed"] else "",
             row["budget"],
         )
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(cells[: len(head)])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -255,6 +267,7 @@ def _quantity(value, metric):
     return f"{value} % {unit}" if metric.endswith("_percent") else f"{value} {unit}"
 
 
-def write_readme(path=README):
-    """Puts the table of results between the two marks of the README."""
-    write_between(path, "results", readme_table())
+def write_readme(root=ROOT):
+    """Puts the tables of results between the marks of README.md and RESULTS.md."""
+    write_between(root / "README.md", "headline", results_table(headline=True))
+    write_between(root / "RESULTS.md", "results", results_table())

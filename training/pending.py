@@ -167,7 +167,7 @@ def file(rows, out):
     for line in said:
         print(line)
     if any(line.startswith("filed") for line in said):
-        _say("renew the README's table with `python -m training.evaluate --readme`")
+        _say("renew the tables of results with `python -m training.evaluate --readme`")
     return problems
 
 

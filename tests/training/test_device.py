@@ -252,6 +252,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SPOILT)
 def test_spoilt_results_are_refused_whole(how, tmp_path, capsys):
     runs, out, home = tmp_path / "runs", tmp_path / "out", tmp_path / "home"

@@ -233,6 +233,7 @@ def test_measuring_needs_weights_and_matching_classes(folder, corners_file):
         evaluate.measure("vit3.mnist", data_dir=corners_file, dataset="corners")
 
 
+@pytest.mark.slow
 def test_measuring_resizes_as_a_user_would(folder, tmp_path):
     model = zoo.build("vit3.mnist")
     save(model, folder)
@@ -259,6 +260,7 @@ class OnTheDisk(collections.UserList):
         return [self[i] for i in numbers], self.labels[numbers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_measuring_takes_images_of_different_sizes(folder, tmp_path, monkeypatch, in_memory):
     model = zoo.build("vit3.mnist")
@@ -354,7 +356,7 @@ def test_a_result_is_replaced_by_name_tag_and_metric(folder):
         filing.write_result({**row, "value": None})
 
 
-def test_the_readme_gets_its_table(folder, tmp_path):
+def test_readme_and_results_get_their_tables(folder, tmp_path):
     row = {
         "name": "vit3_rec",
         "tag": "mnist",
@@ -375,11 +377,12 @@ def test_the_readme_gets_its_table(folder, tmp_path):
     exact = {"dataset": "mnist_exact", "printed": "", "printed_dataset": "", "value": "96.00"}
     filing.write_result({**row, **exact})
     filing.write_result({**row, "metric": "best_of_10_top1_percent", "value": "97.50"})
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    readme, results = tmp_path / "README.md", tmp_path / "RESULTS.md"
+    readme.write_text("before\n<!-- headline:begin -->\n<!-- headline:end -->\n")
+    results.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):
-        filing.write_readme(readme)
-        text = readme.read_text()
+        filing.write_readme(tmp_path)
+        text = results.read_text()
         assert text.startswith(f"before\n{BEGIN}\n| name |")
         assert text.endswith(f"{END}\nafter\n")
         assert "old" not in text
@@ -390,16 +393,21 @@ def test_the_readme_gets_its_table(folder, tmp_path):
             "| 67.16 % top-1 (imagenet, best of 10 epochs) "
             "| 10 epochs of 60,000 images, 30 min |\n"
         ) in text
-    readme.write_text("no marks")
+        assert (
+            "| `vit3_rec` | 2,204,878 | 2,000,000 | 2,4,2 | mnist test "
+            "| 97.10 ± 0.20 % top-1 (3 seeds) |\n"
+        ) in readme.read_text()
+    results.write_text("no marks")
     with pytest.raises(UserError, match="needs the lines"):
-        filing.write_readme(readme)
-    assert readme.read_text() == "no marks"
+        filing.write_readme(tmp_path)
+    assert results.read_text() == "no marks"
 
 
-def test_the_checkouts_readme_shows_the_checkouts_results():
-    text = filing.README.read_text(encoding="utf-8")
-    between = text.partition(BEGIN)[2].partition(END)[0]
-    assert between.strip() == filing.readme_table().strip(), (
+@pytest.mark.parametrize(("file", "mark"), [("README.md", "headline"), ("RESULTS.md", "results")])
+def test_the_checkout_shows_its_results(file, mark):
+    text = (filing.ROOT / file).read_text(encoding="utf-8")
+    between = text.partition(f"<!-- {mark}:begin -->")[2].partition(f"<!-- {mark}:end -->")[0]
+    assert between.strip() == filing.results_table(headline=mark == "headline").strip(), (
         "renew it with `python -m training.evaluate --readme`"
     )
 

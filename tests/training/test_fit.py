@@ -161,6 +161,7 @@ def test_a_seed_fixes_the_result(fit_arguments, small_model, tmp_path):
     assert abs(a - c) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_other_settings_in_the_same_folder_are_refused(
     fit_arguments, small_model, tmp_path, capsys
@@ -446,6 +447,7 @@ def test_a_config_of_a_data_set_is_trained_on(fit_arguments, small_model, tmp_pa
     assert (tmp_path / "run" / "vit3.corners_grey.weights.h5").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -27,6 +27,7 @@ def mixing(model):
     return next(w for w in model.trainable_weights if tuple(w.shape) in {(g, g) for g in GROUPS})
 
 
+@pytest.mark.slow
 def test_the_heads_have_the_weights_that_they_are_called_by():
     raw, preserving, softmax = (built(Head(form, 32)) for form in ("raw", "preserving", "softmax"))
     for model, stddev in ((raw, 1), (preserving, 32**-0.5), (softmax, 1)):

@@ -100,6 +100,7 @@ def test_on_a_terminal_a_bar_says_how_fast_it_is(monkeypatch):
     assert sys.stderr.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # The bar is gone.
 
 
+@pytest.mark.slow
 def test_nan_keeps_the_last_good_weights(train, tmp_path, monkeypatch, capsys):
     original = batches.Batches.__getitem__
 
@@ -144,6 +145,7 @@ def test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_kept(train, monkeyp
     assert "no epoch was whole yet" in message
 
 
+@pytest.mark.slow
 def test_gradients_of_two_batches_are_those_of_one_of_twice_the_size(fit_arguments, train):
     sgd = {"optimizer": "sgd", "learning_rate": 0.1, "model_arguments": ["dropout=0"]}
     _, whole = train("whole", batch_size=32, **sgd)
@@ -188,6 +190,7 @@ def test_averaged_weights_are_evaluated_and_kept(train, tmp_path, accumulate):
     assert again["val_loss"] == pytest.approx(m["val_loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_decay_shrinks_kernels_alone(train):
     options = {"limit": 16, "learning_rate": 1e-2}
@@ -240,6 +243,7 @@ def test_the_checksum_is_that_of_its_standard():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_weights_that_do_not_fit_are_one_sentence(train, tmp_path, capsys):
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])

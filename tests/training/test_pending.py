@@ -357,6 +357,7 @@ def test_rates_get_better(empty_zoo, toy_cifar, tmp_path):
     assert given.seconds(training) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_epochs_of_fewer_steps_take_less(tmp_path):
     # Where no images are: as many as the recipe's data set has.
     (row,) = rows_of("vit7_rec_plus.cifar10_jpeg", data_dir=tmp_path)
@@ -425,6 +426,7 @@ def finished(training, value, backend="jax"):
     (training.path / "log.csv").write_text("epoch,loss\n0,1\n")
 
 
+@pytest.mark.slow
 def test_a_row_of_results_only_gets_no_weights(empty_zoo, tmp_path, monkeypatch, capsys):
     recipes.load("cifar10_vit")
     module = sys.modules["training.recipes.cifar10_vit"]
@@ -455,6 +457,7 @@ def test_a_row_of_results_only_gets_no_weights(empty_zoo, tmp_path, monkeypatch,
     assert [run["settings"]["seed"] for run in filed_runs.read()] == [0, 2]
 
 
+@pytest.mark.slow
 def test_what_is_not_filed_is_said(empty_zoo, tmp_path, capsys):
     (row,) = rows_of("vit3.cifar10_jpeg", data_dir=tmp_path, seeds=2)
     first, second = pending_trainings.trainings(row, tmp_path / "runs")

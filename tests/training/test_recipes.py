@@ -71,6 +71,7 @@ def test_every_classifier_of_images_has_a_recipe():
     assert images <= trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_imagenet80_vit", "cifar10_vit"])
 def test_the_networks_of_table_2_are_trained_alike_and_ours_costs_no_more(name):
     recipe, ours = recipes.load(name), recipes.load(f"{name}_plus")

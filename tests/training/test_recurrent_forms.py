@@ -30,6 +30,7 @@ def settings_of(run, a):
     return options.settings_of(given, run.name, "cifar10_jpeg")
 
 
+@pytest.mark.slow
 def test_a_form_adds_what_it_is_called_by_and_no_computation():
     found = {}
     for form in forms(3):
@@ -57,6 +58,7 @@ def test_a_form_adds_what_it_is_called_by_and_no_computation():
     assert found["once"][1] < work
 
 
+@pytest.mark.slow
 def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
     a = asked(tmp_path)
     settings = {form.label: settings_of(form.run(0, a), a) for form in forms(3)}

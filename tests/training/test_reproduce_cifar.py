@@ -146,6 +146,7 @@ def test_the_last_batch_is_kept(toy):
     assert data.Batches(images, 128, training=True).num_images == 256
 
 
+@pytest.mark.slow
 def test_the_exact_part_is_found_beside_the_data_set(data_dir):
     pytest.importorskip("tensorflow_datasets")
     exact = cifar_run.exact_part(data_dir / "tfds_cifar10_jpeg")
@@ -185,6 +186,7 @@ def prepare(out, name, seed, last, best, exact, **settings):
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
 
+@pytest.mark.slow
 def test_the_tables_have_means_over_seeds_beside_the_printed_numbers(tmp_path, capsys):
     for seed, last in enumerate((0.70, 0.71, 0.73)):
         prepare(tmp_path, "cifar_small", seed, last, last + 0.01, last - 0.05)
@@ -332,6 +334,7 @@ metrics = {"val_accuracy": 0.5, "best_val_accuracy": 0.5, "epochs": 2, "settings
 """
 
 
+@pytest.mark.slow
 def test_one_failure_does_not_stop_the_others(toy, tmp_path, monkeypatch, capsys):
     begun = []
 

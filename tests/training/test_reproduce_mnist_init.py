@@ -51,6 +51,7 @@ def apart(model, runs, r, width):
     return keras.Model(inputs, dense(10, "logits", x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "runs",
     [
@@ -91,6 +92,7 @@ def blobs(count, seed):
     return (centres[labels] + 0.3 * rng.standard_normal((count, 20))).astype("float32"), labels
 
 
+@pytest.mark.slow
 def test_networks_learn_and_one_that_diverges_leaves_the_others_alone():
     data = (*blobs(1000, 0), *blobs(200, 1))
     good = [Run("frn", "relu", 3, 0.5), Run("frn", "relu", 3, 0.5, seed=1)]

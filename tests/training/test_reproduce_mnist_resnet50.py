@@ -53,6 +53,7 @@ def read(path):
     return json.loads((path / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_recipe_is_the_slides_and_every_step_is_logged(trained):
     metrics = read(trained)
     expected = {
@@ -146,7 +147,7 @@ def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypa
     assert "weights are not kept" in row["note"]
     assert (target / "logs" / f"{NAME}.mnist.csv").exists()
     assert not (target / "weights").exists()
-    table = filing.readme_table()
+    table = filing.results_table()
     assert f"{row['value']} % subset top-1 | 9.8 % top-1 (mnist) |" in table
 
 

@@ -35,6 +35,7 @@ def recurrent(without_xla):
     return planar.train(RECURRENT, *spirals(3), steps=400)
 
 
+@pytest.mark.slow
 def test_each_member_is_the_planar_network_of_its_weights(recurrent):
     x, y = points("spiral", 20)
     for seed in range(3):
@@ -52,6 +53,7 @@ def test_training_lowers_every_seed_below_chance(recurrent):
     assert recurrent.accuracy.mean() > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_no_seed_knows_of_another(recurrent):
     x, y = spirals(3)

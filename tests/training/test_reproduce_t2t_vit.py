@@ -130,6 +130,7 @@ def test_a_recipe_of_its_own_excuses_what_it_asks_for_only(filed, tmp_path, caps
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_weights_are_compared_image_by_image(toy_cifar, monkeypatch, tmp_path, capsys):
     # The real zoo's; on images that pass for CIFAR-10, so that they must be told its tag.
     load = data.load
