@@ -79,10 +79,10 @@ def load(model, file, advice):
         advice: what to do when it does not fit.
 
     Raises:
-        UserError: there is no such file, or it is no weights file, or another model's.
+        UserError: there is no such file, or it is not a weights file, or another model's.
     """
     if not str(file).endswith(".weights.h5"):
-        raise UserError(f"{file} is no .weights.h5 file: {advice}.")
+        raise UserError(f"{file} is not a .weights.h5 file: {advice}.")
     _load(model, file, advice)
     if reason := transfer.surplus(model, file):
         raise UserError(f"{file} holds the weights of another model ({reason}): {advice}.")
@@ -94,7 +94,7 @@ def _load(model, file, advice):
     except FileNotFoundError:
         raise UserError(f"there is no weights file {file}: {advice}.") from None
     except OSError:
-        raise UserError(f"{file} is no whole weights file: {advice}.") from None
+        raise UserError(f"{file} is not a whole weights file: {advice}.") from None
     except (ValueError, KeyError) as error:
         what = " ".join(str(error).split())[:200]
         raise UserError(f"{file} holds the weights of another model ({what}): {advice}.") from None

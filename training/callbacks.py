@@ -51,11 +51,11 @@ def _is_seed(variable):
 
 
 class NotFiniteError(Exception):
-    """The loss is no number any more; where, in half a sentence."""
+    """The loss is not a number any more; where, in half a sentence."""
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends a training whose loss is no number, before its weights replace the last backup.
+    """Ends a training whose loss is not a number, before its weights replace the last backup.
 
     Args:
         steps: steps an epoch.

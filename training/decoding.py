@@ -77,7 +77,7 @@ class Decoded:
             The pixels, a uint8 array (B, H, W, C), and the labels, an int64 array (B,).
 
         Raises:
-            UserError: One of them cannot be read, is no image or has another size without `crops`.
+            UserError: One cannot be read, is not an image or has another size without `crops`.
         """
         images = np.empty((len(numbers), *self.shape[1:]), dtype=np.uint8)
         labels = np.empty(len(numbers), dtype=np.int64)

@@ -131,7 +131,7 @@ def _part_bytes(asked, tree):
 
 
 def _check_replaceable(folder):
-    """Makes the folder; raises a UserError if it has anything numbered that is no pack's part."""
+    """Makes the folder; raises a UserError if a number there is not a part of a pack."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -207,7 +207,7 @@ def unpack_runs(archive, runs, asked=None):
             of what was left as it is.
 
     Raises:
-        UserError: the archive is broken, something in it is no file of a training, or what would
+        UserError: the archive is broken, something in it is not a file of a training, or what would
             be put aside is being trained.
     """
     taken, kept = [], []
@@ -215,7 +215,7 @@ def unpack_runs(archive, runs, asked=None):
         with zipfile.ZipFile(archive) as outer:
             for member in outer.infolist():
                 if not MEMBER.fullmatch(member.filename) or member.file_size > LARGEST:
-                    raise UserError(f"{archive} has {member.filename!r}, which is no training.")
+                    raise UserError(f"{archive} has {member.filename!r}, which is not a training.")
                 name = member.filename.removesuffix(".zip")
                 with tempfile.TemporaryDirectory(dir=_made(runs)) as scratch:
                     new = Path(scratch) / name
@@ -226,7 +226,7 @@ def unpack_runs(archive, runs, asked=None):
                         told += f" (the one before, with other settings, is {aside.name} now)"
                     (taken if _take(Folder(new), target) else kept).append(told)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-        raise UserError(f"{archive} is no archive of trainings ({error}).") from None
+        raise UserError(f"{archive} is not an archive of trainings ({error}).") from None
     except OSError as error:
         raise UserError(f"{runs} cannot be written ({error.strerror}).") from None
     return taken, kept

@@ -50,7 +50,7 @@ def file_weights(model, name, tag, inputs=None):
     """
     dataset = zoo.info(name).tags[tag].dataset
     if inputs is None and problems.parse(dataset):
-        # On what is no problem a network never comes to rest, and errors of rounding grow.
+        # On what is not a problem a network never comes to rest, and errors of rounding grow.
         inputs = problems.read(dataset, "test", 4).data
     if inputs is None:
         inputs = np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]))

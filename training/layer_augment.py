@@ -110,7 +110,7 @@ def _make(magnitude, erasing, mixup, cutmix):
 
 @contextlib.contextmanager
 def _on_this_process():
-    """Where what is augmented is no part of the training's computation.
+    """Where what is augmented is not a part of the training's computation.
 
     On JAX a distribution would make the layers' random states those of all processes, of which
     each augments other images. PyTorch's current device is the training thread's alone: others

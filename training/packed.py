@@ -145,11 +145,11 @@ def _open(path):
         raise UserError(f"there is no packed file {path}.") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is no packed file of `python -m training.data pack` ({error}); pack it again."
+            f"{path} is not a packed file of `training.data pack` ({error}): pack it again."
         ) from None
     if not hasattr(file, "files") or "format" not in file.files:
         raise UserError(
-            f"{path} is no packed file: `python -m training.data pack` did not make it."
+            f"{path} is not a packed file: `python -m training.data pack` did not make it."
         )
     if str(_get(file, path, "format")) != FORMAT:
         raise UserError(f"{path} has the format {file['format']}, not {FORMAT}; pack it again.")

@@ -117,13 +117,13 @@ def read_manifest(folder, form):
     except FileNotFoundError:
         raise UserError(f"{folder} has no {MANIFEST}: give the folder that has it.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no manifest ({error!r}).") from None
+        raise UserError(f"{path} is not a manifest ({error!r}).") from None
     return content
 
 
 def _check(entry, path):
     name = entry["name"]
     if not (isinstance(name, str) and NAME.fullmatch(name)):
-        raise UserError(f"{path} names {name!r}, which is no plain file name.")
+        raise UserError(f"{path} names {name!r}, which is not a plain file name.")
     if not (isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str)):
         raise UserError(f"{path} has no size and SHA-256 of {name!r}.")

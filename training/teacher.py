@@ -94,7 +94,7 @@ def _of_folder(folder, peek, precision):
         settings = metrics["settings"]
         name, tag, overrides = settings["name"], settings["tag"], settings["model_arguments"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"--teacher: {folder} is no folder of a finished training.") from None
+        raise UserError(f"--teacher: {folder} is not a folder of a finished training.") from None
     if tag != peek.tag:
         raise UserError(f"the teacher in {folder} was trained on {tag}, not on {peek.tag}.")
     overrides = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}

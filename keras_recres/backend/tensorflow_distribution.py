@@ -49,7 +49,7 @@ def _config():
     try:
         return json.loads(os.environ.get("TF_CONFIG") or "{}")
     except ValueError as error:
-        raise ValueError(f"the environment's TF_CONFIG is no JSON: {error}.") from None
+        raise ValueError(f"the environment's TF_CONFIG is not JSON: {error}.") from None
 
 
 def _workers():

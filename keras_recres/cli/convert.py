@@ -124,7 +124,7 @@ def architecture(state, origin):
         patch = state["tokens_to_token.attention1.norm1.weight"].shape[0]
     except (KeyError, IndexError) as error:
         raise UserError(
-            f"{origin} is no T2T-ViT checkpoint with a head ({error}): say --network NAME."
+            f"{origin} is not a T2T-ViT checkpoint with a head ({error}): say --network NAME."
         ) from None
     side = PIXELS * math.isqrt(max(tokens, 0))
     return {

@@ -107,6 +107,6 @@ def _check_place(directory):
     parents = (directory, *directory.absolute().parents)
     there = next(path for path in parents if path.exists())
     if not there.is_dir():
-        raise UserError(f"{str(there)!r} is no folder.")
+        raise UserError(f"{str(there)!r} is not a folder.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"the folder {str(there)!r} cannot be written.")

@@ -18,7 +18,7 @@ def progress_bar(text, total, enabled=True):
     Args:
         text: What is going on.
         total: Units of work in all.
-        enabled: False shows nothing; nor does a stderr that is no terminal.
+        enabled: False shows nothing; nor does a stderr that is not a terminal.
 
     Yields:
         A function `advance(count)`.

@@ -39,8 +39,8 @@ class Highway(keras.layers.Layer):
     Output shape: that of the input.
 
     Raises:
-        ValueError: If `transform` or `gate` is no layer or changes the shape, or `gate_bias` is no
-            number.
+        ValueError: If `transform` or `gate` is not a layer or changes the shape, or `gate_bias` is
+            not a number.
     """
 
     @takes_numpy

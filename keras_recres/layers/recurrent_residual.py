@@ -232,7 +232,7 @@ class RecurrentResidual(keras.layers.Layer):
         """What a call with these arguments, None where not given, does: a namespace of them.
 
         Raises:
-            ValueError: If `steps` or `backprop_steps` is no integer of at least 1.
+            ValueError: If `steps` or `backprop_steps` is not an integer of at least 1.
         """
         steps = self.steps if steps is None else steps
         check_count("steps", steps)

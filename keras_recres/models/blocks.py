@@ -199,7 +199,7 @@ def _run(model, graph, regions, count, prefix):
     last = [[x.name for x in block if getattr(x, "weights", ())][-1] for block in layers]
     alike = itertools.takewhile(lambda letters: len({*letters}) == 1, zip(*last, strict=False))
     name = "".join(letters[0] for letters in alike)
-    # "block1" of block10 and block11 is no name, as "block" is.
+    # "block1" of block10 and block11 is not a name, as "block" is.
     if any(other[len(name) :][:1].isdigit() for other in last):
         name = name.rstrip("0123456789")
     multiply_adds = 0

@@ -1,7 +1,7 @@
 """Rules for `substitute`: which layer stands in for which, and when it can.
 
 A rule is a function rule(layer, input_shape). It returns a new layer, or a pair of it and a note
-for the table, a string that says why there is none, or None for a layer that is no business of it.
+for the table, a string that says why there is none, or None for a layer that it leaves alone.
 Those here give the new layer the name, dtype policy, activation, bias and initialisers of the old
 one, and refuse what would have no fewer parameters.
 """

@@ -125,7 +125,7 @@ def great_circle(a, b, arc=False):
 
     Args:
         a: An input, not 0.
-        b: An input that is no multiple of a.
+        b: An input that is not a multiple of a.
         arc: Whether to stop at b instead of going around.
 
     Returns:

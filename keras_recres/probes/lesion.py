@@ -126,7 +126,7 @@ def lesion(
 
     A deleted block passes its input on, and no weight changes: networks with shortcuts lose little,
     as an ensemble of paths of many lengths would, and those without lose everything (arXiv
-    1605.06431, figures 3, 5 and 6). What changes the shape, or is no block, stays where it is. Each
+    1605.06431, figures 3, 5 and 6). What changes the shape or is not a block stays in place. Each
     part of the network is compiled once, whatever the number of changes.
 
     Example:

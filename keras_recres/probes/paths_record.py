@@ -27,7 +27,7 @@ def path_lengths(units: int) -> np.ndarray:
         Array (n + 1,), whose sum is 1.
 
     Raises:
-        ValueError: If `units` is no integer of at least 1.
+        ValueError: If `units` is not an integer of at least 1.
     """
     check_count("units", units)
     return np.array([math.comb(units, k) / 2**units for k in range(units + 1)])

@@ -330,7 +330,7 @@ def _preprocessing(preprocessing, model, input_shape):
                 f"`preprocessing` must be a zoo.Preprocessing, but it is {preprocessing!r}."
             )
         logger.warning(
-            "%s: no `serving_bytes`, as its `preprocess` is no zoo.Preprocessing.", model.name
+            "%s: no `serving_bytes`, as its `preprocess` is not a zoo.Preprocessing.", model.name
         )
         return None
     if preprocessing is None or (not given and preprocessing.size is None):

@@ -46,8 +46,8 @@ def quantized(model):
         A model with the attributes of the zoo, if `model` has them.
 
     Raises:
-        ValueError: If the model has no layer that can be quantised, is no functional or Sequential
-            one, or cannot be copied.
+        ValueError: If the model has no layer that can be quantised, is neither functional nor
+            Sequential, or cannot be copied.
     """
     if function_of(model) is None:
         raise ValueError(

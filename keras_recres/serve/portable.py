@@ -21,7 +21,7 @@ HANDS_ON = {"Transpose", "Reshape", "Identity"}
 def forms():
     """While a model is traced: equal forms of what some converter does not know.
 
-    GELU by erf, as TensorFlow's erfc is no operator of ONNX; PReLU of five axes by maximum and
+    GELU by erf, as TensorFlow's erfc is not an operator of ONNX; PReLU of five axes by maximum and
     minimum, as LiteRT's converter takes its usual form for an operator that has four at most; and
     groups mixed with the batch in front, as LiteRT loses an open batch size behind other axes.
     """

@@ -35,7 +35,7 @@ class Listing:
         labels: int64 array, the index of each file's class.
         class_names: One string a class.
         held_out: bool array, whether each file is held out; None where the folder does not say.
-        skipped: (path, reason) of each file that is no image, a string each.
+        skipped: (path, reason) of each file that is not an image, a string each.
     """
 
     path: Path

@@ -24,11 +24,11 @@ def facts(path):
         with zipfile.ZipFile(path) as file:
             config = json.loads(file.read("config.json"))["config"]
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{str(path)!r} is no .keras file ({error}).") from None
+        raise ValueError(f"{str(path)!r} is not a .keras file ({error}).") from None
     zoo = config.get("zoo") or {}
     if not zoo.get("record"):
         raise ValueError(
-            f"{str(path)!r} is no network of the zoo: its record and preprocessing are missing."
+            f"{str(path)!r} is not a network of the zoo: its record and preprocessing are missing."
         )
     record = Record.from_dict(zoo["record"], str(path))
     inputs = next(layer for layer in config["layers"] if layer["class_name"] == "InputLayer")

@@ -122,7 +122,7 @@ def from_picture(picture):
     found = {colour: int(np.all(maze == colour, axis=-1).sum()) for colour in COLOURS}
     if sum(found.values()) < maze[..., 0].size or (found[START], found[END]) != (1, 1):
         raise ValueError(
-            "is no maze: that is white where one can go, black where not, with one red cell, the "
+            "is not a maze: it is white where one can go, black where not, with one red cell, the "
             "start, and one green one, the end"
         )
     return maze, scale

@@ -65,7 +65,7 @@ def decode(data, channels, preprocess=None):
             p = preprocess
             image = fit(image, p.size, p.crop, p.interpolation, sides)
     except Image.UnidentifiedImageError:
-        raise ValueError("is no image that Pillow can read") from None
+        raise ValueError("is not an image that Pillow can read") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot be decoded ({error})") from None
     return np.asarray(image).reshape(image.height, image.width, channels)

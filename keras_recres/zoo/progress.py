@@ -41,7 +41,7 @@ class Progress(keras.callbacks.Callback):
         epochs: epochs in all.
         steps: steps an epoch.
         batch_size: images a step.
-        interval: seconds between two lines where stderr is no terminal.
+        interval: seconds between two lines where stderr is not a terminal.
     """
 
     def __init__(self, epochs, steps, batch_size, interval=60.0):

@@ -180,7 +180,7 @@ def read(dataset, split, version, limit=None, stored=False):
     except Exception as error:  # Whatever a broken folder makes TFDS raise, it is the folder.
         reason = str(error).strip().splitlines()
         raise ValueError(
-            f"{version} is no data set that TFDS can read ({reason[0] if reason else error!r})."
+            f"{version} is not a data set that TFDS can read ({reason[0] if reason else error!r})."
         ) from None
     image, label = _image_and_label(module, dataset, builder.info)
     splits = [name for name in builder.info.splits if present(builder.info.splits[name])]
@@ -253,7 +253,7 @@ def _image_and_label(module, dataset, info):
     preferred = info.supervised_keys or (None, None)
     if not images or not labels:
         raise ValueError(
-            f"{dataset} is no image classification data set: it has {', '.join(info.features)}."
+            f"{dataset} is not an image classification data set: it has {', '.join(info.features)}."
         )
     image = preferred[0] if preferred[0] in images else images[0]
     label = preferred[1] if preferred[1] in labels else labels[0]

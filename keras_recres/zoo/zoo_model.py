@@ -47,7 +47,7 @@ class ZooModel(keras_private.functional_class()):
         names = getattr(self, "class_names", None)
         if not isinstance(preprocess, Preprocessing | None):
             logger.warning(
-                "%s: model.preprocess is no zoo.Preprocessing and is not saved with the model.",
+                "%s: model.preprocess is not a zoo.Preprocessing and is not saved with the model.",
                 self.name,
             )
             preprocess = None

@@ -156,7 +156,7 @@ def test_predict_draws_the_path_through_a_maze(command, untrained, tmp_path):
     np.testing.assert_array_equal(drawn, wanted)
     Image.fromarray(np.zeros((6, 6, 3), "uint8")).save(maze)
     code, _, err = command(*ask)
-    assert (code, "is no maze" in err) == (1, True), err
+    assert (code, "is not a maze" in err) == (1, True), err
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_images_that_are_none_are_named(tmp_path):
     Image.fromarray(np.zeros((4, 4), "uint16")).save(deep)
     with pytest.raises(ValueError, match="not of 8 bits"):
         decode(deep.read_bytes(), 3)
-    with pytest.raises(ValueError, match="no image that Pillow can read"):
+    with pytest.raises(ValueError, match="not an image that Pillow can read"):
         decode(b"no image", 1)
 
 
@@ -417,7 +417,7 @@ def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     (tmp_path / "text.pth").write_text("no checkpoint")
-    for name, said in (("other.pth", "no T2T-ViT checkpoint"), ("text.pth", "not a PyTorch")):
+    for name, said in (("other.pth", "not a T2T-ViT checkpoint"), ("text.pth", "not a PyTorch")):
         code, _, err = command("convert", tmp_path / name)
         assert code == 2
         assert said in err
@@ -464,7 +464,7 @@ def test_export_is_there_and_not_replaced(command, tmp_path, monkeypatch):
 def test_export_that_fails_leaves_nothing(command, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     code, _, err = command("export", "planar_rec", "--directory", tmp_path / "file" / "folder")
-    assert (code, err) == (2, f"error: '{tmp_path}/file' is no folder.\n")
+    assert (code, err) == (2, f"error: '{tmp_path}/file' is not a folder.\n")
     target = tmp_path / "models" / "here"
     code, _, err = command("export", "planar_rec", "--directory", target, "--steps", "2,3")
     assert (code, "steps" in err) == (2, True)

@@ -36,7 +36,7 @@ def test_a_folder_becomes_a_file_and_the_next_commands_work(command, folder, tmp
     record = json.loads((out / "metrics.json").read_text())
     assert (record["network"], record["settings"]["augment"]) == ("cifar_small", True)
     assert float(row["low_percent"]) <= float(row["top1_percent"]) <= float(row["high_percent"])
-    assert "00.png' is no image" in caplog.text
+    assert "00.png' is not an image" in caplog.text
     assert f"of {record['images']} held-out images are right" in err
     assert "epoch 2/2: " in err
     assert " images/s " in err
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_network_of_the_zoo_is_refused(command, folder, tmp_pa
     np.savez(file.with_suffix(".npz"), a=1)
     file.with_suffix(".npz").rename(file)
     code, _, err = command("predict", file, folder / "lemon" / "00.png")
-    assert (code, "is no .keras file" in err, err.count("\n")) == (2, True, 1)
+    assert (code, "is not a .keras file" in err, err.count("\n")) == (2, True, 1)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def test_steps_with_norms_and_scales_of_their_own():
     x = RecurrentResidual(
         branch, steps=3, unshare=("norm",), residual_scale="learned", step_embedding=True, name="r"
     )(inputs)
-    # An operation is no layer, and has no weights to copy.
+    # An operation is not a layer, and has no weights to copy.
     x = keras.layers.Dense(2, name="head")(x[:, :3])
     model = keras.Model(inputs, x)
     rng = np.random.default_rng(0)

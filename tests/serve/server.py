@@ -3,7 +3,7 @@
     python -m tests.serve.server FOLDER
 
 serves every `NAME/VERSION` of the folder, prints the addresses for gRPC and REST on one line, and
-ends when it is terminated. It is no server for anything else: it takes requests as they should be,
+ends when it is terminated. It is a server for nothing else: it takes requests as they should be,
 and tells what the graphs say of their contents.
 """
 

@@ -66,10 +66,10 @@ def test_decoded_pixels_are_the_packed_ones(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda p: p.write_bytes(b"no zip at all"), "is no packed file"),
-        (lambda p: p.write_bytes(p.read_bytes()[:5000]), "is no packed file"),
-        (lambda p: p.write_bytes(b""), "is no packed file"),
-        (lambda p: np.savez(p, images=np.zeros(3)), "is no packed file"),
+        (lambda p: p.write_bytes(b"no zip at all"), "is not a packed file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:5000]), "is not a packed file"),
+        (lambda p: p.write_bytes(b""), "is not a packed file"),
+        (lambda p: np.savez(p, images=np.zeros(3)), "is not a packed file"),
         (lambda p: np.savez(p, format=np.array("keras_recres.packed.9")), "has the format"),
         (lambda p: np.savez(p, format=np.array([{}], dtype=object)), "is corrupt at 'format'"),
         (lambda p: _with(p, "train/offsets", lambda x: x[:-1]), "do not agree"),
@@ -202,7 +202,7 @@ def test_a_split_whose_file_is_missing_is_one_sentence(tfds_dir):
 def test_text_is_no_image_data_set(tfds_dir):
     if not (tfds_dir / "imdb_reviews").is_dir():
         pytest.skip("imdb_reviews is not prepared")
-    with pytest.raises(UserError, match="is no image classification data set"):
+    with pytest.raises(UserError, match="is not an image classification data set"):
         data.load("imdb_reviews/plain_text", "train", tfds_dir)
 
 
@@ -233,7 +233,7 @@ def test_a_broken_folder_is_one_sentence(tmp_path, tfds_dir):
     folder = tmp_path / "mnist" / "3.0.1"
     folder.mkdir(parents=True)
     (folder / "dataset_info.json").write_text("{")
-    with pytest.raises(UserError, match="no data set that TFDS can read") as error:
+    with pytest.raises(UserError, match="not a data set that TFDS can read") as error:
         data.load("mnist", "train", tmp_path)
     assert "\n" not in str(error.value)
 
@@ -532,7 +532,7 @@ def test_a_folder_of_images_is_a_data_set(tmp_path, caplog):
     for part in (train, test):
         means = part.images.mean(axis=(1, 2))
         np.testing.assert_array_equal(means[:, :2].argmax(axis=1), part.labels)
-    assert caplog.text.count("03.png' is no image") == 1
+    assert caplog.text.count("03.png' is not an image") == 1
     with pytest.raises(UserError, match="must have two classes"):
         data.load(str(image_files.write(tmp_path / "one", 3, ["lime"])), "train")
 

@@ -223,12 +223,12 @@ SPOILT = {
     "short": (lambda out: (out / "results.zip.000").write_bytes(b"PK"), "is corrupt"),
     "absent": (lambda out: (out / "results.zip.000").unlink(), "has no file results.zip.000"),
     "no manifest": (lambda out: (out / "manifest.json").unlink(), "has no manifest.json"),
-    "no json": (lambda out: (out / "manifest.json").write_text("{"), "is no manifest"),
-    "a list": (lambda out: (out / "manifest.json").write_text("[]"), "is no manifest"),
+    "no json": (lambda out: (out / "manifest.json").write_text("{"), "is not a manifest"),
+    "a list": (lambda out: (out / "manifest.json").write_text("[]"), "is not a manifest"),
     "format": (lambda out: spoil_the_manifest(out, lambda m: m.update(format="x")), "format 'x'"),
     "path": (
         lambda out: spoil_the_manifest(out, lambda m: m["files"][0].update(name="../x")),
-        "names '../x', which is no plain file name",
+        "names '../x', which is not a plain file name",
     ),
     "whole": (
         lambda out: spoil_the_manifest(out, lambda m: m["files"][0].update(sha256="0")),
@@ -236,11 +236,11 @@ SPOILT = {
     ),
     "row": (
         lambda out: other_archive(out, lambda outer: outer.writestr("../x/0.zip", "x")),
-        "has '../x/0.zip', which is no training",
+        "has '../x/0.zip', which is not a training",
     ),
     "no zip": (
         lambda out: other_archive(out, lambda outer: outer.writestr("vit3.mnist/0.zip", "x")),
-        "is no archive of trainings",
+        "is not an archive of trainings",
     ),
     "climbs": (lambda out: other_archive(out, with_file("../../x")), "has '../../x', not a file"),
     "absolute": (lambda out: other_archive(out, with_file("/tmp/x")), "has '/tmp/x', not a file"),

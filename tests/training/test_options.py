@@ -256,7 +256,7 @@ def test_weights_that_do_not_fit_are_one_sentence(train, tmp_path, capsys):
     (tmp_path / "cut.weights.h5").write_bytes((tmp_path / "other.weights.h5").read_bytes()[:1000])
     for name, said in (
         ("other", "holds the weights of another model"),
-        ("cut", "is no whole weights file"),
+        ("cut", "is not a whole weights file"),
         ("deeper", "and the model has "),
         ("none", "cannot be read (No such file"),
     ):
@@ -268,7 +268,7 @@ def test_weights_that_do_not_fit_are_one_sentence(train, tmp_path, capsys):
         assert err.count("\n") == 1
     other.save(tmp_path / "other.keras")
     train("run", weights=tmp_path / "other.keras", code=2)
-    assert "other.keras is no .weights.h5 file" in capsys.readouterr().err
+    assert "other.keras is not a .weights.h5 file" in capsys.readouterr().err
 
 
 @pytest.mark.neutral

@@ -378,7 +378,7 @@ def test_epochs_of_fewer_steps_take_less(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--names", "vitt3"], "which is no row. Did you mean 'vit3'?"),
+        (["--names", "vitt3"], "which is not a row. Did you mean 'vit3'?"),
         (["--data-dir", "/nowhere"], "--data-dir /nowhere is not there."),
         (["--seeds=0"], "--seeds must be at least 1, found 0."),
         (["--jobs=0"], "--jobs must be at least 1, found 0."),

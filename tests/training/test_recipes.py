@@ -169,8 +169,8 @@ def test_fit_trains_by_a_recipe(write_recipe, small_model, corners_file, tmp_pat
         ("SEEDS = 1", "", "has no SEEDS."),
         ("SEEDS = 1", "SEEDS = 0", "SEEDS of at least 1"),
         ("SEEDS = 1", "SEEDS = '1'", "must have a int as SEEDS, found '1'."),
-        ("SEEDS = 1", "SEEDS = = 1", "is no Python that runs"),
-        ("SEEDS = 1", "SEEDS = 1 + ''", "is no Python that runs (unsupported operand"),
+        ("SEEDS = 1", "SEEDS = = 1", "does not run as Python"),
+        ("SEEDS = 1", "SEEDS = 1 + ''", "does not run as Python (unsupported operand"),
     ],
 )
 def test_a_typo_in_a_recipe_is_one_sentence(write_recipe, capsys, old, new, sentence):

@@ -151,7 +151,7 @@ def test_networks_train_otherwise_and_evaluate_as_built(train, drawn):
 
 
 @pytest.mark.filterwarnings("error:Gradients do not exist")
-def test_what_later_steps_have_of_their_own_may_rest():
+def test_parameters_of_later_steps_may_be_frozen():
     keras.utils.set_random_seed(1)
     inputs = keras.Input((3,))
     branch = keras.Sequential([keras.layers.LayerNormalization(name="norm"), keras.layers.Dense(3)])

@@ -66,7 +66,7 @@ def test_every_name_is_there_once_and_with_its_log(text):
     assert sorted(names) == sorted(r.name for r in zoo.list())
     assert names[: len(measured)] == [r.name for r in measured]
     logs = [p for p in (sources.data_folder() / "logs").glob("*.csv") if p.stem.count(".") == 1]
-    logs = [p for p in logs if len(p.read_text().splitlines()) > 2]  # One epoch is no curve.
+    logs = [p for p in logs if len(p.read_text().splitlines()) > 2]  # One epoch is not a curve.
     assert text.count('class="spark"') == len(logs) > 0
     assert text.count('<figure class="chart">') == 2 * len(logs)
 

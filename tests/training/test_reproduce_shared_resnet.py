@@ -49,7 +49,7 @@ def test_an_arm_is_trained_told_and_known_elsewhere(toy_cifar, empty_zoo, tmp_pa
     assert all(row[shared_resnet.KAPPA] > 0 < row[shared_resnet.KINKS] for row in rows)
     logged = [100 * row["val_accuracy"] for row in run_folder.read_log(folder / "log.csv")]
     assert [row[shared_resnet.ACCURACY] for row in rows[1:]] == logged
-    # It is no seed of the network that runs once for the recipe's epochs.
+    # It is not a seed of the network that runs once for the recipe's epochs.
     assert filed_runs.read() == []
     assert [m["settings"]["epochs"] for m in filed_runs.read(filed_runs.CONTROLS)] == [3]
     elsewhere = [*command, f"--out={tmp_path / 'there'}", "--report", "--adopt=cifar10"]

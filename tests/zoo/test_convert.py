@@ -188,7 +188,7 @@ def fault(state, **kwargs):
 def test_faults_are_named():
     state = t2t_numpy.random_state(**SMALL)
     assert "`depth` is 3, but a dict has 2 blocks: pass depth=2." in fault(state, depth=3)
-    assert "is no T2T-ViT checkpoint" in fault({"a": np.ones(3)})
+    assert "is not a T2T-ViT checkpoint" in fault({"a": np.ones(3)})
 
     lacking = {k: v for k, v in state.items() if k != "blocks.1.norm2.bias"}
     assert "1 weights are missing (blocks.1.norm2.bias)" in fault(lacking)

@@ -99,7 +99,7 @@ def test_files_that_are_no_images_are_named_and_left_out(folder, caplog):
         str(lemon / "04.png"),
         str(lime / "00.png"),
     ]
-    assert "lime/00.png' is no image that Pillow can read" in caplog.text
+    assert "lime/00.png' is not an image that Pillow can read" in caplog.text
     # Each image still has its own label: a lemon is red, a lime green.
     means = pixels.astype("float32").mean(axis=(1, 2))
     np.testing.assert_array_equal(means[:, :2].argmax(axis=1), listing.labels)

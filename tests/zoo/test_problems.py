@@ -108,7 +108,7 @@ def test_what_is_no_path_is_told_from_one():
 
 @pytest.mark.parametrize(
     ("place", "colour", "said"),
-    [((1, 1), (0, 0, 255), "no maze"), ((0, 0), (0, 255, 0), "one green")],
+    [((1, 1), (0, 0, 255), "not a maze"), ((0, 0), (0, 255, 0), "one green")],
 )
 def test_a_picture_that_is_no_maze_is_one_sentence(place, colour, said):
     picture = np.uint8(255) * problems.read("mazes/5", "test", 1).data[0].astype(np.uint8)

@@ -280,7 +280,7 @@ def test_progress_bar(remote, cached, capsys):
     sources.locate(FILE, progress=False)
     assert capsys.readouterr().out == ""
     cached.unlink()
-    # Captured output is no terminal.
+    # Captured output is not a terminal.
     sources.locate(FILE, progress="auto")
     assert capsys.readouterr().out == ""
 

@@ -123,5 +123,5 @@ def test_a_function_in_the_place_of_preprocessing_is_said_to_be_lost(tmp_path, c
     model = zoo.build("planar_rec")
     model.preprocess = lambda x: x
     model.save(tmp_path / "model.keras")
-    assert "planar_rec: model.preprocess is no zoo.Preprocessing" in caplog.text
+    assert "planar_rec: model.preprocess is not a zoo.Preprocessing" in caplog.text
     assert not hasattr(keras.saving.load_model(tmp_path / "model.keras"), "preprocess")

@@ -79,7 +79,7 @@ class _Writer:
             return self.graph.call_function(F.pad, (x, (0, 0, 0, 0, *right)))
         if isinstance(layer, layers.RecurrentResidual):
             if (layer.steps, layer.shortcut, layer.residual_scale) != (1, "add", None):
-                raise ValueError(f"{layer.name!r} is no plain residual unit.")
+                raise ValueError(f"{layer.name!r} is not a plain residual unit.")
             return self.graph.call_function(
                 torch.add, (x, self.write(function_of(layer.branch), [x])[0])
             )

@@ -79,7 +79,7 @@ ENGINES = {
 
 def main(engine, threads, files, images):
     """Answers until the input ends."""
-    # Whatever a library prints is no answer.
+    # Whatever a library prints is not an answer.
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     threads = int(threads)

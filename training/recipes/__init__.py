@@ -93,7 +93,7 @@ def load(name):
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except Exception as error:
-        raise UserError(f"the recipe {name!r} is no Python that runs ({error}).") from None
+        raise UserError(f"the recipe {name!r} does not run as Python ({error}).") from None
     kinds = REQUIRED | OPTIONAL
     found = {key: value for key, value in vars(module).items() if key.isupper()}
     for key in found:
@@ -135,7 +135,7 @@ def apply(parser, recipe):
     for option, value in settings.items():
         if option not in actions or option in ("help", "recipe"):
             raise UserError(
-                f"the recipe {recipe.name!r} sets {option!r}, which is no option of training.fit."
+                f"the recipe {recipe.name!r} sets {option!r}, which training.fit has no option for."
                 f"{nearest(option, actions)}"
             )
         action = actions[option]

@@ -2,7 +2,7 @@
 
 Paper: arXiv 1712.08969 and the slides after it: residual networks x + φ(Wx + b) (RRN) and
 x + Vφ(Wx + b) + a (FRN), no batch norm. Neither says how its networks were trained to the end, so
-this is no published recipe: Adam 1e-4 at a constant rate, batch 128, 10 epochs, no augmentation.
+this is not a published recipe: Adam 1e-4 at a constant rate, batch 128, 10 epochs, no augmentation.
 
     python -m training.pending --names '?rn_*' --data-dir DIR
     python -m training.fit frn_tanh --recipe mnist_dense --data-dir DIR

@@ -124,7 +124,7 @@ def notes(table):
         )
     said.append(
         f"Printed, and measured as “best of {epochs(table)}”, is the highest test accuracy of all "
-        "epochs: the test set chose the epoch, so it is no estimate for new images; “last epoch” "
+        "epochs: the test set chose the epoch, so it does not estimate new images; “last epoch” "
         "is one. The paper printed one training; measured is the mean over the seeds ± their "
         "sample standard deviation."
     )

@@ -11,7 +11,7 @@ from training.reproduce import curvature_claims as claims
 
 
 def console():
-    """Standard output, wide enough for the tables where it is no terminal."""
+    """Standard output, wide enough for the tables where it is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 

@@ -14,7 +14,7 @@ def show(title, columns, rows, said=(), width=120):
         columns: the headings, the first of a column of words, the others of numbers.
         rows: list of tuples of str.
         said: sentences, a list of str.
-        width: characters of a line where stdout is no terminal.
+        width: characters of a line where stdout is not a terminal.
     """
     from rich.console import Console
     from rich.table import Table

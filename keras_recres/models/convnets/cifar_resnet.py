@@ -182,7 +182,7 @@ def _unit(x, specs, shortcut, placement, name):
 
 
 def _other_unit(x, specs, shortcut, placement, name, same):
-    """A unit that changes the width, or whose shortcut is no identity, up to the sum."""
+    """A unit that changes the width, or whose shortcut is not an identity, up to the sum."""
     filters, strides = specs[-1][0], specs[0][2]
     branch = _branch(specs, placement, f"{name}_")
     if shortcut is None:

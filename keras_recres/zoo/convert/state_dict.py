@@ -25,7 +25,7 @@ def read_state_dict(source):
         `module.` and `_orig_mod.`, and words that say where they were.
 
     Raises:
-        ValueError: If the file is missing or is no checkpoint, or an entry is no array.
+        ValueError: If the file is missing or is not a checkpoint, or an entry is not an array.
         ImportError: If a file is to be read and torch, or safetensors, is not installed.
     """
     origin = "a dict"

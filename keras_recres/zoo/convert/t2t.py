@@ -91,7 +91,7 @@ def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True
     if blocks != depth:
         raise ValueError(
             f"`depth` is {depth}, but {origin} has {blocks} blocks"
-            + (f": pass depth={blocks}." if blocks else ": it is no T2T-ViT checkpoint.")
+            + (f": pass depth={blocks}." if blocks else ": it is not a T2T-ViT checkpoint.")
         )
     model = build_t2t_vit(depth, steps, num_classes=num_classes, **arguments)
     rules = list(_rules(model))
