@@ -231,8 +231,13 @@ def draw(found, used, arms, a):
     """Steps taken against size, and accuracy against steps for each size and arm."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5 + 3 * len(arms), 4), layout="constrained")
-    axes = figure.subplots(1, 1 + len(arms))
+    columns = min(3, 1 + len(arms))
+    rows = -(-(1 + len(arms)) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.4 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[1 + len(arms) :]:
+        axis.remove()
+    axes = axes[: 1 + len(arms)]
     sizes = sorted({row["size"] for row in found})
     taken = [
         [r["steps_used"] for r in used if r["size"] == size and r["arm"] == arms[0].label]
@@ -245,7 +250,7 @@ def draw(found, used, arms, a):
     axes[0].set(
         xlabel="size of the problem",
         ylabel=f"steps until the state rests; {max(STEPS)}: it did not",
-        title=f"{a.problem}: {arms[0].label}",
+        title=f"{arms[0].label}: when it rests",
     )
     for axis, arm in zip(axes[1:], arms, strict=True):
         for size in sizes:
