@@ -16,6 +16,7 @@ if keras.backend.backend() == "tensorflow":
         no_gradients,
         prefers_plain_convolutions,
         scan,
+        scan_sequence,
     )
 elif keras.backend.backend() == "jax":
     from keras_recres.backend.jax import (
@@ -26,6 +27,7 @@ elif keras.backend.backend() == "jax":
         no_gradients,
         prefers_plain_convolutions,
         scan,
+        scan_sequence,
     )
 elif keras.backend.backend() == "torch":
     from keras_recres.backend.torch import (
@@ -36,6 +38,7 @@ elif keras.backend.backend() == "torch":
         no_gradients,
         prefers_plain_convolutions,
         scan,
+        scan_sequence,
     )
 else:
     raise ImportError(
@@ -53,6 +56,7 @@ __all__ = [
     "prefers_plain_convolutions",
     "raw_values",
     "scan",
+    "scan_sequence",
 ]
 
 

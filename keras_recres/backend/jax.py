@@ -27,6 +27,12 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
     )
 
 
+def scan_sequence(step, carry, xs, like):
+    """`carry, y = step(carry, x)` over sequences; see `backend/tensorflow_scan.py`."""
+    del like
+    return jax.lax.scan(step, carry, xs)
+
+
 def gradients(function, inputs):
     """The gradients of a scalar function by its tensors; see `backend/tensorflow.py`."""
     return list(jax.grad(function, argnums=tuple(range(len(inputs))))(*inputs))

@@ -3,7 +3,13 @@
 import keras
 import tensorflow as tf
 
-from keras_recres.backend.tensorflow_scan import arrays_for, recomputing_scan, slices, write
+from keras_recres.backend.tensorflow_scan import (
+    arrays_for,
+    recomputing_scan,
+    scan_sequence,  # noqa: F401 - with the others of this backend
+    slices,
+    write,
+)
 
 
 def prefers_plain_convolutions():

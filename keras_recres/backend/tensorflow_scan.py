@@ -134,6 +134,56 @@ def _spread(like, values):
     return [next(values) if other.dtype.is_floating else None for other in like]
 
 
+def scan_sequence(step, carry, xs, like):
+    """`carry, y = step(carry, x)` for every slice x of sequences, of a length known or not.
+
+    Args:
+        step: Function from (carry, x) to (carry, y), both structures of tensors.
+        carry: Structure of tensors; the step must keep its shapes and dtypes.
+        xs: Structure of tensors (time, …).
+        like: {name: (shape, dtype)} of what y may hold.
+
+    Returns:
+        The last carry, and the ys stacked on a new leading axis.
+    """
+    flat = keras.tree.flatten(xs)
+    length = flat[0].shape[0]
+    steps = tf.shape(flat[0])[0] if length is None else length
+    inputs = [tf.TensorArray(x.dtype, size=steps).unstack(x) for x in flat]
+    # An array of no entry cannot be stacked where the batch's size is open: one stands before.
+    before = 1 if length is None else 0
+    carry_of = carry
+
+    def entry(shape, dtype):
+        array = tf.TensorArray(
+            dtype, size=steps + before, element_shape=tf.TensorShape([_known(n) for n in shape])
+        )
+        return array.write(0, tf.zeros(shape, dtype)) if before else array
+
+    outputs = {name: entry(*of) for name, of in like.items()}
+
+    def turn(t, carry, outputs):
+        x = keras.tree.pack_sequence_as(xs, [array.read(t) for array in inputs])
+        carry, y = step(carry, x)
+        for value, old in zip(keras.tree.flatten(carry), keras.tree.flatten(carry_of), strict=True):
+            value.set_shape(old.shape)
+        outputs = {**outputs, **{k: outputs[k].write(t + before, v) for k, v in y.items()}}
+        return t + 1, carry, outputs
+
+    _, carry, outputs = tf.while_loop(
+        lambda t, *_: t < steps,
+        turn,
+        (0, carry, outputs),
+        maximum_iterations=length,
+        parallel_iterations=1,
+    )
+    return carry, {name: array.stack()[before:] for name, array in outputs.items()}
+
+
+def _known(size):
+    return None if tf.is_tensor(size) else size
+
+
 def slices(xs, t):
     return keras.tree.map_structure(lambda x: tf.gather(x, t), xs)
 

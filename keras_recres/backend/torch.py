@@ -28,6 +28,10 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
     return carry, keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *ys)
 
 
+# PyTorch runs eagerly, and has no loop in a graph.
+scan_sequence = None
+
+
 def gradients(function, inputs):
     """The gradients of a scalar function by its tensors; see `backend/tensorflow.py`."""
     inputs = [x.detach().requires_grad_() for x in inputs]

@@ -17,6 +17,7 @@ from keras_recres.layers.meta_layer import MetaLayer
 from keras_recres.layers.partial_conv2d import PartialConv2D
 from keras_recres.layers.randomized_relu import RandomizedReLU
 from keras_recres.layers.rbf_output import RBFOutput
+from keras_recres.layers.recurrent import Recurrent
 from keras_recres.layers.recurrent_residual import RecurrentResidual
 from keras_recres.layers.rrn import RRN
 from keras_recres.layers.s_cell import SCell
@@ -47,6 +48,7 @@ __all__ = [
     "PartialConv2D",
     "RBFOutput",
     "RandomizedReLU",
+    "Recurrent",
     "RecurrentResidual",
     "SCell",
     "SinusoidPosition",

@@ -119,6 +119,23 @@ def _time_distributed(layer, inner, inputs, **_):
     return _product(inputs[1:2]) * inner(layer.layer, (inputs[0], *inputs[2:]))
 
 
+def _recurrence(layer, inner, sequences, **_):
+    step, total = (sequences[0], *sequences[2:]), 0
+    for cell in getattr(layer.cell, "cells", [layer.cell]):
+        total += inner(cell, step)
+        step = (sequences[0], getattr(cell, "output_size", None))
+    return _product(sequences[1:2]) * total
+
+
+def _bidirectional(layer, inner, sequences, **_):
+    return inner(layer.forward_layer, sequences) + inner(layer.backward_layer, sequences)
+
+
+def _cell(layer, inner, inputs, **_):
+    # Every weight that is no bias meets one feature in a step.
+    return sum(math.prod(weight.shape) for weight in layer.weights if "bias" not in weight.name)
+
+
 def _recurrent_residual(layer, inner, inputs, steps=None, **_):
     if layer.inject_input == "concat":
         inputs = (*inputs[:-1], 2 * inputs[-1])
@@ -226,6 +243,11 @@ RULES = {
     keras.layers.EinsumDense: _einsum_dense,
     keras.layers.MultiHeadAttention: _multi_head_attention,
     keras.layers.TimeDistributed: _time_distributed,
+    keras.layers.RNN: _recurrence,
+    keras.layers.Bidirectional: _bidirectional,
+    keras.layers.SimpleRNNCell: _cell,
+    keras.layers.LSTMCell: _cell,
+    keras.layers.GRUCell: _cell,
     layers.CCell: _c_cell,
     layers.Conv3dSubstitute: _conv3d_substitute,
     layers.FRN: _frn,

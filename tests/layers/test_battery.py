@@ -205,6 +205,20 @@ CASES = {
         (lambda: {"codes": [[1.0, -1.0, 1.0], [-1.0, 1.0, 0.5]]}, (2, 3), (2, 2)),
     ],
     "RandomizedReLU": [(dict, (2, 5, 4), (2, 5, 4))],
+    "Recurrent": [
+        (lambda: {"cell": keras.layers.SimpleRNNCell(4)}, (2, 5, 3), (2, 4)),
+        (
+            lambda: {
+                "cell": [keras.layers.LSTMCell(4), keras.layers.GRUCell(3)],
+                "return_sequences": True,
+                "go_backwards": True,
+                "truncate": 2,
+                "loop": "scan",
+            },
+            (2, 5, 3),
+            (2, 5, 3),
+        ),
+    ],
     "RecurrentResidual": [
         (lambda: {"branch": keras.layers.Dense(4), "steps": 3}, (2, 4), (2, 4)),
         (lambda: {"branch": dense_branch(), "steps": 6, "loop": "scan"}, (2, 3, 4), (2, 3, 4)),
@@ -353,6 +367,15 @@ WRONG = {
     "RandomizedReLU": [
         ({"lower": -0.1}, None, "`lower`", "-0.1"),
         ({"lower": 0.5}, None, "`upper`", "0.5"),
+    ],
+    "Recurrent": [
+        ({"cell": 3}, None, "`cell`", "3"),
+        ({"cell": []}, None, "`cell`", "[]"),
+        ({"stateful": 1}, None, "`stateful`", "1"),
+        ({"truncate": 0}, None, "`truncate`", "0"),
+        ({"loop": "scn"}, None, "`loop`", "'scn'", "'scan'"),
+        ({"stateful": True}, (None, 5, 3), "stateful", "(None, 5, 3)", "batch_size"),
+        ({}, (2, 5), "(batch, time, features)", "(2, 5)"),
     ],
     "RecurrentResidual": [
         ({"branch": 3}, None, "`branch`", "3"),

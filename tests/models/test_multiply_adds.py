@@ -164,6 +164,17 @@ def test_the_token_transformer_counts_its_attention():
         ),
         (keras.layers.Embedding(7, 3), (5,), 0),
         (keras.layers.LayerNormalization(), (5, 4), 0),
+        (keras.layers.GRU(5), (6, 3), 6 * 3 * 5 * (3 + 5)),
+        (
+            keras.layers.Bidirectional(keras.layers.LSTM(5)),
+            (6, 3),
+            2 * 6 * 4 * 5 * (3 + 5),
+        ),
+        (
+            layers.Recurrent([keras.layers.SimpleRNNCell(5), keras.layers.LSTMCell(2)]),
+            (6, 3),
+            6 * (5 * (3 + 5) + 4 * 2 * (5 + 2)),
+        ),
         (layers.MetaLayer(5), (6, 3), 6 * 3 * 5),
         (layers.MetaLayer(5, axis=1), (3, 6, 2), 12 * 3 * 5),
         (layers.GroupedDense(5, 3), (2, 12), 2 * 12 * 5),
