@@ -4,6 +4,8 @@ from keras_recres.layers.alpha_relu import AlphaReLU
 from keras_recres.layers.batch_normalization import BatchNormalization
 from keras_recres.layers.c_cell import CCell
 from keras_recres.layers.ceil_max_pooling2d import CeilMaxPooling2D
+from keras_recres.layers.cells.jordan_cell import JordanCell
+from keras_recres.layers.cells.peephole_lstm_cell import PeepholeLSTMCell
 from keras_recres.layers.class_token import ClassToken
 from keras_recres.layers.conv3d_substitute import Conv3dSubstitute
 from keras_recres.layers.frn import FRN
@@ -40,12 +42,14 @@ __all__ = [
     "Conv3dSubstitute",
     "GroupedDense",
     "Highway",
+    "JordanCell",
     "LayerNormalization",
     "LocalResponseNormalization",
     "MetaConv2D",
     "MetaDense",
     "MetaLayer",
     "PartialConv2D",
+    "PeepholeLSTMCell",
     "RBFOutput",
     "RandomizedReLU",
     "Recurrent",

@@ -46,7 +46,8 @@ def run(layer, sequences, states, mask=None, training=False, constants=None):
         if hoists:
             with _reading(layer.cell):
                 xs["inputs"] = layer.cell.project(
-                    xs["inputs"], **_training(layer.cell.project, training)
+                    ops.cast(xs["inputs"], layer.cell.compute_dtype),
+                    **_training(layer.cell.project, training),
                 )
         shape = (batch, *layer.output_spec().shape)
         carry = {"states": states}

@@ -3,6 +3,7 @@
 A case is built once, with weights of which none is 0 or 1, and serves all tests of numbers.
 """
 
+import inspect
 import json
 import types
 
@@ -129,6 +130,14 @@ CASES = {
         ),
         (lambda: {"transform": dense_branch(), "gate_bias": -1}, (2, 4), (2, 4)),
     ],
+    "JordanCell": [
+        (lambda: {"units": 4, "output_units": 2}, (2, 5, 3), (2, 2)),
+        (
+            lambda: {"units": 4, "output_units": 2, "output_activation": "tanh", "decay": 0.5},
+            (2, 5, 3),
+            (2, 2),
+        ),
+    ],
     "LayerNormalization": [
         (dict, (2, 5, 4), (2, 5, 4)),
         (lambda: {"axis": (1, 2), "epsilon": 1e-5}, (2, 5, 4), (2, 5, 4)),
@@ -199,6 +208,20 @@ CASES = {
             },
             (2, 5, 4, 3),
             (2, 5, 4, 2),
+        ),
+    ],
+    "PeepholeLSTMCell": [
+        (lambda: {"units": 4}, (2, 5, 3), (2, 4)),
+        (
+            lambda: {
+                "units": 4,
+                "activation": "relu",
+                "use_bias": False,
+                "peephole_initializer": "ones",
+                "recurrent_dropout": 0.1,
+            },
+            (2, 5, 3),
+            (2, 4),
         ),
     ],
     "RBFOutput": [
@@ -331,6 +354,12 @@ WRONG = {
         ({"gate_bias": None}, None, "`gate_bias`", "None"),
         ({}, (2, 3, 5), "`transform`", "(2, 3, 4)", "(2, 3, 5)"),
     ],
+    "JordanCell": [
+        ({"units": 0}, None, "`units`", "0"),
+        ({"output_units": "2"}, None, "`output_units`", "'2'"),
+        ({"decay": 1}, None, "`decay`", "1"),
+        ({}, (2, 3), "(batch, time, features)", "(2, 3)"),
+    ],
     "LayerNormalization": [
         ({"epsilon": 0}, None, "`epsilon`", "0"),
         ({"epsilon": -1e-3}, None, "`epsilon`", "-0.001"),
@@ -359,6 +388,10 @@ WRONG = {
         ({"table": [(0, -1)]}, None, "`table`", "[(0, -1)]"),
         ({"padding": "full"}, None, "`padding`", "'full'"),
         ({}, (2, 6, 5, 2), "`table`", "2"),
+    ],
+    "PeepholeLSTMCell": [
+        ({"units": 2.5}, None, "`units`", "2.5"),
+        ({"peephole_initializer": "zeroes"}, None, "zeroes"),
     ],
     "RBFOutput": [
         ({"codes": [1.0, 2.0]}, None, "`codes`", "[1.0, 2.0]"),
@@ -416,6 +449,22 @@ WRONG = {
         ({"drop_path": 1.0}, None, "`drop_path`", "1.0"),
     ],
 }
+
+
+def constructor(name, kwargs):
+    """A class and its arguments: a layer's own, or of the layer that runs a recurrent cell."""
+    kind = getattr(layers, name)
+    if "states" not in inspect.signature(kind.call).parameters:
+        return kind, kwargs
+    of_layer = {key: kwargs.pop(key) for key in ("name",) if key in kwargs}
+    return layers.Recurrent, {"cell": kind(**kwargs), **of_layer}
+
+
+def make(name, kwargs):
+    kind, kwargs = constructor(name, kwargs)
+    return kind(**kwargs)
+
+
 # What a case is called → its class and its place among those of the class.
 IDS = {f"{name}{i}": (name, i) for name, cases in CASES.items() for i in range(len(cases))}
 # The further cases of a class add configs and shapes to Keras' test, which need no other backend.
@@ -459,12 +508,12 @@ def case(request):
     keras.utils.set_random_seed(1234)
     inputs = keras.Input(shape[1:])
     with keras_private.values_given_later():
-        layer = getattr(layers, name)(**kwargs())
+        layer = make(name, kwargs())
         model = keras.Model(inputs, layer(inputs))
         randomise(layer)
     x = batch(shape)
     return types.SimpleNamespace(
-        make=lambda: getattr(layers, name)(**kwargs()),
+        make=lambda: make(name, kwargs()),
         shape=shape,
         # The states of a recurrence stand in front of the batch.
         axis=1 if len(output_shape) > len(shape) and name == "RecurrentResidual" else 0,
@@ -485,9 +534,10 @@ def test_every_public_layer_has_a_case():
 def test_keras_own_layer_test(identity):
     name, i = IDS[identity]
     kwargs, shape, output_shape = CASES[name][i]
+    kind, kwargs = constructor(name, kwargs())
     KerasTestCase().run_layer_test(
-        getattr(layers, name),
-        init_kwargs=kwargs(),
+        kind,
+        init_kwargs=kwargs,
         input_shape=shape,
         expected_output_shape=output_shape,
         # One case of each class: it takes ten times as long as the rest.
@@ -610,10 +660,10 @@ def of_numpy(value, *kinds):
 def test_numbers_may_be_numpys(identity):
     name, i = IDS[identity]
     kwargs, shape, _ = CASES[name][i]
-    same = getattr(layers, name)(**kwargs(), name="a")
+    same = make(name, {**kwargs(), "name": "a"})
     same.build(shape)
     for kinds in ((np.int64, np.float64, np.bool_), (np.array,) * 3):
-        layer = getattr(layers, name)(**of_numpy(kwargs(), *kinds), name="a")
+        layer = make(name, {**of_numpy(kwargs(), *kinds), "name": "a"})
         layer.build(shape)
         assert [v.shape for v in layer.weights] == [v.shape for v in same.weights]
         assert layer.compute_output_shape(shape) == same.compute_output_shape(shape)
@@ -634,7 +684,7 @@ def test_whatever_is_public_takes_numpys(of):
 def test_unknown_arguments_are_refused(name):
     kwargs, _, _ = CASES[name][0]
     with pytest.raises((TypeError, ValueError), match="stepz"):
-        getattr(layers, name)(**kwargs(), stepz=3)
+        make(name, {**kwargs(), "stepz": 3})
 
 
 @pytest.mark.neutral
@@ -649,5 +699,5 @@ def test_unknown_arguments_are_refused(name):
 def test_wrong_arguments_are_refused_in_one_sentence(name, changed, shape, words):
     kwargs, good_shape, _ = CASES[name][0]
     with pytest.raises(ValueError, match=r"^[^\n]+$") as refused:
-        getattr(layers, name)(**{**kwargs(), **changed}).build(shape or good_shape)
+        make(name, {**kwargs(), **changed}).build(shape or good_shape)
     assert all(word in str(refused.value) for word in words), refused.value

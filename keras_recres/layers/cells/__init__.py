@@ -1,0 +1,1 @@
+"""Recurrent cells, one a file: for `Recurrent`, `keras.layers.RNN`, `Bidirectional`."""

@@ -1,0 +1,164 @@
+"""Every recurrent cell against NumPy: outputs, states, and gradients back through time by hand.
+
+A new cell is an entry of `CASES`, with its pair of functions as `numpy_cells` describes them.
+"""
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_recres import layers
+from keras_recres.layers import Recurrent
+from tests.gradients import computed, gradients
+from tests.layers.cells import numpy_cells
+
+BATCH, STEPS, FEATURES = 4, 6, 3
+# One example without a mask, one with padding on the right, on the left, and one with holes.
+MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0]])
+MASK = MASK.astype(bool)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A cell and what it is compared with.
+
+    Attributes:
+        make: Function that makes the cell.
+        forward: A step in NumPy.
+        backward: Its gradient in NumPy.
+        count: The cell's parameters for 3 features, by hand.
+    """
+
+    make: Callable
+    forward: Callable
+    backward: Callable
+    count: int
+
+
+CASES = {
+    "jordan": Case(lambda: layers.JordanCell(5, 2), *numpy_cells.jordan(0), 3 * 5 + 20 + 5 + 2),
+    "jordan-decay": Case(
+        lambda: layers.JordanCell(5, 2, decay=0.4), *numpy_cells.jordan(0.4), 3 * 5 + 20 + 5 + 2
+    ),
+    "peephole_lstm": Case(
+        lambda: layers.PeepholeLSTMCell(5),
+        numpy_cells.peephole_lstm,
+        numpy_cells.peephole_lstm_back,
+        4 * (25 + 15 + 5) + 15,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
+    """A cell with weights of which none is 0, in a Recurrent, and values to run it on."""
+    entry = CASES[request.param]
+    rng = np.random.default_rng(0)
+    layer = Recurrent(entry.make(), return_sequences=True, return_state=True)
+    layer.build((None, STEPS, FEATURES))
+    for weight in layer.weights:
+        weight.assign(rng.normal(0, 0.6, weight.shape))
+    sizes = [spec.shape[1:] for spec in layer.state_specs()]
+    return types.SimpleNamespace(
+        entry=entry,
+        layer=layer,
+        weights={w.name: ops.convert_to_numpy(w).astype("float64") for w in layer.weights},
+        x=rng.normal(size=(BATCH, STEPS, FEATURES)).astype("float32"),
+        states=[rng.normal(0, 0.5, (BATCH, *size)).astype("float32") for size in sizes],
+    )
+
+
+def wide(condition, x):
+    return condition.reshape((-1,) + (1,) * (x.ndim - 1))
+
+
+def reference(case, mask, states, truncate=None):
+    """The flat outputs and last states, and gradients of Σ cos(i) outputs_i, in float64."""
+    entry, weights = case.entry, case.weights
+    output, outputs, caches, kept = 0, [], [], []
+    counts = np.zeros(BATCH, int)
+    for t in range(STEPS):
+        new_output, new, cache = entry.forward(weights, case.x[:, t].astype("float64"), states)
+        on = mask[:, t]
+        cut = on & (counts > 0) & (counts % truncate == 0 if truncate else False)
+        counts += on
+        output = np.where(wide(on, new_output), new_output, output)
+        states = [np.where(wide(on, n), n, s) for n, s in zip(new, states, strict=True)]
+        outputs.append(output)
+        caches.append(cache)
+        kept.append((on, cut))
+    parts = [np.stack(outputs, axis=1), *states]
+    flat = np.concatenate([part.ravel() for part in parts])
+    seeds = np.split(np.cos(np.arange(flat.size)), np.cumsum([p.size for p in parts])[:-1])
+    d_outputs, *d_states = (d.reshape(p.shape) for d, p in zip(seeds, parts, strict=True))
+    d_output, d_x = 0, np.zeros(case.x.shape)
+    d_weights = {name: np.zeros(weight.shape) for name, weight in weights.items()}
+    for t in reversed(range(STEPS)):
+        on, cut = kept[t]
+        d_output = d_output + d_outputs[:, t]
+        into = [wide(on, d) * d for d in d_states]
+        through = wide(on, d_output) * d_output
+        d_x[:, t], before, d_w = entry.backward(weights, caches[t], through, into)
+        d_output = wide(~on, d_output) * d_output
+        d_states = [
+            wide(~on, d) * d + wide(~cut, b) * b for d, b in zip(d_states, before, strict=True)
+        ]
+        for name, d in d_w.items():
+            d_weights[name] += d
+    return flat, d_weights, d_x, d_states
+
+
+@pytest.mark.parametrize(("loop", "truncate"), [("scan", None), ("unroll", 2)])
+def test_outputs_and_gradients_equal_numpys(case, loop, truncate):
+    layer = case.layer
+    layer.loop, layer.truncate = loop, truncate
+    states = [keras.Variable(state) for state in case.states]
+
+    def run(x):
+        first = [ops.convert_to_tensor(state) for state in states]
+        parts = layer(x, initial_state=first, mask=ops.convert_to_tensor(MASK))
+        return ops.concatenate([ops.reshape(part, (-1,)) for part in parts])
+
+    got, grads = gradients(run, [*layer.weights, *states], case.x)
+    want, d_weights, d_x, d_states = reference(case, MASK, case.states, truncate)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    names = [*(w.name for w in layer.weights), *range(len(states)), "x"]
+    wanted = [*(d_weights[w.name] for w in layer.weights), *d_states, d_x]
+    for name, a, b in zip(names, grads, wanted, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4, err_msg=str(name))
+
+
+def test_without_mask_and_states_and_as_a_cell_of_keras(case):
+    layer = case.layer
+    layer.loop, layer.truncate = "auto", None
+    zeros = [np.zeros(state.shape) for state in case.states]
+    want, *_ = reference(case, np.ones_like(MASK), zeros)
+    kept = keras.layers.RNN(layer.cell, return_sequences=True, return_state=True)
+    for run in (layer, kept):
+        parts = computed(run, case.x)
+        np.testing.assert_allclose(np.concatenate([p.ravel() for p in parts]), want, atol=1e-5)
+
+
+def test_parameters_are_counted_to_the_unit(case):
+    assert case.layer.count_params() == case.entry.count
+
+
+def test_dropout_is_drawn_once_for_all_steps(case):
+    if "dropout" not in inspect.signature(type(case.layer.cell).__mro__[1]).parameters:
+        pytest.skip("the cell has no dropout")
+    config = {**case.layer.cell.get_config(), "dropout": 0.5, "recurrent_dropout": 0.5, "seed": 1}
+    layer = Recurrent(type(case.layer.cell).from_config(config), return_sequences=True)
+    layer.build(case.x.shape)
+    layer.set_weights(case.layer.get_weights())
+    still, once, again = (
+        ops.convert_to_numpy(layer(case.x, training=training)) for training in (False, True, True)
+    )
+    np.testing.assert_allclose(still, ops.convert_to_numpy(case.layer(case.x)[0]), atol=1e-6)
+    assert np.abs(once - still).max() > 1e-3
+    assert np.abs(once - again).max() > 1e-3
