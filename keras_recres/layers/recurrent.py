@@ -249,11 +249,7 @@ class Recurrent(keras.layers.RNN):
         sequences = keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), sequences)
         first = keras.tree.flatten(sequences)[0]
         mask = self._checked_mask(mask, first)
-        if self.loop == "unroll" and first.shape[1] is None:
-            raise ValueError(
-                f"{self.name!r} cannot unroll an unknown number of steps, of an input of the "
-                f"shape {tuple(first.shape)}: use loop='scan'."
-            )
+        self._check_call(first.shape, constants)
         variables = keras.tree.flatten(self.states or [])
         if variables and first.shape[0] not in (None, variables[0].shape[0]):
             raise ValueError(
@@ -274,6 +270,19 @@ class Recurrent(keras.layers.RNN):
                 for variable, state in zip(variables, keras.tree.flatten(states), strict=True):
                     variable.assign(ops.stop_gradient(state))
         return (outputs, *states) if self.return_state else outputs
+
+    def _check_call(self, shape, constants):
+        if self.loop == "unroll" and shape[1] is None:
+            raise ValueError(
+                f"{self.name!r} cannot unroll an unknown number of steps, of an input of the "
+                f"shape {tuple(shape)}: use loop='scan'."
+            )
+        cells = getattr(self.cell, "cells", [self.cell])
+        if constants is not None and not any(time_loop.takes(c.call, "constants") for c in cells):
+            raise ValueError(
+                f"{self.name!r} is given `constants`, which no `call` of its cell, a "
+                f"{type(cells[-1]).__name__}, takes: add the argument to it, or leave them out."
+            )
 
     def _checked_mask(self, mask, x):
         """One boolean mask (batch, time) of those given, or None."""
@@ -299,8 +308,10 @@ class Recurrent(keras.layers.RNN):
             return of_output
         return (of_output, *keras.tree.map_structure(lambda spec: None, self.state_specs()))
 
-    def compute_output_spec(self, sequences, initial_state=None, **_):
-        batch, length = keras.tree.flatten(sequences)[0].shape[:2]
+    def compute_output_spec(self, sequences, initial_state=None, constants=None, **_):
+        shape = keras.tree.flatten(sequences)[0].shape
+        self._check_call(shape, constants)
+        batch, length = shape[:2]
         axes = (batch, length) if self.return_sequences else (batch,)
         output = self.output_spec(*axes)
         return (output, *self.state_specs(batch)) if self.return_state else output

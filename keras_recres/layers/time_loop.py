@@ -1,6 +1,7 @@
 """The loop inside Recurrent: over the steps of sequences, unrolled or in the graph."""
 
 import contextlib
+import functools
 import inspect
 
 import keras
@@ -14,6 +15,8 @@ UNROLL_UP_TO = 4
 # Where the input's product pays that is taken of all steps at once: on a CPU JAX loses more by
 # the larger array than it gains by the larger product.
 HOISTS = {"tensorflow": True, "torch": True, "jax": False}
+
+KERAS_CELLS = keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell
 
 
 def run(layer, sequences, states, mask=None, training=False, constants=None):
@@ -186,13 +189,16 @@ def advance(cell, inputs, states, training=False, constants=None):
             after.append(own)
         return inputs, after
     given = _training(cell.call, training)
-    if constants is not None:
+    if constants is not None and takes(cell.call, "constants"):
         given["constants"] = constants
+    nested = keras.tree.is_nested(states)
+    before = list(states) if nested else [states]
     with _reading(cell):
         if isinstance(cell, keras.layers.Layer):
-            inputs = keras.tree.map_structure(lambda x: _cast(x, cell.compute_dtype), inputs)
-        nested = keras.tree.is_nested(states)
-        output, after = cell.call(inputs, list(states) if nested else [states], **given)
+            inputs = keras.tree.map_structure(lambda x: _cast(x, _dtype(cell)), inputs)
+            if not hasattr(cell, "step"):
+                before = [_cast(s, _dtype(cell)) if _is_float(s) else s for s in before]
+        output, after = cell.call(inputs, before, **given)
     return output, keras.tree.pack_sequence_as(states, keras.tree.flatten(after))
 
 
@@ -233,18 +239,16 @@ def _cuts(every, xs):
 def _drawn_dropout(cell, inputs, states, training):
     """Inside, each cell with dropout has its masks, the same for all steps."""
     cells = getattr(cell, "cells", [cell])
-    drop = [inner for inner in cells if training and hasattr(inner, "get_dropout_mask")]
-    for inner in drop:
-        i = cells.index(inner)
-        if i:
-            before = cells[i - 1]
-            size = getattr(before, "output_size", None) or keras.tree.flatten(before.state_size)[0]
-            x = ops.zeros((ops.shape(keras.tree.flatten(inputs)[0])[1], size))
-        else:
-            x = keras.tree.map_structure(lambda x: x[0], inputs)
-        own = keras.tree.flatten(states[i] if cell is not inner else states)[0]
-        inner.get_dropout_mask(ops.cast(x, inner.compute_dtype))
-        inner.get_recurrent_dropout_mask(ops.cast(own, inner.compute_dtype))
+    states = [states] if cells == [cell] else states
+    drop = [c for c in cells if training and hasattr(c, "get_dropout_mask")]
+    for i, inner in enumerate(cells):
+        if inner in drop:
+            x = keras.tree.flatten(inputs)[0]
+            features = x.shape[2:] if i == 0 else (cells[i - 1].output_size,)
+            x = ops.zeros((ops.shape(x)[1], *features), dtype=inner.compute_dtype)
+            inner.get_dropout_mask(x)
+            h = keras.tree.flatten(states[i])[0]
+            inner.get_recurrent_dropout_mask(ops.cast(h, inner.compute_dtype))
     try:
         yield
     finally:
@@ -256,18 +260,40 @@ def _drawn_dropout(cell, inputs, states, training):
 def _reading(cell):
     """A scope in which the cell's weights are read in its compute dtype."""
     if isinstance(cell, keras.layers.Layer):
-        return keras_private.autocast_scope(cell.compute_dtype)
+        return keras_private.autocast_scope(_dtype(cell))
     return contextlib.nullcontext()
+
+
+def _dtype(cell):
+    """The dtype that a cell computes in: in mixed precision Keras' cells in that of their states.
+
+    They would round their states in each step. Cells of ours take wider states than inputs.
+    """
+    whole = isinstance(cell, KERAS_CELLS) and not hasattr(cell, "step")
+    return cell.variable_dtype if whole else cell.compute_dtype
+
+
+def _is_float(x):
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+
+
+def takes(method, argument):
+    """Whether a method has an argument of a name."""
+    return argument in _arguments(getattr(method, "__func__", method))
+
+
+@functools.lru_cache
+def _arguments(function):
+    return inspect.signature(function).parameters
 
 
 def _training(method, training):
     """`training` as a keyword, if a method takes it."""
-    takes = "training" in inspect.signature(method).parameters
-    return {"training": training} if takes else {}
+    return {"training": training} if takes(method, "training") else {}
 
 
 def _cast(x, dtype):
-    return x if x.dtype == dtype else ops.cast(x, dtype)
+    return x if keras.backend.standardize_dtype(x.dtype) == dtype else ops.cast(x, dtype)
 
 
 def _where(condition, x, y):

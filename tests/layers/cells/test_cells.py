@@ -145,6 +145,20 @@ def test_without_mask_and_states_and_as_a_cell_of_keras(case):
         np.testing.assert_allclose(np.concatenate([p.ravel() for p in parts]), want, atol=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has float64 off by default")
+def test_float64_is_computed_in_float64(case):
+    """https://github.com/keras-team/keras/issues/23704: Keras' own products are in float32."""
+    config = {**case.layer.cell.get_config(), "dtype": "float64"}
+    layer = Recurrent(type(case.layer.cell).from_config(config), dtype="float64")
+    layer.build(case.x.shape)
+    layer.set_weights(case.layer.get_weights())
+    x = ops.convert_to_tensor(case.x.astype("float64"), dtype="float64")
+    got = ops.convert_to_numpy(layer(x))
+    want, *_ = reference(case, np.ones_like(MASK), [np.zeros(s.shape) for s in case.states])
+    outputs = want[: BATCH * STEPS * got.shape[-1]].reshape(BATCH, STEPS, -1)
+    np.testing.assert_allclose(got, outputs[:, -1], atol=1e-12)
+
+
 def test_parameters_are_counted_to_the_unit(case):
     assert case.layer.count_params() == case.entry.count
 
