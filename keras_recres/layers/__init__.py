@@ -1,9 +1,12 @@
 """Layers: one idea a file."""
 
 from keras_recres.layers.alpha_relu import AlphaReLU
+from keras_recres.layers.attention_window import AttentionWindow
 from keras_recres.layers.batch_normalization import BatchNormalization
 from keras_recres.layers.c_cell import CCell
 from keras_recres.layers.ceil_max_pooling2d import CeilMaxPooling2D
+from keras_recres.layers.cells.array_lstm_cell import ArrayLSTMCell
+from keras_recres.layers.cells.grid_lstm_cell import GridLSTMCell
 from keras_recres.layers.cells.jordan_cell import JordanCell
 from keras_recres.layers.cells.peephole_lstm_cell import PeepholeLSTMCell
 from keras_recres.layers.class_token import ClassToken
@@ -30,16 +33,20 @@ from keras_recres.layers.token_transformer import TokenTransformer
 from keras_recres.layers.tokens_to_token import TokensToToken
 from keras_recres.layers.trainable_subsampling2d import TrainableSubsampling2D
 from keras_recres.layers.transformer_block import TransformerBlock
+from keras_recres.layers.tree_net import TreeNet
 
 __all__ = [
     "FRN",
     "RRN",
     "AlphaReLU",
+    "ArrayLSTMCell",
+    "AttentionWindow",
     "BatchNormalization",
     "CCell",
     "CeilMaxPooling2D",
     "ClassToken",
     "Conv3dSubstitute",
+    "GridLSTMCell",
     "GroupedDense",
     "Highway",
     "JordanCell",
@@ -62,4 +69,5 @@ __all__ = [
     "TokensToToken",
     "TrainableSubsampling2D",
     "TransformerBlock",
+    "TreeNet",
 ]

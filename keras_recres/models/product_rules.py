@@ -136,6 +136,23 @@ def _cell(layer, inner, inputs, **_):
     return sum(math.prod(weight.shape) for weight in layer.weights if "bias" not in weight.name)
 
 
+def _grid_cell(layer, inner, inputs, **_):
+    # Two of (2n, 4n) a layer, whether layers have their own or all the same.
+    return math.prod(layer.kernel.shape) + layer.depth * 2 * 8 * layer.units**2
+
+
+def _attention_window(layer, inner, inputs, **_):
+    near = _positions(inputs) * inputs[-1] * (2 * layer.radius + 1)
+    if layer.score == "additive":
+        return 2 * near + 2 * _positions(inputs) * inputs[-1] ** 2
+    return near * (2 if layer.score == "dot" else 1)
+
+
+def _tree_net(layer, inner, inputs, **_):
+    leaves, d = (inputs[0] if isinstance(inputs[0], list | tuple) else inputs)[1], layer.units
+    return (leaves - 1) * (2 * d * d + layer.tensor * (4 * d**3 + 2 * d * d))
+
+
 def _recurrent_residual(layer, inner, inputs, steps=None, **_):
     if layer.inject_input == "concat":
         inputs = (*inputs[:-1], 2 * inputs[-1])
@@ -245,9 +262,11 @@ RULES = {
     keras.layers.TimeDistributed: _time_distributed,
     keras.layers.RNN: _recurrence,
     keras.layers.Bidirectional: _bidirectional,
+    layers.GridLSTMCell: _grid_cell,
     keras.layers.SimpleRNNCell: _cell,
     keras.layers.LSTMCell: _cell,
     keras.layers.GRUCell: _cell,
+    layers.AttentionWindow: _attention_window,
     layers.CCell: _c_cell,
     layers.Conv3dSubstitute: _conv3d_substitute,
     layers.FRN: _frn,
@@ -266,4 +285,5 @@ RULES = {
     layers.TokensToToken: _tokens_to_token,
     layers.TrainableSubsampling2D: _trainable_subsampling,
     layers.TransformerBlock: _transformer_block,
+    layers.TreeNet: _tree_net,
 }

@@ -59,6 +59,10 @@ CASES = {
         (lambda: {"alpha": 0.75}, (2, 3, 4), (2, 3, 4)),
         (lambda: {"alpha": 0.5, "learnable": True, "max_slope": 10.0}, (2, 5), (2, 5)),
     ],
+    "AttentionWindow": [
+        (lambda: {"radius": 2, "score": "additive"}, (2, 5, 4), (2, 5, 4)),
+        (lambda: {"radius": 1, "edges": "renormalise"}, (2, 5, 4), (2, 5, 4)),
+    ],
     "BatchNormalization": [
         (dict, (2, 5, 4, 3), (2, 5, 4, 3)),
         (lambda: {"epsilon": 1e-5, "momentum": 0.9, "center": False}, (2, 4), (2, 4)),
@@ -297,6 +301,10 @@ CASES = {
         (lambda: {"num_heads": 2}, (2, 5, 8), (2, 5, 8)),
         (lambda: {"num_heads": 2, "drop_path": 0.1, "dropout": 0.1}, (2, 5, 8), (2, 5, 8)),
     ],
+    "TreeNet": [
+        (lambda: {"units": 4, "tensor": True}, (2, 3, 4), (2, 5, 4)),
+        (lambda: {"units": 4, "activation": "relu", "use_bias": False}, (2, 1, 4), (2, 1, 4)),
+    ],
 }
 # Class → wrong arguments: what is changed in the first of its cases, an input shape if it is the
 # shape that is wrong, and what the one sentence must name: the argument and what came.
@@ -318,6 +326,12 @@ WRONG = {
         ({"alpha": 1.5}, None, "`alpha`", "1.5"),
         ({"alpha": 0.001, "learnable": True}, None, "`alpha`", "0.001"),
         ({"max_slope": 1}, None, "`max_slope`", "1"),
+    ],
+    "AttentionWindow": [
+        ({"radius": 0}, None, "`radius`", "0"),
+        ({"score": "cosine"}, None, "`score`", "'cosine'", "'dot'"),
+        ({"edges": "circle"}, None, "`edges`", "'circle'", "'renormalise'"),
+        ({}, (2, 4), "(batch, tokens, features)", "(2, 4)"),
     ],
     "BatchNormalization": [
         ({"epsilon": 0}, None, "`epsilon`", "0"),
@@ -448,6 +462,12 @@ WRONG = {
         ({"num_heads": 3}, None, "`num_heads`", "3", "8"),
         ({"drop_path": 1.0}, None, "`drop_path`", "1.0"),
     ],
+    "TreeNet": [
+        ({"units": 0}, None, "`units`", "0"),
+        ({"tensor": "yes"}, None, "`tensor`", "'yes'"),
+        ({}, (2, 3, 5), "`units` = 4", "(2, 3, 5)"),
+        ({}, (2, None, 4), "leaves", "(2, None, 4)"),
+    ],
 }
 
 
@@ -526,7 +546,8 @@ def case(request):
 
 
 def test_every_public_layer_has_a_case():
-    assert set(CASES) == set(WRONG) == set(layers.__all__)
+    cells = {name for name in layers.__all__ if ".cells." in getattr(layers, name).__module__}
+    assert set(CASES) == set(WRONG) == {*layers.__all__} - cells, "cells: tests/layers/cells"
 
 
 @slow_on_tensorflow
