@@ -1,5 +1,6 @@
-"""Normalised, shuffled, augmented batches of images for Keras."""
+"""Normalised, shuffled, augmented batches of images, or of texts, for Keras."""
 
+import dataclasses
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,12 @@ class Batches(keras.utils.PyDataset):
             )
         if not 1 <= groups <= batch_size:
             raise UserError(f"groups must be from 1 to the batch size, found {groups}.")
+        self.texts = data.holds == "texts"
+        if self.texts:
+            try:
+                data = dataclasses.replace(data, images=preprocessing.numbers(data.images))
+            except ValueError as error:
+                raise UserError(f"{data.dataset} ({data.split}): {error}") from None
         if not 0 <= mixup < float("inf") or (mixup and not one_hot):
             raise UserError(f"mixup must be at least 0, and needs one-hot labels, found {mixup}.")
         if (augment or layers is not None) and not data.are_pictures:
@@ -228,6 +235,8 @@ class Batches(keras.utils.PyDataset):
         return order[part]
 
     def _normalize(self, batch):
+        if self.texts:
+            return batch  # Numbers of words since the beginning.
         batch = batch.astype(np.float32)
         if self.preprocessing is not None:
             batch = np.asarray(self.preprocessing.normalize(batch), dtype=np.float32)

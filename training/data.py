@@ -1,4 +1,4 @@
-"""Image data sets: found on disk, decoded in one place, batched, shuffled, augmented.
+"""Data sets of images and texts: found on disk, decoded in one place, batched, augmented.
 
     python -m training.data list     --data-dir DIR
     python -m training.data download cifar10 --data-dir DIR
@@ -25,12 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_recres.zoo import image_folder, problems
+from keras_recres.zoo import image_folder, problems, text
 from training import augment as augmentation
 from training import errors, packed, tfds_folder
 from training.batches import Batches
 from training.decoding import Decoded
 from training.errors import UserError
+from training.run_folder import write_aside
 from training.terminal import progress_bar
 
 __all__ = ["DATA_SETS", "Batches", "DataSet", "Images", "decode", "load", "parse_augment"]
@@ -41,7 +42,7 @@ class DataSet:
     """What is known about a data set before it is read.
 
     Attributes:
-        shape: (height, width, channels) of an image.
+        shape: (height, width, channels) of an image, () of a text.
         classes: number of classes.
         evaluation: name of the split that accuracy is measured on.
         flip: whether a mirrored image is still an image of its class.
@@ -60,6 +61,7 @@ TINY_IMAGENET = (
     "http://cs231n.stanford.edu/tiny-imagenet-200.zip, prepared in TFDS' format"
 )
 DATA_SETS = {
+    "imdb_reviews": DataSet((), 2, "test"),
     "mnist": DataSet((28, 28, 1), 10, "test", flip=False),
     "cifar10": DataSet((32, 32, 3), 10, "test"),
     "tiny_imagenet80": DataSet((64, 64, 3), 80, "validation", source=f"its {TINY_IMAGENET}"),
@@ -90,7 +92,7 @@ class Images:
 
     Attributes:
         images: uint8 array (N, H, W, C), or a `training.decoding.Decoded`, to be read in pieces; or
-            an array (N, …) of examples that are no pictures, such as points or tokens.
+            an array (N, …) of examples that are no pictures, such as points; or a list of texts.
         labels: int64 array (N,), None if only `images` can read them.
         class_names: one str a class.
         dataset: its name.
@@ -99,7 +101,7 @@ class Images:
             whose images are stored as JPEG, which are not CIFAR-10's pixels.
     """
 
-    images: np.ndarray | Decoded
+    images: np.ndarray | Decoded | list
     labels: np.ndarray | None
     class_names: tuple
     dataset: str
@@ -112,9 +114,17 @@ class Images:
     @property
     def are_pictures(self):
         """Whether the examples are pictures: pixels, which can be resized and augmented."""
-        return isinstance(self.images, Decoded) or (
+        return self.holds == "images"
+
+    @property
+    def holds(self):
+        """What the examples are: "images", "texts" or "arrays"."""
+        if isinstance(self.images, list):
+            return "texts"
+        pixels = isinstance(self.images, Decoded) or (
             self.images.ndim == 4 and self.images.dtype == np.uint8
         )
+        return "images" if pixels else "arrays"
 
 
 def load(
@@ -242,8 +252,10 @@ def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False
     Returns:
         An `Images` record.
     """
-    if isinstance(encoded.data, np.ndarray):
+    if encoded.holds == "arrays":
         images, labels = encoded.data, encoded.labels
+    elif encoded.holds == "texts":
+        images, labels = encoded.read(np.arange(len(encoded.data)))
     else:
         images, labels = Decoded(encoded, size, crop, interpolation), encoded.labels
     if isinstance(images, Decoded) and not stream:
@@ -308,6 +320,16 @@ def _pack(arguments):
     print(f"{arguments.out}: {parts[0].tag}, {counts} images, {size / 1e6:.1f} MB")
 
 
+def _vocabulary(arguments):
+    part = read_encoded(arguments.name, "train", arguments.data_dir)
+    if part.holds != "texts":
+        raise UserError(f"{arguments.name} has {part.holds}, and no words.")
+    texts, _ = part.read(np.arange(len(part.data)))
+    words = text.vocabulary_of(texts, arguments.count)
+    write_aside(arguments.out, "".join(f"{word}\n" for word in words))
+    print(f"{arguments.out}: {len(words):,} words of {len(texts):,} texts")
+
+
 def _reencode(arguments):
     from training import reencode
 
@@ -323,13 +345,15 @@ def main(argv=None):
     """The command line: list, download, pack and re-encode data sets."""
     parser = argparse.ArgumentParser(
         prog="python -m training.data",
-        description="List, download, pack and re-encode image data sets.",
+        description="List, download, pack and re-encode data sets of images and texts.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python -m training.data list --data-dir ~/tensorflow_datasets\n"
         "  python -m training.data download mnist --data-dir ~/tensorflow_datasets\n"
         "  python -m training.data pack mnist --data-dir ~/tensorflow_datasets --out mnist.npz\n"
         "  python -m training.data reencode cifar10 --data-dir ~/tensorflow_datasets --out jpeg\n"
+        "  python -m training.data vocabulary imdb_reviews --data-dir ~/tensorflow_datasets "
+        "--out zoo/vocabularies/imdb_reviews.txt\n"
         "\nA packed file takes the folder's place anywhere, and needs no TensorFlow:\n"
         "  python -m training.fit vit3 --dataset mnist --data-dir mnist.npz",
     )
@@ -358,6 +382,12 @@ def main(argv=None):
         help="split to pack, may be repeated; default train and the one to measure on",
     )
     command.add_argument("--limit", type=int, help="only the first so many images of each split")
+    command = commands.add_parser("vocabulary", help="write the words of a data set of texts")
+    command.set_defaults(run=_vocabulary)
+    command.add_argument("name", help="a prepared data set, imdb_reviews")
+    command.add_argument("--data-dir", help=where)
+    command.add_argument("--out", required=True, type=Path, help="the file to write, a word a line")
+    command.add_argument("--count", type=int, default=19_998, help="how many, default 19998")
     command = commands.add_parser(
         "reencode", help="make cifar10_jpeg, which the zoo's networks were trained on, of cifar10"
     )

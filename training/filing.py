@@ -12,10 +12,13 @@ import os
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
+from keras_recres.models.families import family_of
+from keras_recres.models.random_inputs import random_inputs
 from keras_recres.zoo import manifest, problems, sources
 from keras_recres.zoo.record import Result
 from training.errors import UserError
@@ -30,7 +33,7 @@ HEADLINE = ("prefix_sum_rec", "planar_*", "vit3*", "vit7*", "cifar_small", "cifa
 BEST_OF = "best_of_"
 # Metric of an accuracy after training on part of the data set.
 SUBSET = "subset_"
-# Weights of networks with more parameters are filed in float16: half to download, and to clone.
+# Weights of networks with more parameters, or of words, are filed in float16: half to download.
 HALF_ABOVE = 3_000_000
 
 
@@ -38,11 +41,12 @@ def file_weights(model, name, tag, inputs=None):
     """Files a model's weights and the golden file that every backend must reproduce.
 
     Args:
-        model: the trained model, as `zoo.build(name, tag)` makes it. Of one with more than
-            `HALF_ABOVE` parameters the weights are rounded to float16, here and in the file.
+        model: the trained model, as `zoo.build(name, tag)` makes it. Of one that reads texts, or
+            with more than `HALF_ABOVE` parameters, the weights are rounded to float16, here and in
+            the file.
         name: its name in the zoo.
         tag: the data set's tag.
-        inputs: what the model takes, a float32 batch; None draws 4 standard normal inputs from a
+        inputs: what the model takes, a float32 batch, int32 of words; None draws 4 inputs from a
             fixed seed, which are no one's pictures, or takes 4 of the problems that are made.
 
     Returns:
@@ -52,10 +56,13 @@ def file_weights(model, name, tag, inputs=None):
     if inputs is None and problems.parse(dataset):
         # On what is not a problem a network never comes to rest, and errors of rounding grow.
         inputs = problems.read(dataset, "test", 4).data
+    texts = family_of(zoo.info(name).builder).inputs == "text"
+    if inputs is None and texts:
+        inputs = keras.ops.convert_to_numpy(random_inputs(model, 4)[0])
     if inputs is None:
         inputs = np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]))
-    inputs = np.asarray(inputs, dtype=np.float32)
-    half = model.count_params() > HALF_ABOVE
+    inputs = np.asarray(inputs, dtype=np.int32 if texts else np.float32)
+    half = texts or model.count_params() > HALF_ABOVE
     if half:
         rounded = [_rounded(w) for w in model.get_weights()]
         if not all(np.isfinite(w).all() for w in rounded):

@@ -161,9 +161,9 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     Returns:
         The training images, and how many of which split it saw.
     """
-    p = model.preprocess
-    how = {"crop": p.crop, "interpolation": p.interpolation, "progress": True, "stream": a.stream}
-    size = model.preprocess.size
+    p, size = model.preprocess, getattr(model.preprocess, "size", None)
+    how = {key: getattr(p, key) for key in ("crop", "interpolation") if hasattr(p, key)}
+    how |= {"progress": True, "stream": a.stream}
     train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
     test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
     strategy.check_images(len(train_data) if a.keep_last else None, len(test_data), devices)

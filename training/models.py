@@ -58,10 +58,8 @@ def build(name, peek, overrides, precision="float32"):
     """
     record = record_of(name)
     family = family_of(record.builder)
-    if (family.inputs == "image") != peek.are_pictures:
-        held = "images" if peek.are_pictures else "arrays"
-        taken = f"{family.inputs.removesuffix('s')}s"
-        raise UserError(f"{name!r} takes {taken}, but {peek.dataset} has {held}.")
+    if family.holds != peek.holds:
+        raise UserError(f"{name!r} takes {family.taken}, but {peek.dataset} has {peek.holds}.")
     if "classifier_activation" in overrides:
         raise UserError(
             "classifier_activation cannot be set here: training takes logits, found "
@@ -70,14 +68,21 @@ def build(name, peek, overrides, precision="float32"):
     try:
         tag = peek.tag if peek.tag in record.tags else None
         if tag is None:
-            shape = family.nearest_shape(peek.images.shape[1:])
-            known = {"input_shape": shape, "num_classes": len(peek.class_names)}
+            known = {"num_classes": len(peek.class_names)}
+            if peek.holds != "texts":
+                known["input_shape"] = family.nearest_shape(peek.images.shape[1:])
             overrides = {**known, **overrides}
         model = zoo.build(record.name, tag=tag, dtype=precision, **overrides)
     except (ValueError, TypeError) as error:
         raise UserError(str(error)) from None
     classes = model.outputs[0].shape[-1]
-    if classes != len(peek.class_names) or model.input_shape[-1] != peek.images.shape[-1]:
+    if peek.holds == "texts":
+        if classes != len(peek.class_names):
+            raise UserError(
+                f"{name!r} as asked for gives {classes} classes, but {peek.dataset} has "
+                f"{len(peek.class_names)}."
+            )
+    elif classes != len(peek.class_names) or model.input_shape[-1] != peek.images.shape[-1]:
         raise UserError(
             f"{name!r} as asked for takes {model.input_shape[-1]} channels and gives {classes} "
             f"classes, but {peek.dataset} has {peek.images.shape[-1]} and {len(peek.class_names)}."

@@ -33,6 +33,7 @@ from keras_recres.models.planar import planar
 from keras_recres.models.shared_resnet import shared_resnet
 from keras_recres.models.substitute import substitute
 from keras_recres.models.t2t_vit import t2t_vit
+from keras_recres.models.text_classifier import text_classifier
 from keras_recres.models.untie import untie
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "shared_resnet",
     "substitute",
     "t2t_vit",
+    "text_classifier",
     "untie",
     "vgg",
     "xception",

@@ -55,6 +55,16 @@ class Family:
         if not {*self.weights} <= {*WEIGHTS}:
             raise ValueError(f"`weights` must be out of {WEIGHTS}, but they are {self.weights!r}.")
 
+    @property
+    def taken(self):
+        """What the networks take, for a sentence: "images", "texts", "points"."""
+        return f"{self.inputs.removesuffix('s')}s"
+
+    @property
+    def holds(self):
+        """What a data set for them has: "images", "texts" or "arrays"."""
+        return self.taken if self.inputs in ("image", "text") else "arrays"
+
     def nearest_shape(self, shape):
         """The input shape nearest to one of an image whose network can be built."""
         if self.inputs != "image":

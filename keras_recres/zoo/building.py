@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import keras
 
 from keras_recres.layers.checks import plain
+from keras_recres.zoo import text
 from keras_recres.zoo.class_names import CLASS_NAMES
 from keras_recres.zoo.registry import check_tag, nearest, resolve
 from keras_recres.zoo.zoo_model import ZooModel
@@ -46,6 +48,9 @@ def network(record, tag, overrides, dtype):
     preprocess = record.preprocessing_of(tag)
     if overrides.get("input_shape"):
         preprocess = preprocess.for_input_shape(overrides["input_shape"])
+    if isinstance(preprocess, text.TextPreprocessing):
+        words = model.get_layer("embedding").input_dim
+        preprocess = replace(preprocess, words=words, length=model.input_shape[1])
     names = CLASS_NAMES.get(record.tags[tag].dataset) if tag else None
     if {"num_classes", "features_only"} & overrides.keys() or (
         names and len(names) != model.outputs[0].shape[-1]

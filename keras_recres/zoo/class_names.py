@@ -26,6 +26,7 @@ CLASS_NAMES = {
         "ship",
         "truck",
     ),
+    "imdb_reviews": ("negative", "positive"),
     "mnist": tuple("0123456789"),
     "tiny_imagenet80": tuple(" ".join(_TINY_IMAGENET80.split()).split(", ")),
 }

@@ -94,8 +94,8 @@ def logits_of(model, images, batch_size=128, advance=None):
 
     Args:
         model: A model that `zoo.load` gave.
-        images: Sequence of uint8 arrays (height, width, channels), of any sizes, or one array; of
-            whatever else the model takes one array (examples, …).
+        images: Sequence of uint8 arrays (height, width, channels), of any sizes, or one array; a
+            list of texts; of whatever else the model takes one array (examples, …).
         batch_size: How many at once.
         advance: Function of the number of images just done, for a progress bar.
 
@@ -234,7 +234,9 @@ def arrays(model, split, batch_size=128):
 
 
 def _prepared(model, some):
-    """Some images on their way through `model.preprocess`."""
+    """Some images or texts on their way through `model.preprocess`."""
+    if isinstance(some[0], str | bytes):
+        return model.preprocess(some)
     if len({image.shape for image in some}) == 1:
         return model.preprocess(np.stack(some))
     return ops.concatenate([model.preprocess(image) for image in some])
@@ -243,11 +245,10 @@ def _prepared(model, some):
 def _examples(model, split):
     """The examples of a split, before `model.preprocess`, and their labels."""
     record, classes = model.zoo_record, classes_of(model)
-    inputs, arrays = family_of(record.builder).inputs, isinstance(split.data, np.ndarray)
-    if arrays == (inputs == "image"):
+    known = family_of(record.builder)
+    if known.holds != split.holds:
         raise ValueError(
-            f"{record.name} takes {inputs.removesuffix('s')}s, but {split.dataset} has "
-            f"{'arrays' if arrays else 'images'}."
+            f"{record.name} takes {known.taken}, but {split.dataset} has {split.holds}."
         )
     if len(split.class_names) != classes:
         raise ValueError(
@@ -255,7 +256,7 @@ def _examples(model, split):
             f"{len(split.class_names)}."
         )
     examples = split.data
-    if not arrays:
+    if split.holds == "images":
         # Pillow resizes, as in training: on JAX every size would be compiled for itself.
         resizes = getattr(model.preprocess, "size", None) is not None
         channels = model.input_shape[-1]

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-FOLDERS = ("configs", "configs/bases", "weights", "golden")
+FOLDERS = ("configs", "configs/bases", "weights", "golden", "vocabularies")
 
 
 def read(folder):

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_recres.zoo import text
 from keras_recres.zoo.preprocessing import Preprocessing
 
 NUMBER = (int, float)
@@ -117,7 +118,7 @@ class Record:
         arguments: Its keyword arguments for the network of the paper.
         parameters: Counts with these arguments.
         paper: Source and printed result.
-        preprocessing: What images go through before the network, or None.
+        preprocessing: What images or texts go through before the network, or None.
         default_tag: Tag that a bare name loads, or None.
         tags: Data sets that the name is, or will be, trained on.
         multiply_adds: Multiply-adds per example with these arguments, `models.multiply_adds`.
@@ -133,7 +134,7 @@ class Record:
     arguments: dict[str, Any] = field(hash=False)
     parameters: Parameters
     paper: Paper
-    preprocessing: Preprocessing | None
+    preprocessing: Preprocessing | text.TextPreprocessing | None
     default_tag: str | None
     tags: dict[str, Tag] = field(hash=False)
     multiply_adds: int | None = None
@@ -200,7 +201,7 @@ class Record:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
 
     def preprocessing_of(self, tag=None):
-        """`Preprocessing` of a tag; the identity where the config has none."""
+        """Preprocessing of a tag, of images or texts; the identity where the config has none."""
         base = self.preprocessing or Preprocessing()
         return dataclasses.replace(base, **(self.tags[tag].preprocessing if tag else {}))
 
@@ -274,7 +275,7 @@ class Record:
                 **config,
                 "parameters": Parameters(**parameters),
                 "paper": Paper(**paper),
-                "preprocessing": None if preprocessing is None else Preprocessing(**preprocessing),
+                "preprocessing": None if preprocessing is None else text.from_dict(preprocessing),
                 "tags": tags,
             }
         )

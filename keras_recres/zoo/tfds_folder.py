@@ -5,8 +5,10 @@ that it does not find.
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -24,16 +26,16 @@ HALVES = {
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split of an image data set, as it is stored.
+    """One split of a data set of images or texts, as it is stored.
 
     Attributes:
-        data: List of bytes, one image file each, or a `Stored`; or an array (N, …) of examples that
-            are no images.
+        data: List of bytes, one image file or text in UTF-8 each, or a `Stored`; or an array (N, …)
+            of examples that are neither.
         labels: int64 array (N,); None if the data are `Stored`, which has them.
         class_names: One string a class.
         dataset: The data set's name.
         split: The split's name.
-        channels: Channels of an image, 1 or 3; 0 of arrays.
+        channels: Channels of an image, 1 or 3; 0 of texts and arrays.
     """
 
     data: collections.abc.Sequence
@@ -42,6 +44,13 @@ class Split:
     dataset: str
     split: str
     channels: int
+
+    @property
+    def holds(self):
+        """What the examples are: "images", "texts" or "arrays"."""
+        if isinstance(self.data, np.ndarray):
+            return "arrays"
+        return "images" if self.channels else "texts"
 
     @property
     def tag(self):
@@ -111,18 +120,29 @@ def find(dataset, folder):
     """The folder of a data set's newest version, or None.
 
     Args:
-        dataset: "mnist", or "NAME/CONFIG" for a data set with several configurations.
+        dataset: "mnist", or "NAME/CONFIG" for a data set with several configurations; of NAME
+            alone the newest version of any.
         folder: the folder that holds NAME/VERSION.
     """
     whole, _ = HALVES.get(dataset, (dataset, None))
-    versions = [path.parent for path in Path(folder, whole).glob(f"*/{INFO}")]
-    return max(versions, key=_version, default=None)
+    found = [path.parent for path in Path(folder, whole).glob(f"*/{INFO}")]
+    found = found or [path.parent for path in _configs(folder) if path.parents[2].name == whole]
+    return max(found, key=_version, default=None)
 
 
 def prepared(folder):
     """Names of all data sets with at least one version in a folder, sorted."""
     names = {path.parents[1].name for path in Path(folder).glob(f"*/*/{INFO}")}
+    names |= {path.parents[2].name for path in _configs(folder)}
     return sorted(names | {half for half, (whole, _) in HALVES.items() if whole in names})
+
+
+def _configs(folder):
+    """Of NAME/CONFIG/VERSION the descriptions; not of FOLDER/NAME/VERSION."""
+    for path in Path(folder).glob(f"*/*/*/{INFO}"):
+        with contextlib.suppress(ValueError, OSError):
+            if json.loads(path.read_text(encoding="utf-8")).get("name") == path.parents[2].name:
+                yield path
 
 
 def _version(path):
@@ -146,7 +166,7 @@ def tfds():
 
 
 def read(dataset, split, version, limit=None, stored=False):
-    """Reads one split, images still encoded.
+    """Reads one split, images still encoded, texts as UTF-8.
 
     Args:
         dataset: its name.
@@ -182,7 +202,7 @@ def read(dataset, split, version, limit=None, stored=False):
         raise ValueError(
             f"{version} is not a data set that TFDS can read ({reason[0] if reason else error!r})."
         ) from None
-    image, label = _image_and_label(module, dataset, builder.info)
+    example, label = _example_and_label(module, dataset, builder.info)
     splits = [name for name in builder.info.splits if present(builder.info.splits[name])]
     if split == "evaluation":
         split = next((s for s in ("test", "validation") if s in splits), split)
@@ -196,17 +216,17 @@ def read(dataset, split, version, limit=None, stored=False):
     where = f"{dataset} in {version}"
     options = {
         "split": split if limit is None else f"{split}[:{limit}]",
-        "decoders": {image: module.decode.SkipDecoding()},
+        "decoders": {example: module.decode.SkipDecoding()},
     }
     try:
         if builder.info.file_format is module.core.FileFormat.ARRAY_RECORD:
             _allow_open_files(len(builder.info.splits[split].filepaths))
-            data = Stored(builder.as_data_source(**options), image, label, where)
+            data = Stored(builder.as_data_source(**options), example, label, where)
             labels = None
         else:
             data, labels = [], []
             for record in module.as_numpy(builder.as_dataset(**options, shuffle_files=False)):
-                data.append(record[image])
+                data.append(record[example])
                 labels.append(record[label])
             labels = np.asarray(labels, dtype=np.int64)
     except Exception as error:
@@ -219,7 +239,7 @@ def read(dataset, split, version, limit=None, stored=False):
         tuple(features[label].names),
         dataset,
         split,
-        features[image].shape[-1] or 3,
+        (features[example].shape[-1] or 3) if features[example].shape else 0,
     )
 
 
@@ -245,18 +265,20 @@ def present(split):
     return bool(split.filepaths) and all(os.path.exists(path) for path in split.filepaths)
 
 
-def _image_and_label(module, dataset, info):
-    images, labels = (
+def _example_and_label(module, dataset, info):
+    images, texts, labels = (
         [key for key, feature in info.features.items() if type(feature) is kind]
-        for kind in (module.features.Image, module.features.ClassLabel)
+        for kind in (module.features.Image, module.features.Text, module.features.ClassLabel)
     )
-    preferred = info.supervised_keys or (None, None)
-    if not images or not labels:
+    # A picture may have a text beside it, and is the example then.
+    examples, preferred = images or texts, info.supervised_keys or (None, None)
+    if not examples or not labels:
         raise ValueError(
-            f"{dataset} is not an image classification data set: it has {', '.join(info.features)}."
+            f"{dataset} is not an image or text classification data set: it has "
+            f"{', '.join(info.features)}."
         )
-    image = preferred[0] if preferred[0] in images else images[0]
+    example = preferred[0] if preferred[0] in examples else examples[0]
     label = preferred[1] if preferred[1] in labels else labels[0]
-    if info.features[image].np_dtype != np.uint8:
-        raise ValueError(f"{dataset} has {info.features[image].np_dtype} images, not uint8.")
-    return image, label
+    if images and info.features[example].np_dtype != np.uint8:
+        raise ValueError(f"{dataset} has {info.features[example].np_dtype} images, not uint8.")
+    return example, label

@@ -7,7 +7,7 @@ import logging
 import keras
 
 from keras_recres.backend import keras_private
-from keras_recres.zoo import registry
+from keras_recres.zoo import registry, text
 from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.record import Record
 
@@ -19,7 +19,7 @@ class ZooModel(keras_private.functional_class()):
     """A functional model whose four attributes are saved with it.
 
     Attributes:
-        preprocess: The `Preprocessing` of its images.
+        preprocess: The `Preprocessing` of its images, or `TextPreprocessing` of its texts.
         zoo_record: The record of its name.
         zoo_tag: The tag whose arguments it has, or None.
         class_names: Names of the classes in the order of the logits, or None.
@@ -42,10 +42,39 @@ class ZooModel(keras_private.functional_class()):
             for x in self.outputs
         ]
 
+    def predict_texts(self, texts, batch_size=64):
+        """Probabilities of the classes of texts.
+
+        Example:
+        >>> model = zoo.load("bilstm_imdb")  # doctest: +SKIP
+        >>> model.predict_texts(["A wonderful film!"]).shape  # doctest: +SKIP
+        (1, 2)
+
+        Args:
+            texts: List of strings or UTF-8 bytes.
+            batch_size: How many at once.
+
+        Returns:
+            A float64 NumPy array (texts, classes); the classes are `class_names`.
+
+        Raises:
+            ValueError: It takes no texts, they are no list of strings, or one has no word.
+        """
+        from keras_recres.zoo import evaluation
+
+        text.check(self)
+        if isinstance(texts, str | bytes):
+            self.preprocess.numbers(texts)  # Which refuses them.
+        logits = evaluation.logits_of(self, texts, batch_size)
+        evaluation.check_logits(self, logits)
+        return evaluation.softmax(logits)
+
     def get_config(self):
         record, preprocess = getattr(self, "zoo_record", None), getattr(self, "preprocess", None)
         names = getattr(self, "class_names", None)
-        if not isinstance(preprocess, Preprocessing | None):
+        if isinstance(preprocess, text.TextPreprocessing):
+            preprocess = preprocess.whole()
+        elif not isinstance(preprocess, Preprocessing | None):
             logger.warning(
                 "%s: model.preprocess is not a zoo.Preprocessing and is not saved with the model.",
                 self.name,
@@ -68,7 +97,7 @@ class ZooModel(keras_private.functional_class()):
         if record is not None:
             model.zoo_record, model.zoo_tag = _current(Record.from_dict(record)), zoo["tag"]
         if preprocess is not None:
-            model.preprocess = Preprocessing(**preprocess)
+            model.preprocess = text.from_dict(preprocess)
         if names is not None:
             model.class_names = tuple(names)
         return model

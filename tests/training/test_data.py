@@ -199,7 +199,7 @@ def test_a_split_whose_file_is_missing_is_one_sentence(tfds_dir):
 
 
 @pytest.mark.neutral
-def test_text_is_no_image_data_set(tfds_dir):
+def test_texts_are_read_by_the_name_without_the_configuration(tfds_dir, tmp_path):
     if not (tfds_dir / "imdb_reviews").is_dir():
         pytest.skip("imdb_reviews is not prepared")
     with pytest.raises(UserError, match="is not an image classification data set"):

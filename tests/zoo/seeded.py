@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_recres import zoo
 from keras_recres.models.families import family_of
+from keras_recres.models.random_inputs import random_inputs
 from keras_recres.zoo import manifest, sources
 
 FILE = Path(__file__).with_suffix(".json")
@@ -67,7 +68,9 @@ def give_weights(model):
 
 
 def inputs_of(model):
-    """Two fixed inputs, standard normal numbers."""
+    """Two fixed inputs, standard normal numbers or, of texts, numbers of words."""
+    if "int" in model.inputs[0].dtype:
+        return keras.ops.convert_to_numpy(random_inputs(model)[0])
     shape = (2, *model.input_shape[1:])
     return np.random.default_rng(0).standard_normal(shape).astype("float32")
 

@@ -185,7 +185,8 @@ def assert_counts(model):
     assert (trainable(model), model.count_params()) == (expected.trainable, expected.total)
     assert keras_recres.models.multiply_adds(model).total == record.multiply_adds
     shape, classes = (record.arguments.get(k) for k in ("input_shape", "num_classes"))
-    assert model.input_shape == (None, *(shape or [2]))
+    length = record.arguments.get("length")
+    assert model.input_shape == (None, *(shape or [length or 2]))
     cells = shape[:-1] if family_of(record.builder).inputs == "grid" else ()
     assert model.outputs[0].shape == (None, *cells, classes or 2)
     weights_of_losses = family_of(record.builder).auxiliary(record.arguments_of())
@@ -242,7 +243,7 @@ def assert_logits(found, wanted):
 
 @on_every_name
 def test_every_backend_gives_the_same_logits(own):
-    assert own.inputs.dtype == "float32"
+    assert own.inputs.dtype == ("int32" if own.known.inputs == "text" else "float32")
     assert own.inputs.shape[1:] == own.model.input_shape[1:]
     assert_logits(own.found, own.wanted)
 
@@ -328,6 +329,12 @@ def shape_after(preprocessing, channels):
 def test_preprocessing_gives_what_the_network_takes(name):
     record, tag = zoo.info(name), name.partition(".")[2]
     shape, preprocessing = record.arguments_of(tag).get("input_shape"), record.preprocessing_of(tag)
+    if family_of(record.builder).inputs == "text":
+        arguments = record.arguments_of(tag)
+        sizes = arguments["vocabulary_size"], arguments["length"]
+        assert (preprocessing.words, preprocessing.length) == sizes
+        assert len(preprocessing.known) == preprocessing.words - 2
+        return
     if family_of(record.builder).inputs != "image":
         assert preprocessing.size is None
         return
@@ -339,6 +346,7 @@ def test_preprocessing_gives_what_the_network_takes(name):
 def test_weights_survive_other_arguments(own):
     """Which of them, a file's come through with the same function: tests/zoo/test_loading.py."""
     image, shape = own.known.inputs in ("image", "grid"), own.model.input_shape[1:]
+    text = own.known.inputs == "text"
     changes = {"steps": 3} if accepts(own.record, "steps") else {}
     if image:
         *sides, last, channels = shape
@@ -348,12 +356,14 @@ def test_weights_survive_other_arguments(own):
             with pytest.raises(ValueError, match=r"do not fit .*input_shape="):
                 own.copied(input_shape=changes["input_shape"])
             changes["input_shape"] = shape
+    elif text:
+        changes, shape = {"num_classes": 3, "length": shape[0] // 2}, (shape[0] // 2,)
     else:
         # A network on points: its neurons are its logits.
         with pytest.raises(ValueError, match="num_classes"):
             own.build(num_classes=3)
     other, fresh = own.copied(**changes)
-    assert len(fresh) == (len(other.outputs) if image else 0)
+    assert len(fresh) == (len(other.outputs) if image or text else 0)
     assert other.input_shape == (None, *changes.get("input_shape", shape))
     cells = other.input_shape[1:-1] if own.known.inputs == "grid" else ()
     classes = changes.get("num_classes", own.found.shape[-1])
@@ -375,25 +385,26 @@ def test_weights_survive_other_arguments(own):
                     continue
                 old, new = keras.ops.convert_to_numpy(old), keras.ops.convert_to_numpy(new)
                 np.testing.assert_array_equal(old, new, err_msg=key)
-    sample = np.random.default_rng(0).standard_normal((2, *other.input_shape[1:]))
-    found = computed(other, sample.astype("float32"))
+    found = computed(other, seeded.inputs_of(other))
     assert found.shape == (2, *other.outputs[0].shape[1:])
     assert np.all(np.isfinite(found))
 
 
 @pytest.mark.parametrize("own", OF_BUILDERS, indirect=True)
 def test_features_only(own):
-    if own.known.inputs not in ("image", "grid"):
+    if own.known.inputs not in ("image", "grid", "text"):
         with pytest.raises(ValueError, match="features_only"):
             own.build(features_only=True)
         return
     features, fresh = own.copied(features_only=True)
     assert not fresh
-    head, _ = keras_private.producer(own.model.outputs[0])
+    head = transfer.head(own.model.outputs[0])
     assert weighted(features).keys() <= weighted(own.model).keys() - {head.name}
     found = head(computed(features, own.inputs))
     found = keras.ops.convert_to_numpy(found)
-    np.testing.assert_allclose(found, own.found, rtol=1e-5, atol=1e-5)
+    # Of two classes of texts the first logit is 0.
+    wanted = own.found[..., -found.shape[-1] :]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.neutral
