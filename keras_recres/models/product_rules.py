@@ -132,7 +132,7 @@ def _bidirectional(layer, inner, sequences, **_):
 
 
 def _cell(layer, inner, inputs, **_):
-    # Every weight that is no bias meets one feature in a step.
+    # Every weight that is not a bias meets one feature in a step.
     return sum(math.prod(weight.shape) for weight in layer.weights if "bias" not in weight.name)
 
 

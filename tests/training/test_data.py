@@ -202,8 +202,14 @@ def test_a_split_whose_file_is_missing_is_one_sentence(tfds_dir):
 def test_texts_are_read_by_the_name_without_the_configuration(tfds_dir, tmp_path):
     if not (tfds_dir / "imdb_reviews").is_dir():
         pytest.skip("imdb_reviews is not prepared")
-    with pytest.raises(UserError, match="is not an image classification data set"):
-        data.load("imdb_reviews/plain_text", "train", tfds_dir)
+    found = data.load("imdb_reviews", "train", tfds_dir, limit=3)
+    assert (found.holds, found.class_names, len(found)) == ("texts", ("neg", "pos"), 3)
+    assert found.images[0].startswith(b"This was an absolutely terrible movie.")
+    assert found.labels.tolist() == [0, 0, 0]
+    part = data.read_encoded("imdb_reviews", "evaluation", tfds_dir, 2)
+    packed.write(tmp_path / "imdb.npz", [part])
+    again = data.load("imdb_reviews", "test", tmp_path / "imdb.npz")
+    assert (again.images, again.holds) == (part.data, "texts")
 
 
 @pytest.mark.neutral
