@@ -761,6 +761,31 @@ FAULTS = [
         "tests/probes/test_paths.py::test_paths_and_the_two_forms_of_the_gradient",
     ),
     Fault(
+        f"{PROBES}recurrence.py",
+        "scale[scale == 0] = 1",
+        "scale[:] = 1",
+        "tests/probes/test_gradient_flow.py::"
+        "test_the_product_of_the_lecture_neither_underflows_nor_overflows",
+    ),
+    Fault(
+        f"{PROBES}recurrence.py",
+        "each[nothing] = 0",
+        "each[~self.live] = 0",
+        "tests/probes/test_gradient_flow.py::test_backpropagation_through_time_with_masks",
+    ),
+    Fault(
+        f"{PROBES}recurrence.py",
+        "going[self.cuts[:, t], 0] = 0",
+        "pass",
+        "tests/probes/test_gradient_flow.py::test_the_same_in_depth",
+    ),
+    Fault(
+        f"{PROBES}gates.py",
+        "jacobian[:, part, part]",
+        "jacobian",
+        "tests/probes/test_gates.py::test_all_paths_against_the_memory_alone",
+    ),
+    Fault(
         f"{PROBES}responses.py",
         "if output is args[0]:",
         "if output is None:",

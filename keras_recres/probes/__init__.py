@@ -4,6 +4,9 @@ from keras_recres.probes import curves, mean_field, measures
 from keras_recres.probes.curvature import extrinsic_curvature
 from keras_recres.probes.curvature_callback import CurvatureCallback
 from keras_recres.probes.curvature_record import CurvatureRecord
+from keras_recres.probes.gates import GatesRecord, gates
+from keras_recres.probes.gradient_flow import gradient_flow, gradient_product
+from keras_recres.probes.gradient_record import GradientFlowRecord
 from keras_recres.probes.lesion import LesionRecord, lesion
 from keras_recres.probes.paths import paths
 from keras_recres.probes.paths_record import PathsRecord, path_lengths
@@ -16,6 +19,8 @@ from keras_recres.probes.top_patches import TopPatches, top_patches
 __all__ = [
     "CurvatureCallback",
     "CurvatureRecord",
+    "GatesRecord",
+    "GradientFlowRecord",
     "LesionRecord",
     "PathsRecord",
     "ReceptiveField",
@@ -24,6 +29,9 @@ __all__ = [
     "TopPatches",
     "curves",
     "extrinsic_curvature",
+    "gates",
+    "gradient_flow",
+    "gradient_product",
     "layer_responses",
     "lesion",
     "mean_field",

@@ -344,6 +344,21 @@ def test_probe_receptive_and_responses(command, pictures, tmp_path):
     assert sorted(int(row["rank"]) for row in table(out)) == [*range(1, len(table(out)) + 1)]
 
 
+def test_probe_gradients_and_gates(command, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "g.png"
+    code, out, err = command("probe", "gradients", "planar_rec", "--inputs", 3, "--plot", picture)
+    assert code == 0, err
+    rows = table(out)
+    assert [int(row["step"]) for row in rows] == list(range(14))
+    assert (float(rows[-1]["jacobian"]), float(rows[-1]["bound"])) == (1, 1)
+    assert all(float(row["jacobian"]) <= float(row["bound"]) * 1.001 for row in rows)
+    assert Image.open(picture).width > 400
+    code, _, err = command("probe", "gates", "planar_rec")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "must have a layer that recurs in time" in err
+
+
 def test_untie_saves_the_same_function(command, tmp_path):
     target = tmp_path / "plain.keras"
     code, out, _ = command("untie", "planar_rec", "--out", target)
