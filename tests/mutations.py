@@ -1018,7 +1018,7 @@ FAULTS = [
     ),
     Fault(
         f"{ZOO}zoo_model.py",
-        "model.preprocess = Preprocessing(**preprocess)",
+        "model.preprocess = text.from_dict(preprocess)",
         "pass",
         "tests/serve/test_export.py::test_a_saved_network_is_exported_as_it_was",
     ),
