@@ -6,6 +6,7 @@ from keras_recres.layers.batch_normalization import BatchNormalization
 from keras_recres.layers.c_cell import CCell
 from keras_recres.layers.ceil_max_pooling2d import CeilMaxPooling2D
 from keras_recres.layers.cells.array_lstm_cell import ArrayLSTMCell
+from keras_recres.layers.cells.depth_gated_lstm_cell import DepthGatedLSTMCell
 from keras_recres.layers.cells.grid_lstm_cell import GridLSTMCell
 from keras_recres.layers.cells.jordan_cell import JordanCell
 from keras_recres.layers.cells.peephole_lstm_cell import PeepholeLSTMCell
@@ -46,6 +47,7 @@ __all__ = [
     "CeilMaxPooling2D",
     "ClassToken",
     "Conv3dSubstitute",
+    "DepthGatedLSTMCell",
     "GridLSTMCell",
     "GroupedDense",
     "Highway",

@@ -277,7 +277,7 @@ class Recurrent(keras.layers.RNN):
                 f"{self.name!r} cannot unroll an unknown number of steps, of an input of the "
                 f"shape {tuple(shape)}: use loop='scan'."
             )
-        cells = getattr(self.cell, "cells", [self.cell])
+        cells = time_loop.cells_of(self.cell)
         if constants is not None and not any(time_loop.takes(c.call, "constants") for c in cells):
             raise ValueError(
                 f"{self.name!r} is given `constants`, which no `call` of its cell, a "

@@ -202,6 +202,11 @@ def advance(cell, inputs, states, training=False, constants=None):
     return output, keras.tree.pack_sequence_as(states, keras.tree.flatten(after))
 
 
+def cells_of(cell):
+    """The cells of a stack, or a list of the one."""
+    return cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else [cell]
+
+
 def _unrolled(step, carry, xs):
     ys = []
     steps = zip(*(ops.unstack(leaf) for leaf in keras.tree.flatten(xs)), strict=True)
@@ -238,7 +243,7 @@ def _cuts(every, xs):
 @contextlib.contextmanager
 def _drawn_dropout(cell, inputs, states, training):
     """Inside, each cell with dropout has its masks, the same for all steps."""
-    cells = getattr(cell, "cells", [cell])
+    cells = cells_of(cell)
     states = [states] if cells == [cell] else states
     drop = [c for c in cells if training and hasattr(c, "get_dropout_mask")]
     for i, inner in enumerate(cells):

@@ -110,6 +110,23 @@ CASES = {
             (2, 4, 3, 8),
         ),
     ],
+    "DepthGatedLSTMCell": [
+        (lambda: {"units": 3, "depth": 2}, (2, 4, 3), (2, 3)),
+        (
+            lambda: {
+                "units": 3,
+                "depth": 2,
+                "input_memory": True,
+                "use_bias": False,
+                "peephole_initializer": "ones",
+                "dropout": 0.1,
+                "recurrent_dropout": 0.1,
+                "seed": 1,
+            },
+            (2, 4, 2),
+            (2, 3),
+        ),
+    ],
     "GroupedDense": [
         (
             lambda: {"units": 5, "groups": 3, "activation": "prelu", "dropout": 0.1},
@@ -356,6 +373,11 @@ WRONG = {
         ({"volume_channels": 5}, None, "`volume_channels`", "5", "8"),
         ({"padding": "valid"}, None, "`padding`", "'valid'", "'valid_depth'"),
         ({}, (2, 6, 8), "(2, 6, 8)"),
+    ],
+    "DepthGatedLSTMCell": [
+        ({"units": 0}, None, "`units`", "0"),
+        ({"depth": 0}, None, "`depth`", "0"),
+        ({"input_memory": 2}, None, "`input_memory`", "2"),
     ],
     "GroupedDense": [
         ({"units": -1}, None, "`units`", "-1"),

@@ -56,8 +56,11 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
         z = product(inputs, self.kernel, dropout_masks(self, inputs, training))
         return z if self.bias is None else z + ops.cast(self.bias, z.dtype)
 
-    def step(self, projected, states, training=False):
-        """The output and the states after a step, of `project`'s output (batch, 4 units)."""
+    def step(self, projected, states, training=False, carried=0):
+        """The output and the states after a step, of `project`'s output (batch, 4 units).
+
+        What is `carried` is added to the memory.
+        """
         h, c = states
         h = ops.cast(h, projected.dtype)
         masks = recurrent_dropout_masks(self, h, training)
@@ -67,7 +70,7 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
         p_i, p_f, p_o = ops.unstack(ops.cast(self.peephole, c.dtype))
         i = self.recurrent_activation(z_i + p_i * c)
         f = self.recurrent_activation(z_f + p_f * c)
-        c = f * c + i * self.activation(z_c)
+        c = f * c + i * self.activation(z_c) + carried
         o = self.recurrent_activation(z_o + p_o * c)
         h = o * self.activation(c)
         return h, [h, c]

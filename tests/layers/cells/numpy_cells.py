@@ -16,7 +16,7 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def peephole_lstm(w, x, states):
+def peephole_lstm(w, x, states, carried=0):
     h, c = states
     n = h.shape[1]
     z = x @ w["kernel"] + h @ w["recurrent_kernel"] + w["bias"]
@@ -24,13 +24,19 @@ def peephole_lstm(w, x, states):
     i = sigmoid(z[:, :n] + p[0] * c)
     f = sigmoid(z[:, n : 2 * n] + p[1] * c)
     g = np.tanh(z[:, 2 * n : 3 * n])
-    new_c = f * c + i * g
+    new_c = f * c + i * g + carried
     o = sigmoid(z[:, 3 * n :] + p[2] * new_c)
     new_h = o * np.tanh(new_c)
     return new_h, [new_h, new_c], (x, h, c, i, f, g, o, new_c)
 
 
 def peephole_lstm_back(w, cache, d_output, d_states):
+    d_x, (d_h, d_c, _), d_w = _peephole_lstm_back(w, cache, d_output, d_states)
+    return d_x, [d_h, d_c], d_w
+
+
+def _peephole_lstm_back(w, cache, d_output, d_states):
+    """As above, with the gradient of what is carried as a third state's."""
     x, h, c, i, f, g, o, new_c = cache
     p = w["peephole"]
     d_h, d_c = d_output + d_states[0], d_states[1]
@@ -48,7 +54,7 @@ def peephole_lstm_back(w, cache, d_output, d_states):
         "bias": d_z.sum(axis=0),
         "peephole": np.stack(d_peephole),
     }
-    d_before = [d_z @ w["recurrent_kernel"].T, d_c * f + d_i * p[0] + d_f * p[1]]
+    d_before = [d_z @ w["recurrent_kernel"].T, d_c * f + d_i * p[0] + d_f * p[1], d_c]
     return d_z @ w["kernel"].T, d_before, d_w
 
 
@@ -77,5 +83,61 @@ def jordan(decay):
             return d_z @ w["kernel"].T, [d_s], d_w
         d_s = d_s + d_states[1]
         return d_z @ w["kernel"].T, [d_s, decay * d_s], d_w
+
+    return forward, backward
+
+
+def _part(w, prefix):
+    """The arrays of a part of the cell, by their names in it."""
+    return {key.removeprefix(prefix): v for key, v in w.items() if key.startswith(prefix)}
+
+
+def depth_gated(depth):
+    """The pair of functions for a number of layers."""
+
+    def forward(w, x, states):
+        caches, after, below = [], [], None
+        for i in range(depth):
+            own = states[2 * (depth - 1 - i) :][:2]
+            gate = _part(w, f"gate{i}/")
+            d, carried = None, 0
+            if gate:
+                below = x @ gate["memory_kernel"] if i == 0 else below
+                z = x @ gate["kernel"] + gate["bias"] + gate["peephole"][0] * own[1]
+                d = sigmoid(z if i == 0 else z + gate["peephole"][1] * below)
+                carried = d * below
+            _, new, cache = peephole_lstm(_part(w, f"layer{i}/"), x, own, carried)
+            caches.append((cache, d, below, x, own[1]))
+            after, (x, below) = [*new, *after], new
+        return x, after, caches
+
+    def backward(w, caches, d_output, d_states):
+        d_w, d_before = {}, []
+        d_x, d_below = d_output, 0
+        for i in reversed(range(depth)):
+            cache, d, below, x, c = caches[i]
+            d_h, d_c = d_states[2 * (depth - 1 - i) :][:2]
+            gate = _part(w, f"gate{i}/")
+            d_x, (d_h, d_c, d_carried), d_layer = _peephole_lstm_back(
+                _part(w, f"layer{i}/"), cache, d_x, [d_h, d_c + d_below]
+            )
+            d_w |= {f"layer{i}/{key}": value for key, value in d_layer.items()}
+            if gate:
+                d_below = d_carried * d
+                d_z = d_carried * below * d * (1 - d)
+                d_c = d_c + d_z * gate["peephole"][0]
+                d_x = d_x + d_z @ gate["kernel"].T
+                d_peephole = [(d_z * c).sum(axis=0)]
+                if i == 0:
+                    d_w["gate0/memory_kernel"] = x.T @ d_below
+                    d_x = d_x + d_below @ gate["memory_kernel"].T
+                else:
+                    d_below = d_below + d_z * gate["peephole"][1]
+                    d_peephole.append((d_z * below).sum(axis=0))
+                d_w[f"gate{i}/kernel"] = x.T @ d_z
+                d_w[f"gate{i}/bias"] = d_z.sum(axis=0)
+                d_w[f"gate{i}/peephole"] = np.stack(d_peephole)
+            d_before = [*d_before, d_h, d_c]
+        return d_x, d_before, d_w
 
     return forward, backward
