@@ -21,6 +21,7 @@ from keras_recres.layers.meta_conv2d import MetaConv2D
 from keras_recres.layers.meta_dense import MetaDense
 from keras_recres.layers.meta_layer import MetaLayer
 from keras_recres.layers.partial_conv2d import PartialConv2D
+from keras_recres.layers.peephole_conv_lstm2d import PeepholeConvLSTM2D
 from keras_recres.layers.randomized_relu import RandomizedReLU
 from keras_recres.layers.rbf_output import RBFOutput
 from keras_recres.layers.recurrent import Recurrent
@@ -58,6 +59,7 @@ __all__ = [
     "MetaDense",
     "MetaLayer",
     "PartialConv2D",
+    "PeepholeConvLSTM2D",
     "PeepholeLSTMCell",
     "RBFOutput",
     "RandomizedReLU",

@@ -3,6 +3,7 @@
 from keras_recres.models import rules
 from keras_recres.models.blocks import BlockRun, blocks
 from keras_recres.models.cifar_net import cifar_net
+from keras_recres.models.conv_lstm_forecaster import conv_lstm_forecaster
 from keras_recres.models.convnets.alexnet import alexnet
 from keras_recres.models.convnets.cifar_resnet import cifar_resnet, preact_resnet
 from keras_recres.models.convnets.googlenet import googlenet, googlenet_paper
@@ -26,6 +27,7 @@ from keras_recres.models.convnets.xception import xception
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.ensemble import ensemble
 from keras_recres.models.fully_convolutional import fully_convolutional
+from keras_recres.models.jet_lstm import jet_lstm
 from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
 from keras_recres.models.multiply_adds import multiply_adds
@@ -43,6 +45,7 @@ __all__ = [
     "bn_inception",
     "cifar_net",
     "cifar_resnet",
+    "conv_lstm_forecaster",
     "deep_thinking",
     "ensemble",
     "fully_convolutional",
@@ -55,6 +58,7 @@ __all__ = [
     "inception_v3",
     "inception_v3_aux",
     "inception_v4",
+    "jet_lstm",
     "keras_resnet",
     "lenet5",
     "mean_field_net",

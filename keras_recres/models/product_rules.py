@@ -127,6 +127,14 @@ def _recurrence(layer, inner, sequences, **_):
     return _product(sequences[1:2]) * total
 
 
+def _conv_recurrence(layer, inner, sequences, **_):
+    cell = layer.cell
+    # A peephole is met once a pixel, a kernel's filter at each.
+    weights = sum(math.prod(w.shape) for w in (cell.kernel, cell.recurrent_kernel) if w is not None)
+    peepholes = 0 if cell.peephole is None else 3 * layer.cell.units
+    return _product(sequences[1:4]) * (weights + peepholes)
+
+
 def _bidirectional(layer, inner, sequences, **_):
     return inner(layer.forward_layer, sequences) + inner(layer.backward_layer, sequences)
 
@@ -260,6 +268,7 @@ RULES = {
     keras.layers.EinsumDense: _einsum_dense,
     keras.layers.MultiHeadAttention: _multi_head_attention,
     keras.layers.TimeDistributed: _time_distributed,
+    layers.PeepholeConvLSTM2D: _conv_recurrence,
     keras.layers.RNN: _recurrence,
     keras.layers.Bidirectional: _bidirectional,
     layers.GridLSTMCell: _grid_cell,

@@ -231,6 +231,21 @@ CASES = {
             (2, 5, 4, 2),
         ),
     ],
+    "PeepholeConvLSTM2D": [
+        (lambda: {"filters": 3, "kernel_size": 3}, (2, 3, 4, 5, 2), (2, 4, 5, 3)),
+        (
+            lambda: {
+                "filters": 2,
+                "kernel_size": (3, 1),
+                "recurrent_kernel_size": 1,
+                "peephole": "map",
+                "return_sequences": True,
+                "unit_forget_bias": False,
+            },
+            (2, 3, 4, 3, 2),
+            (2, 3, 4, 3, 2),
+        ),
+    ],
     "PeepholeLSTMCell": [
         (lambda: {"units": 4}, (2, 5, 3), (2, 4)),
         (
@@ -424,6 +439,13 @@ WRONG = {
         ({"table": [(0, -1)]}, None, "`table`", "[(0, -1)]"),
         ({"padding": "full"}, None, "`padding`", "'full'"),
         ({}, (2, 6, 5, 2), "`table`", "2"),
+    ],
+    "PeepholeConvLSTM2D": [
+        ({"filters": 0}, None, "`filters`", "0"),
+        ({"kernel_size": (3, 3, 3)}, None, "`kernel_size`", "(3, 3, 3)"),
+        ({"recurrent_kernel_size": 0}, None, "`recurrent_kernel_size`", "0"),
+        ({"peephole": "pixel"}, None, "`peephole`", "'pixel'", "'map'"),
+        ({}, (2, 4, 5, 2), "(batch, steps, height, width, channels)", "(2, 4, 5, 2)"),
     ],
     "PeepholeLSTMCell": [
         ({"units": 2.5}, None, "`units`", "2.5"),

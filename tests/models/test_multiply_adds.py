@@ -181,6 +181,11 @@ def test_the_token_transformer_counts_its_attention():
             6 * (3 * 10 + 4 * 2 * 10 * 20),
         ),
         (layers.Recurrent(layers.ArrayLSTMCell(5, 2, "max")), (6, 3), 6 * (5 * 10 * (3 + 5))),
+        (
+            layers.PeepholeConvLSTM2D(5, 3, "map", recurrent_kernel_size=1),
+            (6, 4, 4, 2),
+            6 * 16 * (9 * 2 * 20 + 5 * 20 + 3 * 5),
+        ),
         (layers.AttentionWindow(2), (6, 3), 6 * 3 * 5),
         (layers.AttentionWindow(2, "dot"), (6, 3), 2 * 6 * 3 * 5),
         (layers.AttentionWindow(2, "additive"), (6, 3), 6 * (2 * 9 + 2 * 15)),

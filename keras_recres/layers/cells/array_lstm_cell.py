@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.cells.gates import add_bias, add_gates, bias_initializer
+from keras_recres.layers.cells.gates import add_bias, add_kernel, bias_initializer
 from keras_recres.layers.checks import check_choice, check_count, takes_numpy
 
 SELECTIONS = ("sum", "attention", "max", "pool", "stochastic")
@@ -68,10 +68,9 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
     def build(self, input_shape):
         size = self.units * self.lanes
         attention = size * (self.select in ATTENTIVE)
-        self.kernel = add_gates(self, "kernel", input_shape[-1], 4 * size + attention, True)
-        self.recurrent_kernel = add_gates(
-            self, "recurrent_kernel", self.units, 4 * size + attention
-        )
+        columns = 4 * size + attention
+        self.kernel = add_kernel(self, "kernel", (input_shape[-1], columns))
+        self.recurrent_kernel = add_kernel(self, "recurrent_kernel", (self.units, columns))
         self.bias = add_bias(self, "bias", 4 * size, bias_initializer(self))
         self.attention_bias = None
         if attention:

@@ -18,11 +18,11 @@ def bias_initializer(cell):
     return initialize
 
 
-def add_gates(cell, name, rows, columns, of_input=False):
-    """A kernel of (rows, columns) with the cell's initializer, regularizer and constraint."""
-    kind = "kernel" if of_input else "recurrent"
+def add_kernel(cell, name, shape):
+    """A kernel with what the cell has for such: "kernel" is the input's, others are recurrent."""
+    kind = "kernel" if name == "kernel" else "recurrent"
     return cell.add_weight(
-        shape=(rows, columns),
+        shape=shape,
         name=name,
         initializer=getattr(cell, f"{kind}_initializer"),
         regularizer=getattr(cell, f"{kind}_regularizer"),

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.cells.gates import add_bias, add_gates, bias_initializer
+from keras_recres.layers.cells.gates import add_bias, add_kernel, bias_initializer
 from keras_recres.layers.checks import check_choice, check_count, check_switch, takes_numpy
 
 
@@ -66,14 +66,14 @@ class GridLSTMCell(keras.layers.LSTMCell):
 
     def build(self, input_shape):
         n = self.units
-        self.kernel = add_gates(self, "kernel", input_shape[-1], 2 * n, of_input=True)
+        self.kernel = add_kernel(self, "kernel", (input_shape[-1], 2 * n))
         self.bias = add_bias(self, "bias", 2 * n, self.bias_initializer)
         self.grid = []
         for i in range(1 if self.tied else self.depth):
             self.grid.append(
                 {
                     dimension: (
-                        add_gates(self, f"{dimension}_kernel{i}", 2 * n, 4 * n),
+                        add_kernel(self, f"{dimension}_kernel{i}", (2 * n, 4 * n)),
                         add_bias(self, f"{dimension}_bias{i}", 4 * n, bias_initializer(self)),
                     )
                     for dimension in ("time", "depth")
