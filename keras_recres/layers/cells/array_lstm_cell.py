@@ -4,6 +4,11 @@ import keras
 from keras import ops
 
 from keras_recres.layers.cells.gates import add_bias, add_kernel, bias_initializer
+from keras_recres.layers.cells.parts import (
+    dropout_masks,
+    product,
+    recurrent_dropout_masks,
+)
 from keras_recres.layers.checks import check_choice, check_count, takes_numpy
 
 SELECTIONS = ("sum", "attention", "max", "pool", "stochastic")
@@ -78,9 +83,7 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
 
     def project(self, inputs, training=False):
         """The part of the gates that comes from the input, for one step or for many."""
-        if training and self.dropout:
-            inputs = inputs * self.get_dropout_mask(inputs)
-        projected = ops.matmul(inputs, self.kernel)
+        projected = product(inputs, self.kernel, dropout_masks(self, inputs, training))
         if self.bias is None:
             return projected
         if self.attention_bias is None:
@@ -92,9 +95,8 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
         h, memory, *fraction = states
         state_dtype = memory.dtype
         h = ops.cast(h, projected.dtype)
-        if training and self.recurrent_dropout:
-            h = h * self.get_recurrent_dropout_mask(h)
-        gates = projected + ops.matmul(h, self.recurrent_kernel)
+        masks = recurrent_dropout_masks(self, h, training)
+        gates = projected + product(h, self.recurrent_kernel, masks)
         gates = ops.split(
             ops.cast(gates, state_dtype), 5 if self.select in ATTENTIVE else 4, axis=-1
         )

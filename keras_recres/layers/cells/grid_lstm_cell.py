@@ -4,6 +4,11 @@ import keras
 from keras import ops
 
 from keras_recres.layers.cells.gates import add_bias, add_kernel, bias_initializer
+from keras_recres.layers.cells.parts import (
+    dropout_masks,
+    product,
+    recurrent_dropout_masks,
+)
 from keras_recres.layers.checks import check_choice, check_count, check_switch, takes_numpy
 
 
@@ -82,15 +87,13 @@ class GridLSTMCell(keras.layers.LSTMCell):
 
     def project(self, inputs, training=False):
         """H and m of the first layer's depth, side by side, for one step or for many."""
-        if training and self.dropout:
-            inputs = inputs * self.get_dropout_mask(inputs)
-        projected = ops.matmul(inputs, self.kernel)
+        projected = product(inputs, self.kernel, dropout_masks(self, inputs, training))
         return projected if self.bias is None else projected + self.bias
 
     def step(self, projected, states, training=False):
         """The output and the new states, of what `project` made of a step's input."""
         dtype, state_dtype = projected.dtype, states[1].dtype
-        mask = self.get_recurrent_dropout_mask(projected[:, : self.units]) if training else None
+        mask = recurrent_dropout_masks(self, projected[:, : self.units], training)
         h_depth, m_depth = ops.split(projected, 2, axis=-1)
         m_depth, new_states = ops.cast(m_depth, state_dtype), []
         for i in range(self.depth):
@@ -107,7 +110,7 @@ class GridLSTMCell(keras.layers.LSTMCell):
 
     def _transform(self, weights, h_time, h_depth, memory):
         kernel, bias = weights
-        gates = ops.matmul(ops.concatenate([h_time, h_depth], axis=-1), kernel)
+        gates = product(ops.concatenate([h_time, h_depth], axis=-1), kernel)
         if bias is not None:
             gates = gates + bias
         i, f, c, o = ops.split(ops.cast(gates, memory.dtype), 4, axis=-1)

@@ -19,10 +19,9 @@ def add(grads, name, value):
 class Grid:
     """A step of a GridLSTMCell; weights by their names, as of one cell."""
 
-    def __init__(self, cell, weights):
-        self.w, self.n, self.depth = weights, cell.units, cell.depth
-        self.tied, self.priority, self.inside = cell.tied, cell.priority, cell.output_form
-        self.inside = self.inside == "tanh_om"
+    def __init__(self, weights, depth, tied=False, priority=True, output="o_tanh_m"):
+        self.w, self.depth, self.tied, self.priority = weights, depth, tied, priority
+        self.inside = output == "tanh_om"
 
     def transform(self, name, h_time, h_depth, m):
         kernel, bias = f"{name[0]}_kernel{name[1]}", f"{name[0]}_bias{name[1]}"
@@ -81,8 +80,9 @@ class Grid:
 class Array:
     """A step of an ArrayLSTMCell in inference."""
 
-    def __init__(self, cell, weights):
-        self.w, self.n, self.k, self.select = weights, cell.units, cell.lanes, cell.select
+    def __init__(self, weights, lanes, select):
+        self.w, self.k, self.select = weights, lanes, select
+        self.n = len(weights["recurrent_kernel"])
         self.bias = np.concatenate([weights["bias"], weights.get("attention_bias", np.zeros(0))])
 
     def forward(self, x, states):
@@ -142,34 +142,15 @@ class Array:
         return z @ self.w["kernel"].T, before + d_states[2:]
 
 
-def run(reference, x, states, mask=None):
-    """Outputs (batch, steps, ·), last states and what `backpropagate` needs."""
-    output, outputs, caches = np.zeros((len(x), reference.n)), [], []
-    for t in range(x.shape[1]):
-        new_output, new, cache = reference.forward(x[:, t], states)
-        m = np.ones((len(x), 1)) if mask is None else mask[:, t, None]
-        states = [np.where(m, a, b) for a, b in zip(new, states, strict=True)]
-        output = np.where(m, new_output, output)
-        outputs.append(output)
-        caches.append((m, cache))
-    return np.stack(outputs, 1), states, caches
+def functions(kind, **arguments):
+    """The pair of functions, forwards and backwards, of a cell of these arguments."""
 
+    def forward(weights, x, states):
+        return kind(weights, **arguments).forward(x, states)
 
-def backpropagate(reference, states, caches, d_outputs, truncate=None):
-    """Gradients by the weights, the inputs and the first states, through time by hand.
+    def backward(weights, cache, d_output, d_states):
+        grads = {}
+        d_x, before = kind(weights, **arguments).backward(cache, d_output, d_states, grads)
+        return d_x, before, {name: grad for name, grad in grads.items() if name in weights}
 
-    Args:
-        truncate: No gradient flows into the states before every so many steps; no mask then.
-    """
-    grads, dx, d_output = {}, [], 0
-    d_states = [np.zeros_like(state) for state in states]
-    for t in reversed(range(len(caches))):
-        m, cache = caches[t]
-        d_output = d_output + d_outputs[:, t]
-        d_x, before = reference.backward(cache, m * d_output, [m * d for d in d_states], grads)
-        d_states = [m * a + (1 - m) * d for a, d in zip(before, d_states, strict=True)]
-        d_output = (1 - m) * d_output
-        dx.append(m * d_x)
-        if truncate and t and t % truncate == 0:
-            d_states = [0 * d for d in d_states]
-    return grads, np.stack(dx[::-1], 1), d_states
+    return forward, backward

@@ -16,6 +16,8 @@ from keras_recres import layers
 from keras_recres.layers import Recurrent
 from tests.gradients import computed, gradients
 from tests.layers.cells import numpy_cells
+from tests.layers.cells.grid_and_array import Array, Grid, functions
+from tests.marks import slow_on_tensorflow
 
 BATCH, STEPS, FEATURES = 4, 6, 3
 # One example without a mask, one with padding on the right, on the left, and one with holes.
@@ -61,10 +63,36 @@ CASES = {
         numpy_cells.peephole_lstm_back,
         4 * (25 + 15 + 5) + 15,
     ),
+    "grid_lstm": Case(
+        lambda: layers.GridLSTMCell(5, 2),
+        *functions(Grid, depth=2),
+        2 * 2 * 4 * (2 * 25 + 5) + 2 * (15 + 5),
+    ),
+    "grid_lstm-tied-printed": Case(
+        lambda: layers.GridLSTMCell(5, 3, tied=True, priority=False, output="tanh_om"),
+        *functions(Grid, depth=3, tied=True, priority=False, output="tanh_om"),
+        2 * 4 * (2 * 25 + 5) + 2 * (15 + 5),
+    ),
+    **{
+        f"array_lstm-{select}": Case(
+            lambda select=select: layers.ArrayLSTMCell(5, 3, select),
+            *functions(Array, lanes=3, select=select),
+            3 * gates * (25 + 15 + 5),
+        )
+        for select, gates in (
+            *(("sum", 4), ("attention", 5), ("max", 5)),
+            *(("pool", 4), ("stochastic", 4)),
+        )
+    },
 }
+# On TensorFlow one way of selecting lanes is enough at first.
+LATER = ("array_lstm-sum", "array_lstm-max", "array_lstm-pool", "array_lstm-stochastic")
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=[slow_on_tensorflow] * (n in LATER)) for n in CASES],
+)
 def case(request):
     """A cell with weights of which none is 0, in a Recurrent, and values to run it on."""
     entry = CASES[request.param]
