@@ -1,5 +1,6 @@
 """Binary trees for `TreeNet`: who is merged with whom, batches of them, drawings."""
 
+import keras
 import numpy as np
 
 from keras_recres.layers.checks import check_count
@@ -136,7 +137,7 @@ def plot(merges, values=None, labels=None, to_file="tree.png"):
     merges = np.asarray(merges)
     check(merges)
     leaves, nodes = len(merges) + 1, 2 * len(merges) + 1
-    values = None if values is None else np.asarray(values, dtype="float64")
+    values = None if values is None else keras.ops.convert_to_numpy(values).astype("float64")
     if values is not None and len(values) != nodes:
         raise ValueError(f"`values` must be of {nodes} nodes, but it is of {len(values)}.")
     if labels is not None and len(labels) not in (leaves, nodes):

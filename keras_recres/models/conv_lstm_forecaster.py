@@ -96,6 +96,8 @@ def conv_lstm_forecaster(
             peephole,
             recurrent_kernel_size,
             return_sequences=True,
+            # Keras' own, orthogonal for all gates together, takes seconds and makes none so.
+            recurrent_initializer="glorot_uniform",
             loop=loop,
             name=name,
             **options,
