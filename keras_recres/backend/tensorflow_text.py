@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_recres.backend.tensorflow_images import in_graph
 
-__all__ = ["in_graph", "numbers"]
+__all__ = ["in_graph", "look_up", "numbers", "table_of"]
 
 
 def numbers(texts, known, length):
@@ -15,17 +15,18 @@ def numbers(texts, known, length):
         known: The words that have numbers, from 2 on.
         length: How many numbers of each.
     """
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(
-            tf.constant(known), tf.range(2, len(known) + 2, dtype=tf.int32)
-        ),
-        default_value=1,
-    )
-    return look_up(texts, table, length)
+    return look_up(texts, table_of(known), length)
+
+
+def table_of(known):
+    """The numbers of words, a table that whoever saves a graph with it has to keep."""
+    numbers = tf.range(2, len(known) + 2, dtype=tf.int32)
+    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(known), numbers)
+    return tf.lookup.StaticHashTable(initializer, default_value=1)
 
 
 def look_up(texts, table, length):
-    """As `numbers`, by a table of the words that whoever saves the graph has to keep."""
+    """As `numbers`, by a `table_of` the words."""
     # Spaces around what counts for itself; what belongs to no word becomes one.
     x = tf.strings.regex_replace(texts, "<br />", " ")
     x = tf.strings.regex_replace(tf.strings.lower(x), "[^a-z0-9'!?]+", " ")
@@ -36,4 +37,4 @@ def look_up(texts, table, length):
     with tf.control_dependencies([empty]):
         found = found[:, -length:]
         # Filled up in front: reversed, behind, and back.
-        return found[:, ::-1].to_tensor(0, (None, length))[:, ::-1]
+        return found[:, ::-1].to_tensor(0, shape=(None, length))[:, ::-1]

@@ -22,7 +22,7 @@ class Dataset(typing.NamedTuple):
         name: What it is called.
         made: What `problems.parse` says of one that is made, or None.
         version: Folder of one that TFDS prepared, or None.
-        channels: Of its images; None of one that is made.
+        channels: Of its images; 0 of texts, None of one that is made.
     """
 
     name: str
@@ -66,10 +66,12 @@ def find(arguments, record):
         if not tag or made[0] != record.tags[tag].dataset.partition("/")[0]:
             raise UserError(f"{record.name} was not made for {made[0]}, found {name!r}.")
         return Dataset(name, made, None, None)
-    channels = images.channels_of(record, tag)
-    own = arguments.data_dir is None and image_folder.is_one(name)
+    texts = images.takes_texts(record)
+    channels = 0 if texts else images.channels_of(record, tag)
+    own = not texts and arguments.data_dir is None and image_folder.is_one(name)
     version = None if own else _version(_original(name), arguments.data_dir)
-    pictures.pillow()
+    if not texts:
+        pictures.pillow()
     return Dataset(name, None, version, channels)
 
 

@@ -1,4 +1,4 @@
-"""`predict`: class names and probabilities of images, or the paths through mazes."""
+"""`predict`: class names and probabilities of images or texts, or the paths through mazes."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,7 @@ from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, percent, show
 from keras_recres.cli.terminal import progress_bar
 from keras_recres.zoo import mazes, pictures
+from keras_recres.zoo.text import words_of
 
 COLUMNS = [
     Column("image"),
@@ -35,17 +36,21 @@ def add(commands):
         commands,
         "predict",
         _predict,
-        "classify images, or draw the paths through mazes",
+        "classify images or texts, or draw the paths through mazes",
         [
             "predict cifar_small cat.jpg",
             "predict vit3_rec *.png --top 3 --json",
             "predict vit3_rec.cifar10_jpeg cat.jpg --steps 2,6,2 --backend torch",
             "predict maze_rec maze.png --weights maze_rec.mazes_11.weights.h5  "
             "(the path is drawn in maze.path.png)",
+            "predict bilstm_imdb --text 'A wonderful film!' --text 'What a bore.'",
         ],
     )
     options.add_network(p)
-    p.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    p.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="image files")
+    p.add_argument(
+        "--text", action="append", default=[], help="a text, for a network that reads texts"
+    )
     p.add_argument("--top", type=options.positive, default=5, help="classes an image; default 5")
     p.add_argument(
         "--batch-size", type=options.positive, default=64, help="images at once; default 64"
@@ -56,6 +61,10 @@ def add(commands):
 def _predict(arguments):
     record = options.check_network(arguments)
     dataset = record.tags[record.default_tag].dataset if record.tags else ""
+    if images.takes_texts(record) or arguments.text:
+        return _predict_texts(arguments, record)
+    if not arguments.images:
+        raise UserError("no image is given: name image files.")
     of_mazes = dataset.startswith("mazes/")
     channels = 3 if of_mazes else images.channels_of(record, record.default_tag)
     missing = [path for path in arguments.images if not path.is_file()]
@@ -83,16 +92,32 @@ def _rows(arguments, pixels):
 
     with progress_bar("classifying", len(pixels)) as advance:
         logits = logits_of(model, [*pixels.values()], arguments.batch_size, advance)
+    return _ranked("image", map(str, pixels), decode_predictions(model, logits, arguments.top))
+
+
+def _predict_texts(arguments, record):
+    if not images.takes_texts(record):
+        raise UserError(f"{record.name} takes no texts, which --text is for.")
+    if arguments.images or not arguments.text:
+        raise UserError(f"{record.name} takes texts: give each with --text.")
+    for text in arguments.text:
+        if not words_of(text):
+            raise UserError(f"--text {text!r} has no word to read.")
+    model = options.load_network(arguments)
+    from keras_recres.zoo.evaluation import decode_predictions, logits_of
+
+    logits = logits_of(model, arguments.text, arguments.batch_size)
     decoded = decode_predictions(model, logits, arguments.top)
+    columns = [Column("text"), *COLUMNS[1:]]
+    show(_ranked("text", arguments.text, decoded), columns, arguments.json)
+    return 0
+
+
+def _ranked(key, examples, decoded):
+    """A row for each of an example's likeliest classes."""
     return [
-        {
-            "image": str(path),
-            "rank": rank,
-            "class": name,
-            "index": index,
-            "probability": probability,
-        }
-        for path, likeliest in zip(pixels, decoded, strict=True)
+        {key: example, "rank": rank, "class": name, "index": index, "probability": probability}
+        for example, likeliest in zip(examples, decoded, strict=True)
         for rank, (index, name, probability) in enumerate(likeliest, start=1)
     ]
 

@@ -21,6 +21,7 @@ from keras_recres.serve import warmup as warmups
 from keras_recres.serve.network import Network
 from keras_recres.zoo.evaluation import class_names_of
 from keras_recres.zoo.preprocessing import Preprocessing
+from keras_recres.zoo.text import TextPreprocessing
 
 logger = logging.getLogger("keras_recres")
 
@@ -54,6 +55,7 @@ def export(
     - `serving_bytes`: `image_bytes`, a batch of JPEG or PNG files of any size, which are decoded,
       resized and normalised in the graph; where the network takes images and `preprocessing` is
       known;
+    - `serving_texts`: `texts`, a batch of strings, where `preprocessing` is a `TextPreprocessing`;
     - `serving_steps`: besides, `steps`, int32 of shape (batch, recurrent layers), how often each
       `RecurrentResidual` runs for each example; where there are such layers;
     - `features`: `features`, what the head is given.
@@ -71,7 +73,8 @@ def export(
         directory: Folder of the models, made if it does not exist.
         version: Integer ≥ 1; None for the next after those that exist.
         name: Name under which the model is served; default that of the zoo or of the model.
-        preprocessing: The `zoo.Preprocessing` of encoded images; default `model.preprocess`.
+        preprocessing: The `zoo.Preprocessing` of encoded images, or the `TextPreprocessing` of
+            texts; default `model.preprocess`.
         labels: Names of the classes; default `model.class_names`, or numbers where the model has
             none; others than those are refused.
         warmup: True to write warm-up requests, for which tensorflow-serving-api must be installed,
@@ -309,9 +312,20 @@ def _labels(labels, model, num_classes):
     return labels
 
 
+def _of_texts(preprocessing, model, input_shape):
+    if input_shape != (preprocessing.length,):
+        raise ValueError(
+            f"`preprocessing` gives {preprocessing.length} numbers of words, but {model.name!r} "
+            f"takes inputs of shape {input_shape}."
+        )
+    return preprocessing.whole()
+
+
 def _preprocessing(preprocessing, model, input_shape):
-    """What `serving_bytes` does with pixels, or None where there is no such signature."""
+    """What `serving_bytes` or `serving_texts` begins with, or None where there is neither."""
     given = preprocessing is not None
+    if isinstance(preprocessing or getattr(model, "preprocess", None), TextPreprocessing):
+        return _of_texts(preprocessing or model.preprocess, model, input_shape)
     if not given:
         preprocessing = getattr(model, "preprocess", None)
         if preprocessing is None and len(input_shape) == 3 and input_shape[2] in (1, 3):

@@ -66,6 +66,8 @@ class Network:
                 "probabilities; build it without `classifier_activation`."
             )
         head, given = producer(logits)
+        if type(head).__name__ == "Pad":  # Before one logit stands that of the other class, 0.
+            head, given = producer(given[0])
         is_dense = isinstance(head, keras.layers.Dense)
         features = given[0] if is_dense else logits
         self.model = model

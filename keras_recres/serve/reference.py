@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_recres.models import random_inputs as inputs
 from keras_recres.zoo.evaluation import check_logits
+from keras_recres.zoo.text import TextPreprocessing
 
 BATCH = 3
 # Between classes whose logits are nearer than this, rounding may decide.
@@ -19,13 +20,14 @@ def make(network, preprocessing, labels, max_steps):
 
     Args:
         network: The `Network`.
-        preprocessing: What encoded images go through, or None.
+        preprocessing: What encoded images or texts go through, or None.
         labels: Names of the classes.
         max_steps: Largest number of steps that is allowed.
     """
     generator = np.random.default_rng(0)
     shape = network.input_shape
-    if preprocessing is None:
+    texts = isinstance(preprocessing, TextPreprocessing)
+    if preprocessing is None or texts:
         x = random_inputs(network, BATCH)
     else:
         pixels = generator.integers(0, 256, (BATCH, *shape), dtype="uint8")
@@ -39,7 +41,14 @@ def make(network, preprocessing, labels, max_steps):
         "serving_default/inputs/" + name: x,
         **_answer("serving_default", logits, labels),
     }
-    if preprocessing is not None:
+    if texts:
+        words = generator.choice(preprocessing.known, (BATCH, 2 * preprocessing.length))
+        # Of three lengths, with what is dropped, unknown or upper case.
+        written = [" ".join(row[: 5**i]) + "<br />Qx-ç'X!" for i, row in enumerate(words, 1)]
+        _, logits = _numpy(network(preprocessing(written)))
+        found["serving_texts/inputs/texts"] = np.array([text.encode() for text in written])
+        found.update(_answer("serving_texts", logits, labels))
+    elif preprocessing is not None:
         # Not of the network's size: this resizes and, where there is a border to cut off, crops.
         height, width, channels = shape
         larger = (BATCH, height + height // 2, 2 * width, channels)

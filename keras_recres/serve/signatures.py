@@ -5,9 +5,11 @@ import tempfile
 
 import tensorflow as tf
 
+from keras_recres.backend import tensorflow_text
 from keras_recres.backend.keras_private import sublayers
 from keras_recres.serve import images, steps
 from keras_recres.serve.network import Network
+from keras_recres.zoo.text import TextPreprocessing
 
 LABELS = "labels.txt"
 
@@ -42,12 +44,14 @@ def write(model, folder, preprocessing, labels, max_pixels, max_steps):
             ),
             default_value="",
         )
-        signatures = _functions(network, module.table, preprocessing, max_pixels, max_steps)
+        if isinstance(preprocessing, TextPreprocessing):
+            module.words = tensorflow_text.table_of(preprocessing.known)
+        signatures = _functions(network, module, preprocessing, max_pixels, max_steps)
         tf.saved_model.save(module, str(folder), signatures=signatures)
     return sorted(signatures)
 
 
-def _functions(network, table, preprocessing, max_pixels, max_steps):
+def _functions(network, module, preprocessing, max_pixels, max_steps):
     shape = network.input_shape
     name = "images" if len(shape) == 3 else "inputs"
     example = tf.TensorSpec((None, *shape), network.input_dtype, name=name)
@@ -56,7 +60,7 @@ def _functions(network, table, preprocessing, max_pixels, max_steps):
         return {
             "logits": logits,
             "probabilities": tf.nn.softmax(logits),
-            "classes": table.lookup(tf.argmax(logits, axis=-1)),
+            "classes": module.table.lookup(tf.argmax(logits, axis=-1)),
         }
 
     def serving_default(x):
@@ -69,7 +73,16 @@ def _functions(network, table, preprocessing, max_pixels, max_steps):
         "serving_default": tf.function(serving_default, input_signature=[example]),
         "features": tf.function(features, input_signature=[example]),
     }
-    if preprocessing is not None:
+    if isinstance(preprocessing, TextPreprocessing):
+
+        def serving_texts(texts):
+            texts = _checked(texts, (), "texts")
+            x = tensorflow_text.look_up(texts, module.words, preprocessing.length)
+            return answer(network(x)[1])
+
+        texts = tf.TensorSpec((None,), tf.string, name="texts")
+        signatures["serving_texts"] = tf.function(serving_texts, input_signature=[texts])
+    elif preprocessing is not None:
 
         def serving_bytes(encoded):
             encoded = _checked(encoded, (), "image_bytes")

@@ -17,7 +17,7 @@ def run(job):
 
     import keras_recres.models  # noqa: F401  registers the layers of all builders
     from keras_recres.serve import saved_model
-    from keras_recres.zoo import Preprocessing
+    from keras_recres.zoo import text
 
     try:
         for module in job["modules"]:
@@ -33,7 +33,7 @@ def run(job):
         ) from None
     with np.load(job["reference"], allow_pickle=False) as file:
         reference = dict(file)
-    preprocessing = job["preprocessing"] and Preprocessing(**job["preprocessing"])
+    preprocessing = job["preprocessing"] and text.from_dict(job["preprocessing"])
     options = {key: job[key] for key in ("name", "labels", "max_pixels", "max_steps", "warmup")}
     saved_model.write_here(model, job["folder"], preprocessing, reference, **options)
 

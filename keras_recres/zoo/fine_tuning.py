@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_recres.backend import keras_private
+from keras_recres.models.families import family_of
 from keras_recres.zoo import evaluation, image_folder, registry
 from keras_recres.zoo.head_first import Batches, Best, fit, stoppable
 from keras_recres.zoo.loading import load
@@ -201,7 +202,10 @@ def _check_model(model, size):
 def _named(name, class_names, size):
     """The network of a name with a fresh head."""
     record = registry.info(name)
-    shape = record.arguments_of(registry.trained_tag(record, record.default_tag))["input_shape"]
+    tag = registry.trained_tag(record, record.default_tag)
+    if family_of(record.builder).inputs == "text":
+        raise ValueError(f"{record.name} takes texts, and a folder of images has none.")
+    shape = record.arguments_of(tag)["input_shape"]
     if record.preprocessing is None or len(shape) != 3:
         raise ValueError(f"{record.name} takes {tuple(shape)}, not images.")
     # Without a word: that its head is fresh is what was asked for.

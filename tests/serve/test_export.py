@@ -12,6 +12,7 @@ import pytest
 from keras_recres import layers, serve, zoo
 from keras_recres.serve import exporting, reference, saved_model, verify, warmup
 from keras_recres.serve.network import Network
+from keras_recres.zoo.text import TextPreprocessing
 from tests.serve.conftest import LABELS, SHAPE, give_preprocessing, run_python
 
 
@@ -465,3 +466,26 @@ def test_a_function_for_preprocessing_is_told_to_be_left_out(caplog):
     model.preprocess = lambda x: x / 255
     assert exporting._preprocessing(None, model, SHAPE) is None
     assert "no `serving_bytes`" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.neutral
+def test_texts_are_served(needs_tensorflow, tmp_path):
+    """`serve.export` compares what `serving_texts` answers in a fresh process."""
+    small = {"units": 3, "embedding_dim": 4, "vocabulary_size": 500, "length": 6}
+    model = zoo.build("bilstm_imdb", tag="imdb_reviews", **small)
+    path = serve.export(model, tmp_path, warmup=False)
+    import tensorflow as tf
+
+    texts = tf.saved_model.load(str(path)).signatures["serving_texts"]
+    found = texts(texts=tf.constant(["Good film!"]))["probabilities"]
+    np.testing.assert_allclose(found, model.predict_texts(["Good film!"]), atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"A text has no word to read\."):
+        texts(texts=tf.constant([""]))
+
+
+def test_the_words_of_a_text_must_be_as_many_as_the_network_takes(quick, tmp_path):
+    model = small(shape=(6,))
+    words = TextPreprocessing(("a", "b"), words=4, length=5)
+    with pytest.raises(ValueError, match=r"gives 5 numbers of words, but .* takes inputs of shape"):
+        serve.export(model, tmp_path, preprocessing=words)
