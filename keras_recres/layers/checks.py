@@ -37,6 +37,21 @@ def check_count(name, value):
         raise ValueError(f"`{name}` must be an integer of at least 1, but it is {value!r}.")
 
 
+def check_from_zero(name, value):
+    """Raises a ValueError unless `value` is an integer of at least 0."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"`{name}` must be an integer of at least 0, but it is {value!r}.")
+
+
+def check_patterns(name, value):
+    """Raises a ValueError unless `value` is None or a dict whose keys are patterns of names."""
+    names = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+    if value is not None and not names:
+        raise ValueError(
+            f"`{name}` must be None or a dict of patterns, such as '*/kernel', but it is {value!r}."
+        )
+
+
 def check_switch(name, value):
     """Raises a ValueError unless `value` is True or False."""
     if value is not True and value is not False:

@@ -1,13 +1,14 @@
 """The loop inside RecurrentResidual: unrolled or scanned, with the same numbers."""
 
 import contextlib
+import itertools
 
 import keras
 from keras import ops
 
 from keras_recres import backend
 from keras_recres.backend import keras_private
-from keras_recres.layers import unsharing
+from keras_recres.layers import dropping, unsharing
 
 # Up to this many steps unrolled ones are as fast as a loop in the graph, or faster; above, the loop
 # wins by its compile time, and for branches of any size by its step time, too: a transformer block
@@ -69,18 +70,21 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
         stateful=bool(training and layer.branch.non_trainable_variables),
     )
     scan = form == "scan" and not _synchronises(layer, training)
+    scan = scan and not (training and layer.own_rates)
     may_exit = layer.exit_threshold is not None and not training
     values = unsharing.step_values(layer, steps)
     k = backprop_steps
     full = ops.full((ops.shape(x0)[0],), steps, dtype="int32")
     # Where the backend has no such scope, `PureStep` cuts the gradients off.
     no_gradients = None if k == steps else backend.no_gradients()
-    plain = not (scan or layer.remat or may_exit or layer.own_variables)
+    own = layer.own_variables or layer.own_corrections
+    plain = not (scan or layer.remat or may_exit or own)
     if plain and (k == steps or no_gradients):
         # Nothing asks for a pure function: call the branch as any layer calls another.
         states, x = [], x0
         for t, value in enumerate(values):
-            with no_gradients if t < steps - k else contextlib.nullcontext():
+            cut = no_gradients if t < steps - k else contextlib.nullcontext()
+            with cut, dropping.rates_of(layer, t):
                 x = update(layer, x, x0, value, mask, training)
             states.append(x)
         return (ops.stack(states) if return_states else x), full
@@ -92,10 +96,11 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
     if may_exit:
         carry.update(pure.all_active(x0))
     all_ys = []
-    for segment in (values[: steps - k], values[steps - k :]):
-        if not segment:
-            continue
-        step = pure.exiting if may_exit else pure.step
+    # A first step without what later ones have is in no loop with them.
+    alone = int(len(values[0]) < len(values[-1]))
+    step = pure.exiting if may_exit else pure.step
+    for start, end in itertools.pairwise(sorted({0, alone, steps - k, steps})):
+        segment = values[start:end]
         if scan:
             stacked = keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *segment)
             turn = STEPS_A_TURN[keras.backend.backend()]
@@ -103,12 +108,12 @@ def run(layer, x0, steps, backprop_steps, mask=None, training=None, return_state
                 step, carry, stacked, constants, len(segment), turn, pure.recompute
             )
         else:
-            carry, ys = _unrolled(step, carry, segment, constants)
-        if len(all_ys) == 0 and k < steps:
+            carry, ys = _unrolled(step, carry, segment, constants, start)
+        all_ys.append(ys)
+        if end == steps - k:
             # Truncated backpropagation: what came before the last k steps is a constant.
             carry = {**carry, "x": ops.stop_gradient(carry["x"])}
-            ys = keras.tree.map_structure(ops.stop_gradient, ys)
-        all_ys.append(ys)
+            all_ys = keras.tree.map_structure(ops.stop_gradient, all_ys)
     if len(all_ys) > 1:
         ys = keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *all_ys)
     if pure.exits_with_loss:
@@ -132,7 +137,9 @@ def update(layer, x, x0, value, mask, training):
         keras_private.set_mask(inputs, mask)
     # `training` is said explicitly: remat runs the branch again when this call's context is gone.
     y = ops.cast(layer.branch(inputs, training=training), x.dtype)
-    scale = ops.cast(value["scale"], x.dtype) if "scale" in value else layer.residual_scale
+    scale = layer.residual_scale
+    if isinstance(scale, str):
+        scale = ops.cast(value["scale"], x.dtype) if "scale" in value else None
     if layer.shortcut == "none":
         return y if scale is None else x + scale * (y - x)
     return x + (y if scale is None else scale * y)
@@ -170,15 +177,22 @@ class PureStep:
             and keras.backend.backend() == "tensorflow"
             and bool(layer.remat or (training and layer.branch.non_trainable_variables))
         )
-        remat = layer.remat and not (self.recompute or _synchronises(layer, training))
-        self.apply = keras.remat(self._apply) if remat else self._apply
+        self.remat = layer.remat and not (self.recompute or _synchronises(layer, training))
+
+    def apply(self, t, *args):
+        def step(*args):
+            # Also when the step is computed again for its gradients.
+            with dropping.rates_of(self.layer, t):
+                return self._apply(*args)
+
+        return (keras.remat(step) if self.remat else step)(*args)
 
     def read_state(self):
         # Copies: a recomputation must find the values of now, not what is assigned after the loop.
         return [ops.copy(value) for value in backend.raw_values(self.state_variables)]
 
-    def step(self, carry, value, constants):
-        x, state, y = self.apply(carry["x"], carry["state"], value, constants)
+    def step(self, carry, value, constants, t=0):
+        x, state, y = self.apply(t, carry["x"], carry["state"], value, constants)
         if self.return_states:
             y = {**y, "states": x}
         return {"x": x, "state": state}, y
@@ -192,14 +206,14 @@ class PureStep:
             "loss": ops.zeros((), dtype="float32"),
         }
 
-    def exiting(self, carry, value, constants):
+    def exiting(self, carry, value, constants, t=0):
         """A step that leaves finished examples alone, and does nothing when all have finished.
 
         Used at inference only: statistics do not change. Losses are those of the steps done.
         """
 
         def advance():
-            x, state, y = self.apply(carry["x"], carry["state"], value, constants)
+            x, state, y = self.apply(t, carry["x"], carry["state"], value, constants)
             # A loop cannot hand it out otherwise. Known once the step was traced, as it is for all.
             self.exits_with_loss = self.exits_with_loss or "loss" in y
             active = carry["active"]
@@ -223,6 +237,11 @@ class PureStep:
             *zip(self.constant_variables, constants["weights"], strict=True),
             *zip(self.state_variables, state, strict=True),
             *zip(layer.own_variables, value.get("own", ()), strict=True),
+        ]
+        shared = {id(v): weight for v, weight in mapping}
+        mapping += [
+            (c.variable, shared[id(c.variable)] + c.change(a, b))
+            for c, (a, b) in zip(layer.own_corrections, value.get("factors", ()), strict=True)
         ]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
             before = dict(scope.state_mapping)
@@ -270,10 +289,10 @@ def _synchronises(layer, training):
     return any(getattr(part, "synchronized", False) for part in parts)
 
 
-def _unrolled(step, carry, values, constants):
+def _unrolled(step, carry, values, constants, start):
     ys = []
-    for value in values:
-        carry, y = step(carry, value, constants)
+    for t, value in enumerate(values, start):
+        carry, y = step(carry, value, constants, t)
         ys.append(y)
     return carry, keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *ys)
 

@@ -7,12 +7,15 @@ import numpy as np
 from keras import ops
 
 from keras_recres.backend import keras_private
-from keras_recres.layers import depth_loop, tying, unsharing
+from keras_recres.layers import depth_loop, dropping, tying, unsharing
 from keras_recres.layers.checks import (
     check_choice,
     check_count,
     check_finite,
+    check_from_zero,
+    check_patterns,
     check_positive,
+    check_rate,
     check_switch,
     takes_numpy,
 )
@@ -20,6 +23,7 @@ from keras_recres.layers.checks import (
 SHORTCUTS = ("add", "none")
 INJECTIONS = (None, "add", "concat")
 LOOPS = ("auto", "unroll", "scan")
+LEARNED = ("learned", "grown")
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -59,12 +63,15 @@ class RecurrentResidual(keras.layers.Layer):
             for one call. What is learned per step (`residual_scale="learned"`, `unshare`,
             `step_embedding`) has `steps` values; steps beyond them use the last one.
         shortcut: "add" or "none", see the equations.
-        residual_scale: None (s_t = 1), a float for every s_t, or "learned": one trainable
-            scalar a step, 1 at first.
+        residual_scale: None (s_t = 1), a float for every s_t, "learned": one trainable
+            scalar a step, 1 at first; or "grown": none for the first step, for each later one a
+            trainable scalar, 0 at first, so that the layer begins as a single step.
         unshare: Which sub-layers of the branch get weights of their own for every step: names
-            of sub-layers, or the kind "norm" for all layers that normalise features. Each step's
-            copy begins with the branch's own initial values. Freeze such a sub-layer before it is
-            built, or the whole layer at any time.
+            of sub-layers, or the kind "norm" for all layers that normalise features; or which
+            single weights: the kinds "bias", "scale" for other vectors, such as those of a layer
+            that scales channels, and "depthwise" for the kernels of depthwise convolutions. Each
+            step's copy begins with the branch's own initial values. Freeze such a sub-layer before
+            it is built, or the whole layer at any time.
         step_embedding: Whether to add a learned vector e_t, zero at first, to the last axis of
             the branch's input, as in Universal Transformers (arXiv 1807.03819).
         inject_input: None, or how the layer's own input x_0 is given to the branch again at each
@@ -90,6 +97,16 @@ class RecurrentResidual(keras.layers.Layer):
             "auto", the faster of the two for the backend and the number of steps. All give the
             same numbers. On TensorFlow the backward pass of a scanned branch that has dropout or
             batch norm runs each step again, as with `remat`: "auto" unrolls it.
+        corrections: None, or a dict {pattern: rank ≥ 0 or "exact"} of weights, such as
+            {"*/kernel": 8}, by which step t uses W + A_t B_t for the shared W, as in Relaxed
+            Recursive Transformers (arXiv 2410.20672), with A_t and B_t trained. A pattern is the
+            name of a sub-layer and its weight, with wildcards; the first one that matches counts.
+            W is a matrix of m rows, all axes that the sub-layer sums over, and n columns. B_t is
+            zero at first. From (steps − 1) / steps · m n / (m + n) on, and with "exact", each step
+            has a weight of its own instead, which is fewer numbers.
+        drop_rates: None, or the rates of every step, `steps` numbers from 0 to below 1, for the
+            sub-layers of the branch that drop, such as Dropout; or a dict {pattern: rates} for
+            those whose names match. The steps are unrolled in training.
 
     Input shape: (batch, …), any rank ≥ 2.
 
@@ -117,6 +134,8 @@ class RecurrentResidual(keras.layers.Layer):
         return_steps_used=False,
         exit_threshold=None,
         loop="auto",
+        corrections=None,
+        drop_rates=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -135,7 +154,7 @@ class RecurrentResidual(keras.layers.Layer):
             check_switch(name, value)
         if backprop_steps is not None:
             check_count("backprop_steps", backprop_steps)
-        if residual_scale is not None and residual_scale != "learned":
+        if residual_scale not in (None, *LEARNED):
             check_finite("residual_scale", residual_scale)
             residual_scale = float(residual_scale)
         if exit_threshold is not None:
@@ -144,6 +163,23 @@ class RecurrentResidual(keras.layers.Layer):
             raise ValueError(
                 f"`unshare` must be a list of names of sub-layers or kinds, but it is {unshare!r}."
             )
+        check_patterns("corrections", corrections)
+        for rank in (corrections or {}).values():
+            if rank != "exact":
+                check_from_zero("a rank in corrections", rank)
+        if drop_rates is not None:
+            drop_rates = drop_rates if isinstance(drop_rates, dict) else {"*": drop_rates}
+        check_patterns("drop_rates", drop_rates)
+        for rates in (drop_rates or {}).values():
+            if not isinstance(rates, list | tuple):
+                raise ValueError(f"`drop_rates` must be lists of rates, but {rates!r} is none.")
+            for rate in rates:
+                check_rate("drop_rates", rate)
+            if len(rates) != steps:
+                raise ValueError(
+                    f"`drop_rates` must have a rate for each of the {steps} steps, but there are "
+                    f"{len(rates)}: {rates!r}."
+                )
         self.branch = branch
         self.steps = steps
         self.shortcut = shortcut
@@ -157,9 +193,13 @@ class RecurrentResidual(keras.layers.Layer):
         self.return_steps_used = return_steps_used
         self.exit_threshold = exit_threshold
         self.loop = loop
+        self.corrections = corrections
+        self.drop_rates = drop_rates
         self.supports_masking = True
         # In a plain namespace, or Keras would track the branch's weights as this layer's too.
-        self._own = types.SimpleNamespace(sublayers=[], variables=[], per_step=[])
+        self._own = types.SimpleNamespace(
+            sublayers=[], singles=[], variables=[], per_step=[], corrections=[], rates=[]
+        )
         self.scale = self.embedding = None
 
     def build(self, input_shape):
@@ -188,8 +228,11 @@ class RecurrentResidual(keras.layers.Layer):
                 f"maps {branch_shape} to {shape}."
             )
         self._own = unsharing.own_weights(self)
-        if self.residual_scale == "learned":
-            self.scale = self.add_weight(shape=(self.steps,), initializer="ones", name="scale")
+        self._own.rates = dropping.own_rates(self)
+        scales = self.steps - self.first_scale
+        if self.residual_scale in LEARNED and scales:
+            initializer = "zeros" if self.first_scale else "ones"
+            self.scale = self.add_weight(shape=(scales,), initializer=initializer, name="scale")
         if self.step_embedding:
             self.embedding = self.add_weight(
                 shape=(self.steps, channels), initializer="zeros", name="step_embedding"
@@ -249,6 +292,11 @@ class RecurrentResidual(keras.layers.Layer):
         )
 
     @property
+    def first_scale(self):
+        """The first step that `scale` has a number for."""
+        return int(self.residual_scale == "grown")
+
+    @property
     def own_variables(self):
         """The branch's variables that are not shared: step 0's."""
         return self._own.variables
@@ -257,6 +305,21 @@ class RecurrentResidual(keras.layers.Layer):
     def own_per_step(self):
         """For each of `own_variables` the list of its variables, one a step."""
         return self._own.per_step
+
+    @property
+    def own_corrections(self):
+        """What every step has of low-rank changes of shared weights, a list of `Correction`."""
+        return self._own.corrections
+
+    @property
+    def own_singles(self):
+        """Pairs of a sub-layer and a weight of it of which every step has its own, or a change."""
+        return self._own.singles
+
+    @property
+    def own_rates(self):
+        """Which sub-layers drop with another rate in every step."""
+        return self._own.rates
 
     def check_own(self):
         """Raises a ValueError if variables were replaced of which every step has its own."""
@@ -352,6 +415,8 @@ class RecurrentResidual(keras.layers.Layer):
             "return_steps_used": self.return_steps_used,
             "exit_threshold": self.exit_threshold,
             "loop": self.loop,
+            "corrections": self.corrections and dict(self.corrections),
+            "drop_rates": self.drop_rates and {k: list(v) for k, v in self.drop_rates.items()},
         }
 
     @classmethod

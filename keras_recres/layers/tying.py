@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_recres.backend.keras_private import sublayers
+from keras_recres.layers import corrections
 from keras_recres.layers.copying import copy_state
 
 
@@ -29,13 +30,19 @@ def untie(layer, steps=None):
             "exit_threshold": None,
             "return_states": False,
             "return_steps_used": False,
+            "corrections": None,
+            "drop_rates": layer.drop_rates
+            and {key: [rates[min(t, layer.steps - 1)]] for key, rates in layer.drop_rates.items()},
         }
+        if layer.residual_scale == "grown" and min(t, layer.steps - 1):
+            config["residual_scale"] = "learned"
         block = type(layer).from_config(config)
         block.build(layer.get_build_config()["input_shape"])
         copy_state(layer.branch, block.branch)
-        for target, per_step in zip(block.own_variables, layer.own_per_step, strict=True):
+        values = corrections.weights_at(layer, min(t, layer.steps - 1))
+        for target, value in zip(block.branch.weights, values, strict=True):
             # Through NumPy: on JAX two variables would share a buffer, which training may not.
-            target.assign(keras.ops.convert_to_numpy(per_step[min(t, layer.steps - 1)]))
+            target.assign(keras.ops.convert_to_numpy(value))
         _set_step(block, 0, layer, min(t, layer.steps - 1))
         blocks.append(block)
     return blocks
@@ -123,17 +130,26 @@ def copy_steps(source, target):
     for to, given in zip(target.own_per_step, source.own_per_step, strict=True):
         for t, variable in enumerate(to):
             variable.assign(keras.ops.convert_to_numpy(given[min(t, last)]))
+    for to, given in zip(target.own_corrections, source.own_corrections, strict=True):
+        for factor in ("a", "b"):
+            values = keras.ops.convert_to_numpy(getattr(given, factor))
+            steps = [min(t, last) for t in range(target.steps)]
+            getattr(to, factor).assign(values[steps])
     for t in range(target.steps):
         _set_step(target, t, source, min(t, last))
 
 
 def _set_step(target, t, source, s):
     """Copies what is learned per step: step s of `source` to step t of `target`."""
-    for name in ("scale", "embedding"):
-        if getattr(source, name) is not None:
-            values = np.array(keras.ops.convert_to_numpy(getattr(target, name)))
-            values[t] = keras.ops.convert_to_numpy(getattr(source, name))[s]
-            getattr(target, name).assign(values)
+    for name, start, first in (
+        ("scale", target.first_scale, source.first_scale),
+        ("embedding", 0, 0),
+    ):
+        to, given = getattr(target, name), getattr(source, name)
+        if to is not None and given is not None and t >= start and s >= first:
+            values = np.array(keras.ops.convert_to_numpy(to))
+            values[t - start] = keras.ops.convert_to_numpy(given)[s - first]
+            to.assign(values)
 
 
 def _own_indices(layer):
@@ -156,7 +172,11 @@ def _architecture(layer):
             return [anonymous(value) for value in config]
         return names.get(config, config) if isinstance(config, str) else config
 
-    return anonymous(keras.saving.serialize_keras_object(layer)), _shapes(layer)
+    config = anonymous(keras.saving.serialize_keras_object(layer))
+    if config["config"].get("residual_scale") == "grown" and hasattr(layer, "branch"):
+        # The first of the steps that were one layer has no scale, the others have.
+        config["config"]["residual_scale"] = "learned"
+    return config, _shapes(getattr(layer, "branch", layer))
 
 
 def _shapes(layer):

@@ -32,6 +32,7 @@ from keras_recres.models.mean_field_net import mean_field_net
 from keras_recres.models.mnist_resnet50 import mnist_resnet50
 from keras_recres.models.multiply_adds import multiply_adds
 from keras_recres.models.planar import planar
+from keras_recres.models.recurrent import recurrent
 from keras_recres.models.shared_resnet import shared_resnet
 from keras_recres.models.substitute import substitute
 from keras_recres.models.t2t_vit import t2t_vit
@@ -70,6 +71,7 @@ __all__ = [
     "planar",
     "preact_resnet",
     "pyramidnet",
+    "recurrent",
     "resnet",
     "rir",
     "rules",

@@ -53,13 +53,16 @@ class Graph:
                 self.after[earlier].append(place)
         self.outputs = [self.source[id(x)] for x in function.outputs]
         self.cuts = max((self._cuts(end) for end, _ in self.outputs), key=len)
-        users = {}
+        self._users = {}
         for place, node in enumerate(self.nodes):
-            users.setdefault(id(node.operation), set()).add(place)
+            self._users.setdefault(id(node.operation), set()).add(place)
         self.regions = [
-            Region(self, start, end, users)
-            for start, end in zip(self.cuts, self.cuts[1:], strict=False)
+            self.region(start, end) for start, end in zip(self.cuts, self.cuts[1:], strict=False)
         ]
+
+    def region(self, start, end):
+        """The `Region` between two cuts."""
+        return Region(self, start, end, self._users)
 
     def _cuts(self, end):
         """The most post-dominators of an input in the graph that leads to a node, and the node."""
@@ -96,7 +99,8 @@ class Graph:
             inside: Places of its nodes.
             start: Place of the node before it; tensors from others are told apart.
         """
-        numbers, operations, parts = {}, {}, []
+        order = self.order(ends, inside)
+        numbers, operations, parts = {place: i for i, place in enumerate(order)}, {}, []
 
         def reference(x):
             if not isinstance(x, keras.KerasTensor):
@@ -105,25 +109,32 @@ class Graph:
             kind = "start" if place == start else f"#{numbers.get(place, f'outside {place}')}"
             return f"<{kind}.{index}>"
 
-        waiting = list(reversed(ends))
-        while waiting:
-            place = waiting[-1]
+        for place in order:
             node = self.nodes[place]
-            earlier = [self.source[id(x)][0] for x in node.input_tensors]
-            missing = [p for p in earlier if p in inside and p not in numbers]
-            if missing and place not in numbers:
-                waiting += reversed(missing)
-                continue
-            waiting.pop()
-            if place in numbers:
-                continue
             arguments = keras.tree.map_structure(
                 reference, (node.arguments.args, node.arguments.kwargs)
             )
             same = operations.setdefault(id(node.operation), len(operations))
-            numbers[place] = len(numbers)
             parts.append(f"{same}:{signature(node.operation)}{arguments}")
         return "\n".join(parts)
+
+    def order(self, ends, inside):
+        """Places of the nodes of a part in an order that parts of one form have in common.
+
+        Args:
+            ends: As for `form`.
+            inside: As for `form`.
+        """
+        order, waiting = {}, list(reversed(ends))
+        while waiting:
+            place = waiting[-1]
+            earlier = [self.source[id(x)][0] for x in self.nodes[place].input_tensors]
+            missing = [p for p in earlier if p in inside and p not in order]
+            if missing and place not in order:
+                waiting += reversed(missing)
+                continue
+            order[waiting.pop()] = True
+        return list(order)
 
 
 class Region:

@@ -1,9 +1,10 @@
-"""Rules for `substitute`: which layer stands in for which, and when it can.
+"""Rules: what `substitute` puts in a layer's place, and what `recurrent` does with blocks.
 
-A rule is a function rule(layer, input_shape). It returns a new layer, or a pair of it and a note
-for the table, a string that says why there is none, or None for a layer that it leaves alone.
-Those here give the new layer the name, dtype policy, activation, bias and initialisers of the old
-one, and refuse what would have no fewer parameters.
+Those of `recurrent` are `repeat` and `fold`. A rule of `substitute` is a function
+rule(layer, input_shape). It returns a new layer, or a pair of it and a note for the table, a string
+that says why there is none, or None for a layer that it leaves alone. Those here give the new
+layer the name, dtype policy, activation, bias and initialisers of the old one, and refuse what
+would have no fewer parameters.
 """
 
 import keras
@@ -11,9 +12,10 @@ import keras
 from keras_recres.layers import Conv3dSubstitute, MetaConv2D, MetaDense
 from keras_recres.layers.checks import check_count
 from keras_recres.models.factorize import factorize
+from keras_recres.models.repeat import repeat
 from keras_recres.models.rule_parts import if_smaller, obstacle, taken_over
 
-__all__ = ["conv3d", "factorize", "meta_conv2d", "meta_dense"]
+__all__ = ["conv3d", "factorize", "meta_conv2d", "meta_dense", "repeat"]
 
 
 def conv3d(volume_channels=None, *, volume_depth=None, kernel_depth=None, filters=None):

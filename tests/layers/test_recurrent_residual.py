@@ -27,6 +27,8 @@ OPTIONS = {
     "fixed_scale": {"residual_scale": 0.3},
     "fixed_scale_no_shortcut": {"residual_scale": 0.3, "shortcut": "none"},
     "learned_scale": {"residual_scale": "learned"},
+    "grown": {"residual_scale": "grown"},
+    "grown_truncated": {"residual_scale": "grown", "shortcut": "none", "backprop_steps": 1},
     "unshared_norm": {"unshare": ("norm",)},
     "unshared_name": {"unshare": "mix"},
     "step_embedding": {"step_embedding": True},
@@ -91,9 +93,9 @@ def reference(layer, x, steps=None):
         if layer.inject_input == "concat":
             z = ops.concatenate([z, x0], axis=-1)
         y = f(z, t)
-        scale = {None: 1.0, "learned": layer.scale[s] if layer.scale is not None else 1.0}.get(
-            layer.residual_scale, layer.residual_scale
-        )
+        scale = layer.residual_scale or 1.0
+        if isinstance(scale, str):
+            scale = layer.scale[s - layer.first_scale] if s >= layer.first_scale else 1.0
         x = x + scale * (y if layer.shortcut == "add" else y - x)
         if layer.backprop_steps and t == steps - layer.backprop_steps - 1:
             x = ops.stop_gradient(x)
@@ -383,6 +385,7 @@ def test_exit_saves_work_when_all_examples_have_stopped():
         ({}, "add"),
         ({}, "none"),
         ({"residual_scale": "learned"}, "none"),
+        ({"residual_scale": "grown"}, "none"),
         ({"step_embedding": True}, "add"),
     ],
 )
