@@ -761,6 +761,19 @@ FAULTS = [
         "tests/probes/test_paths.py::test_paths_and_the_two_forms_of_the_gradient",
     ),
     Fault(
+        f"{LAYERS}cells/residual_cell.py",
+        "(1 - s) * x) + s * y",
+        "x) + s * y",
+        "tests/models/test_recurrent_forms.py::test_a_block_in_time_is_the_block_in_depth",
+    ),
+    Fault(
+        f"{MODELS}recurrent_forms.py",
+        "copy_state(cell, branch.cell)",
+        "pass",
+        "tests/models/test_recurrent_forms.py::"
+        "test_a_recurrent_network_is_a_block_in_depth_of_its_states_and_input",
+    ),
+    Fault(
         f"{PROBES}recurrence.py",
         "scale[scale == 0] = 1",
         "scale[:] = 1",

@@ -33,6 +33,7 @@ from keras_recres.models.mnist_resnet50 import mnist_resnet50
 from keras_recres.models.multiply_adds import multiply_adds
 from keras_recres.models.planar import planar
 from keras_recres.models.recurrent import recurrent
+from keras_recres.models.recurrent_forms import residual_to_rnn, rnn_to_residual
 from keras_recres.models.shared_resnet import shared_resnet
 from keras_recres.models.substitute import substitute
 from keras_recres.models.t2t_vit import t2t_vit
@@ -72,8 +73,10 @@ __all__ = [
     "preact_resnet",
     "pyramidnet",
     "recurrent",
+    "residual_to_rnn",
     "resnet",
     "rir",
+    "rnn_to_residual",
     "rules",
     "self_organize",
     "shared_resnet",

@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from keras_recres.layers import RecurrentResidual
 from keras_recres.probes import gradient_flow, gradient_product
+from tests.marks import slow_on
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 6, 2)).astype("float32")
@@ -137,6 +138,7 @@ def test_the_same_in_depth(shortcut):
                 gradient, jacobian = gradient @ slopes[t - 1], jacobian @ slopes[t - 1]
 
 
+@slow_on("jax", "tensorflow")
 def test_large_states_and_steps_of_their_own():
     """Power iterations agree with the whole matrix, on weights that differ from step to step."""
     block = RecurrentResidual(
