@@ -394,8 +394,8 @@ FAULTS = [
     ),
     Fault(
         LOOP,
-        "keras.remat(self._apply) if remat else self._apply",
-        "self._apply",
+        "(keras.remat(step) if self.remat else step)(*args)",
+        "step(*args)",
         "tests/layers/test_recurrent_residual.py::"
         "test_remat_keeps_the_states_and_not_what_is_inside_the_branch",
         backend="jax",
@@ -1070,8 +1070,8 @@ FAULTS = [
     ),
     Fault(
         LOOP,
-        "with no_gradients if t < steps - k else",
-        "with no_gradients if t < steps - k - 1 else",
+        "cut = no_gradients if t < steps - k else",
+        "cut = no_gradients if t < steps - k - 1 else",
         "tests/layers/test_recurrent_residual.py::"
         "test_a_call_may_say_how_many_steps_gradients_flow_through",
         "torch",
