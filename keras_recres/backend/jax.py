@@ -51,3 +51,8 @@ def no_gradients():
 def fused_batch_norm(x, gamma, beta, epsilon):
     """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
     return None
+
+
+def peephole_lstm_step(projected, h, c, kernel, peepholes, carried=None):
+    """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
+    return None

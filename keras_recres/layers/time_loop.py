@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_recres import backend
 from keras_recres.backend import keras_private
+from keras_recres.layers.cells.parts import weights_read_once
 
 # Up to so many steps unrolled ones compile as fast as a loop in the graph.
 UNROLL_UP_TO = 4
@@ -44,16 +45,16 @@ def run(layer, sequences, states, mask=None, training=False, constants=None):
     if layer.truncate and (mask is not None or length is None or length > layer.truncate):
         xs["cut"] = _cuts(layer.truncate, xs)
     hoists = _hoists(layer.cell, constants)
-    step = Step(layer, training, constants, hoists)
-    with _drawn_dropout(layer.cell, xs["inputs"], states, training):
+    step = Step(layer, states, training, constants, hoists)
+    reading = _reading(layer.cell) if hoists else contextlib.nullcontext()
+    with _drawn_dropout(layer.cell, xs["inputs"], states, training), reading:
         if hoists:
-            with _reading(layer.cell):
-                xs["inputs"] = layer.cell.project(
-                    ops.cast(xs["inputs"], layer.cell.compute_dtype),
-                    **_training(layer.cell.project, training),
-                )
+            xs["inputs"] = layer.cell.project(
+                ops.cast(xs["inputs"], layer.cell.compute_dtype),
+                **_training(layer.cell.project, training),
+            )
         shape = (batch, *layer.output_spec().shape)
-        carry = {"states": states}
+        carry = {"states": keras.tree.flatten(states)}
         if mask is not None or not layer.return_sequences:
             # Before the first step that counts there is no output.
             carry["output"] = ops.zeros(shape, dtype=layer.compute_dtype)
@@ -63,10 +64,10 @@ def run(layer, sequences, states, mask=None, training=False, constants=None):
         elif form == "scan":
             carry, ys = step.in_graph(carry, xs, shape)
         else:
-            carry, ys = _unrolled(step, carry, xs)
-    if layer.return_sequences:
-        return _time_major(ys["output"]), carry["states"]
-    return carry["output"], carry["states"]
+            with weights_read_once():
+                carry, ys = _unrolled(step, carry, xs)
+    states = keras.tree.pack_sequence_as(states, carry["states"])
+    return (_time_major(ys["output"]) if layer.return_sequences else carry["output"]), states
 
 
 def form_of_loop(loop, length, x):
@@ -95,35 +96,38 @@ class Step:
     its states are constants.
     """
 
-    def __init__(self, layer, training, constants, hoisted):
-        self.layer, self.training, self.constants = layer, training, constants
-        self.hoisted = hoisted
+    def __init__(self, layer, states, training, constants, hoisted):
+        self.layer, self.structure = layer, states
+        self.training, self.constants = training, constants
+        self.hoisted = hoisted and functools.partial(
+            layer.cell.step, **_training(layer.cell.step, training)
+        )
+        self.dtype = ops.zeros((), dtype=layer.compute_dtype).dtype
+        self.zeros = layer.zero_output_for_mask and layer.return_sequences
 
     def __call__(self, carry, x):
-        layer, states = self.layer, carry["states"]
+        # Flat: a Python loop spends a good part of its time on structures.
+        states = carry["states"]
         if "cut" in x:
             cut = x["cut"]
-            states = keras.tree.map_structure(
-                lambda s: _where(cut, ops.stop_gradient(s), s), states
-            )
+            states = [_where(cut, ops.stop_gradient(s), s) for s in states]
         if self.hoisted:
-            with _reading(layer.cell):
-                output, new = layer.cell.step(
-                    x["inputs"], states, **_training(layer.cell.step, self.training)
-                )
+            output, new = self.hoisted(x["inputs"], states)
         else:
-            output, new = advance(layer.cell, x["inputs"], states, self.training, self.constants)
-        new = keras.tree.pack_sequence_as(states, keras.tree.flatten(new))
-        new = keras.tree.map_structure(lambda n, s: _cast(n, s.dtype), new, states)
-        output = after = _cast(output, layer.compute_dtype)
+            packed = keras.tree.pack_sequence_as(self.structure, states)
+            output, new = advance(
+                self.layer.cell, x["inputs"], packed, self.training, self.constants
+            )
+            new = keras.tree.flatten(new)
+        new = [_cast(n, s.dtype) for n, s in zip(new, states, strict=True)]
+        output = after = _cast(output, self.dtype)
         if "mask" in x:
             mask = x["mask"]
-            new = keras.tree.map_structure(lambda n, s: _where(mask, n, s), new, states)
+            new = [_where(mask, n, s) for n, s in zip(new, states, strict=True)]
             after = _where(mask, output, carry["output"])
-            zeros = layer.zero_output_for_mask and layer.return_sequences
-            output = _where(mask, output, ops.zeros_like(output)) if zeros else after
+            output = _where(mask, output, ops.zeros_like(output)) if self.zeros else after
         carry = {"states": new, "output": after} if "output" in carry else {"states": new}
-        return carry, ({"output": output} if layer.return_sequences else {})
+        return carry, ({"output": output} if self.layer.return_sequences else {})
 
     def in_graph(self, carry, xs, shape):
         """All steps as a loop in the graph, which takes a function without side effects.
@@ -195,9 +199,9 @@ def advance(cell, inputs, states, training=False, constants=None):
     before = list(states) if nested else [states]
     with _reading(cell):
         if isinstance(cell, keras.layers.Layer):
-            inputs = keras.tree.map_structure(lambda x: _cast(x, _dtype(cell)), inputs)
+            inputs = keras.tree.map_structure(lambda x: ops.cast(x, _dtype(cell)), inputs)
             if not hasattr(cell, "step"):
-                before = [_cast(s, _dtype(cell)) if _is_float(s) else s for s in before]
+                before = [ops.cast(s, _dtype(cell)) if _is_float(s) else s for s in before]
         output, after = cell.call(inputs, before, **given)
     return output, keras.tree.pack_sequence_as(states, keras.tree.flatten(after))
 
@@ -209,11 +213,19 @@ def cells_of(cell):
 
 def _unrolled(step, carry, xs):
     ys = []
-    steps = zip(*(ops.unstack(leaf) for leaf in keras.tree.flatten(xs)), strict=True)
-    for leaves in steps:
-        carry, y = step(carry, keras.tree.pack_sequence_as(xs, leaves))
+    columns = [_steps(x) for x in xs.values()]
+    for values in zip(*columns, strict=True):
+        carry, y = step(carry, dict(zip(xs, values, strict=True)))
         ys.append(y)
     return carry, keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *ys)
+
+
+def _steps(x):
+    """The steps of sequences (time, …), in their structure."""
+    if not keras.tree.is_nested(x):
+        return ops.unstack(x)
+    columns = zip(*map(ops.unstack, keras.tree.flatten(x)), strict=True)
+    return [keras.tree.pack_sequence_as(x, values) for values in columns]
 
 
 def _hoists(cell, constants):
@@ -265,7 +277,9 @@ def _drawn_dropout(cell, inputs, states, training):
 def _reading(cell):
     """A scope in which the cell's weights are read in its compute dtype."""
     if isinstance(cell, keras.layers.Layer):
-        return keras_private.autocast_scope(_dtype(cell))
+        # Where it is that of the weights nothing is cast, not even to itself.
+        narrower = _dtype(cell) != cell.variable_dtype
+        return keras_private.autocast_scope(_dtype(cell) if narrower else None)
     return contextlib.nullcontext()
 
 
@@ -298,7 +312,7 @@ def _training(method, training):
 
 
 def _cast(x, dtype):
-    return x if keras.backend.standardize_dtype(x.dtype) == dtype else ops.cast(x, dtype)
+    return x if x.dtype == dtype else ops.cast(x, dtype)
 
 
 def _where(condition, x, y):

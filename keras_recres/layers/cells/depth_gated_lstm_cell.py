@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.cells.parts import product
+from keras_recres.layers.cells.parts import product, value
 from keras_recres.layers.cells.peephole_lstm_cell import PeepholeLSTMCell
 from keras_recres.layers.checks import check_count, check_switch, takes_numpy
 
@@ -85,9 +85,9 @@ class DepthGatedLSTMCell(PeepholeLSTMCell):
         for i, (layer, gate) in enumerate(zip(self.layers, self.gates, strict=True)):
             own = states[2 * (self.depth - 1 - i) :][:2]
             if i:
-                x = ops.cast(after[0], self.compute_dtype)
+                x = value(after[0], projected)
                 z, (of_gate,) = layer.project(x, training), gate.project(x)
-            carried = 0 if gate is None else gate(of_gate, own[1], below)
+            carried = None if gate is None else gate.call(of_gate, own[1], below)
             _, new = layer.step(z, own, training, carried)
             after, below = [*new, *after], new[1]
         return after[0], after
@@ -158,12 +158,12 @@ class _DepthGate(keras.layers.Layer):
     def project(self, inputs):
         z = product(inputs, self.kernel)
         if self.bias is not None:
-            z = z + ops.cast(self.bias, z.dtype)
+            z = z + value(self.bias, z)
         return [z, product(inputs, self.memory_kernel)] if self.lowest else [z]
 
     def call(self, projected, memory, below):
-        projected, below = (ops.cast(x, memory.dtype) for x in (projected, below))
+        projected, below = value(projected, memory), value(below, memory)
         seen = [memory] if self.lowest else [memory, below]
-        peepholes = ops.unstack(ops.cast(self.peephole, memory.dtype))
+        peepholes = value(self.peephole, memory, rows=True)
         z = projected + sum(p * c for p, c in zip(peepholes, seen, strict=True))
         return self.activation(z) * below

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.cells.parts import dropout_masks, product, recurrent_dropout_masks
+from keras_recres.layers.cells.parts import dropout_masks, product, recurrent_dropout_masks, value
 from keras_recres.layers.checks import check_count, check_rate, takes_numpy
 
 
@@ -70,17 +70,17 @@ class JordanCell(keras.layers.SimpleRNNCell):
     def project(self, inputs, training=False):
         """W x + b of inputs (…, batch, features): (…, batch, units)."""
         z = product(inputs, self.kernel, dropout_masks(self, inputs, training))
-        return z if self.bias is None else z + ops.cast(self.bias, z.dtype)
+        return z if self.bias is None else z + value(self.bias, z)
 
     def step(self, projected, states, training=False):
         """The output and the states after a step, of `project`'s output (batch, units)."""
         trace = states[0] + self.decay * states[1] if self.decay else states[0]
-        s = ops.cast(trace, projected.dtype)
+        s = value(trace, projected)
         masks = recurrent_dropout_masks(self, s, training)
         h = self.activation(projected + product(s, self.recurrent_kernel, masks))
         y = product(h, self.output_kernel)
         if self.output_bias is not None:
-            y = y + ops.cast(self.output_bias, y.dtype)
+            y = y + value(self.output_bias, y)
         y = self.output_activation(y)
         return y, [y, trace] if self.decay else [y]
 

@@ -1,6 +1,45 @@
 """What several recurrent cells are made of."""
 
+import contextlib
+import threading
+
+import keras
 from keras import ops
+
+_kept = threading.local()
+
+
+@contextlib.contextmanager
+def weights_read_once():
+    """Inside, a weight is read and cast once by `value`, not in each step, and not changed."""
+    before = getattr(_kept, "values", None)
+    _kept.values = {}
+    try:
+        yield
+    finally:
+        _kept.values = before
+
+
+def value(x, like, rows=False):
+    """A weight's or a tensor's value in the dtype of another tensor.
+
+    Args:
+        x: Variable or tensor.
+        like: Tensor.
+        rows: Whether to return a list of its rows.
+    """
+    if not isinstance(x, keras.Variable):
+        return x if x.dtype == like.dtype else ops.cast(x, like.dtype)
+    kept = getattr(_kept, "values", None)
+    key = id(x), like.dtype, rows
+    if kept is not None and key in kept:
+        return kept[key]
+    x = ops.convert_to_tensor(x)
+    x = x if x.dtype == like.dtype else ops.cast(x, like.dtype)
+    x = ops.unstack(x) if rows else x
+    if kept is not None:
+        kept[key] = x
+    return x
 
 
 def product(x, kernel, masks=None):
@@ -13,7 +52,7 @@ def product(x, kernel, masks=None):
         kernel: Matrix (m, n).
         masks: None, a dropout mask of x, or one for each of equal parts of the kernel's columns.
     """
-    kernel = ops.cast(kernel, x.dtype)
+    kernel = value(kernel, x)
     if isinstance(masks, list | tuple):
         parts = ops.split(kernel, len(masks), axis=1)
         columns = [product(x, part, mask) for part, mask in zip(parts, masks, strict=True)]

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_recres.layers.cells.parts import dropout_masks, product, recurrent_dropout_masks
+from keras_recres import backend
+from keras_recres.layers.cells.parts import dropout_masks, product, recurrent_dropout_masks, value
 from keras_recres.layers.checks import check_count, takes_numpy
 
 
@@ -44,6 +45,8 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
         check_count("units", units)
         super().__init__(units, **kwargs)
         self.peephole_initializer = keras.initializers.get(peephole_initializer)
+        used = self.activation, self.recurrent_activation
+        self.plain = used == (keras.activations.tanh, keras.activations.sigmoid)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -54,23 +57,30 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
     def project(self, inputs, training=False):
         """W x + b of inputs (…, batch, features): (…, batch, 4 units)."""
         z = product(inputs, self.kernel, dropout_masks(self, inputs, training))
-        return z if self.bias is None else z + ops.cast(self.bias, z.dtype)
+        return z if self.bias is None else z + value(self.bias, z)
 
-    def step(self, projected, states, training=False, carried=0):
+    def step(self, projected, states, training=False, carried=None):
         """The output and the states after a step, of `project`'s output (batch, 4 units).
 
         What is `carried` is added to the memory.
         """
         h, c = states
-        h = ops.cast(h, projected.dtype)
+        h = value(h, projected)
         masks = recurrent_dropout_masks(self, h, training)
-        z = projected + product(h, self.recurrent_kernel, masks)
+        if masks is None and self.plain:
+            kernel, peepholes = value(self.recurrent_kernel, h), value(self.peephole, c, rows=True)
+            fast = backend.peephole_lstm_step(projected, h, c, kernel, peepholes, carried)
+            if fast is not None:
+                return fast[0], fast
         # The memory may have a wider dtype than the products.
-        z_i, z_f, z_c, z_o = ops.split(ops.cast(z, c.dtype), 4, axis=-1)
-        p_i, p_f, p_o = ops.unstack(ops.cast(self.peephole, c.dtype))
+        z = value(projected + product(h, self.recurrent_kernel, masks), c)
+        z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
+        p_i, p_f, p_o = value(self.peephole, c, rows=True)
         i = self.recurrent_activation(z_i + p_i * c)
         f = self.recurrent_activation(z_f + p_f * c)
-        c = f * c + i * self.activation(z_c) + carried
+        c = f * c + i * self.activation(z_c)
+        if carried is not None:
+            c = c + carried
         o = self.recurrent_activation(z_o + p_o * c)
         h = o * self.activation(c)
         return h, [h, c]
