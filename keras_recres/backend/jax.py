@@ -56,3 +56,8 @@ def fused_batch_norm(x, gamma, beta, epsilon):
 def peephole_lstm_step(projected, h, c, kernel, peepholes, carried=None):
     """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
     return None
+
+
+def peephole_lstm(projected, h, c, kernel, peephole):
+    """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
+    return None

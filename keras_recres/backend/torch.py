@@ -3,6 +3,9 @@
 import keras
 import torch
 
+from keras_recres.backend.torch_lstm import step as peephole_lstm_step  # noqa: F401
+from keras_recres.backend.torch_lstm import whole as peephole_lstm  # noqa: F401
+
 
 def prefers_plain_convolutions():
     """Whether grouped convolutions are slower than what can replace them: never."""
@@ -67,17 +70,3 @@ def fused_batch_norm(x, gamma, beta, epsilon):
         rows - shift, mean, variance, gamma, beta, True, 1.0, epsilon
     )
     return y.reshape(x.shape), mean + shift, variance * ((count - 1) / count)
-
-
-def peephole_lstm_step(projected, h, c, kernel, peepholes, carried=None):
-    """A step of an LSTM with peepholes in few operations; see `backend/tensorflow.py`."""
-    z = torch.addmm(projected, h, kernel)
-    z_i, z_f, z_c, z_o = (z if z.dtype == c.dtype else z.to(c.dtype)).chunk(4, dim=1)
-    p_i, p_f, p_o = peepholes
-    i = torch.addcmul(z_i, p_i, c).sigmoid()
-    f = torch.addcmul(z_f, p_f, c).sigmoid()
-    c = torch.addcmul(f * c, i, z_c.tanh())
-    if carried is not None:
-        c = c + carried
-    h = torch.addcmul(z_o, p_o, c).sigmoid() * c.tanh()
-    return [h, c]

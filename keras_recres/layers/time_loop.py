@@ -53,6 +53,11 @@ def run(layer, sequences, states, mask=None, training=False, constants=None):
                 ops.cast(xs["inputs"], layer.cell.compute_dtype),
                 **_training(layer.cell.project, training),
             )
+            if length and not ("mask" in xs or "cut" in xs) and hasattr(layer.cell, "all_steps"):
+                found = layer.cell.all_steps(xs["inputs"], states, training)
+                if found is not None:
+                    outputs, states = found
+                    return _time_major(outputs) if layer.return_sequences else outputs[-1], states
         shape = (batch, *layer.output_spec().shape)
         carry = {"states": keras.tree.flatten(states)}
         if mask is not None or not layer.return_sequences:

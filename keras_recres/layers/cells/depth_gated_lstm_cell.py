@@ -92,6 +92,10 @@ class DepthGatedLSTMCell(PeepholeLSTMCell):
             after, below = [*new, *after], new[1]
         return after[0], after
 
+    def all_steps(self, projected, states, training=False):
+        """None: one step after another."""
+        return None
+
     def get_dropout_mask(self, step_input):
         """Draws the masks of all layers' inputs; each layer keeps its own."""
         for i, layer in enumerate(self.layers):

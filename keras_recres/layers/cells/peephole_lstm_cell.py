@@ -85,6 +85,16 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
         h = o * self.activation(c)
         return h, [h, c]
 
+    def all_steps(self, projected, states, training=False):
+        """The outputs (time, batch, units) and the last states, or None if `step` is as fast."""
+        drops = 0 < self.recurrent_dropout < 1
+        if not (training and self.plain) or drops:
+            return None
+        h, c = states
+        kernel, peephole = value(self.recurrent_kernel, h), value(self.peephole, c)
+        fast = backend.peephole_lstm(projected, h, c, kernel, peephole)
+        return fast and (fast[0], [fast[0][-1], fast[1]])
+
     def call(self, inputs, states, training=False):
         return self.step(self.project(inputs, training), states, training)
 

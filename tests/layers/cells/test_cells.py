@@ -156,19 +156,25 @@ def reference(case, mask, states, truncate=None):
     return flat, d_weights, d_x, d_states
 
 
-@pytest.mark.parametrize(("loop", "truncate"), [("scan", None), ("unroll", 2)])
-def test_outputs_and_gradients_equal_numpys(case, loop, truncate):
+@pytest.mark.parametrize(
+    ("loop", "truncate", "mask"),
+    [("scan", None, MASK), ("unroll", 2, MASK), ("auto", None, np.ones_like(MASK))],
+    ids=["masked", "truncated", "plain"],
+)
+def test_outputs_and_gradients_equal_numpys(case, loop, truncate, mask):
     layer = case.layer
     layer.loop, layer.truncate = loop, truncate
     states = [keras.Variable(state) for state in case.states]
 
     def run(x):
         first = [ops.convert_to_tensor(state) for state in states]
-        parts = layer(x, initial_state=first, mask=ops.convert_to_tensor(MASK))
+        # Without a mask a cell may take all steps at once.
+        masked = None if mask.all() else ops.convert_to_tensor(mask)
+        parts = layer(x, initial_state=first, mask=masked, training=True)
         return ops.concatenate([ops.reshape(part, (-1,)) for part in parts])
 
     got, grads = gradients(run, [*layer.weights, *states], case.x)
-    want, d_weights, d_x, d_states = reference(case, MASK, case.states, truncate)
+    want, d_weights, d_x, d_states = reference(case, mask, case.states, truncate)
     np.testing.assert_allclose(got, want, atol=1e-5)
     weights = [name(w, layer) for w in layer.weights]
     names = [*weights, *range(len(states)), "x"]
@@ -177,15 +183,30 @@ def test_outputs_and_gradients_equal_numpys(case, loop, truncate):
         np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4, err_msg=str(of))
 
 
-def test_without_mask_and_states_and_as_a_cell_of_keras(case):
-    layer = case.layer
-    layer.loop, layer.truncate = "auto", None
+def test_it_is_a_cell_of_keras_own_layer(case):
     zeros = [np.zeros(state.shape) for state in case.states]
     want, *_ = reference(case, np.ones_like(MASK), zeros)
-    kept = keras.layers.RNN(layer.cell, return_sequences=True, return_state=True)
-    for run in (layer, kept):
-        parts = computed(run, case.x)
-        np.testing.assert_allclose(np.concatenate([p.ravel() for p in parts]), want, atol=1e-5)
+    layer = keras.layers.RNN(case.layer.cell, return_sequences=True, return_state=True)
+    parts = computed(layer, case.x)
+    np.testing.assert_allclose(np.concatenate([p.ravel() for p in parts]), want, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="others have no gradient by hand")
+def test_the_gradient_by_hand_has_a_gradient(case):
+    import torch
+
+    layer = case.layer
+    layer.loop, layer.truncate = "auto", None
+    variables = [weight.value for weight in layer.weights]
+    found = []
+    # Only in training a gradient is by hand.
+    for training in (False, True):
+        x = torch.tensor(case.x, requires_grad=True)
+        outputs = layer(x, training=training)[0]
+        first = torch.autograd.grad((outputs**2).sum(), [x, *variables], create_graph=True)
+        found.append(torch.autograd.grad(sum((g**2).sum() for g in first), [x, *variables]))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has float64 off by default")
