@@ -54,9 +54,79 @@ ZOO, SERVE, CLI = "keras_recres/zoo/", "keras_recres/serve/", "keras_recres/cli/
 INTEGERS = "test_integers_are_computed_with_as_the_floats_they_stand_for"
 PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 
+CELLS = "tests/layers/cells/test_cells.py::"
 STUDIES = "tests/training/test_reproduce.py"
 REENCODE = "tests/training/test_reencode.py"
 FAULTS = [
+    # Cells of recurrence in time, trees, films and jets.
+    Fault(
+        f"{LAYERS}cells/grid_lstm_cell.py",
+        "seen = new_h if self.priority else h_time",
+        "seen = h_time",
+        f"{CELLS}test_outputs_and_gradients_equal_numpys",
+        "torch",
+    ),
+    Fault(
+        f"{LAYERS}cells/array_lstm_cell.py",
+        "i, f, o = i * s, 1 - f * s, o * s",
+        "i, f, o = i * s, f * s, o * s",
+        f"{CELLS}test_outputs_and_gradients_equal_numpys",
+        "torch",
+    ),
+    Fault(
+        f"{LAYERS}cells/array_lstm_cell.py",
+        "return drawn, [ops.mod(fraction + v, 1)]",
+        "return drawn, [fraction]",
+        "tests/layers/cells/test_grid_and_array.py::"
+        "test_drawn_lanes_have_the_expectation_of_inference_and_differ_from_step_to_step",
+        "torch",
+    ),
+    Fault(
+        f"{LAYERS}attention_window.py",
+        "inputs = ops.where(there[..., None] > 0, inputs, 0)",
+        "inputs = inputs",
+        "tests/layers/test_attention_window.py::test_outputs_are_the_weighted_sums",
+        "torch",
+    ),
+    Fault(
+        f"{LAYERS}tree_net.py",
+        "last = ops.where(there[:, None], made, last)",
+        "last = made",
+        "tests/layers/test_tree_net.py::"
+        "test_nodes_and_gradients_of_a_batch_of_trees_of_different_sizes",
+        "torch",
+    ),
+    Fault(
+        f"{LAYERS}tree.py",
+        "(merges >= n + 1 + np.arange(n)[:, None])",
+        "(merges > 2 * n)",
+        "tests/layers/test_tree_net.py::test_trees_that_are_none_are_refused_in_one_sentence",
+        "torch",
+    ),
+    Fault(
+        f"{LAYERS}peephole_conv_lstm2d.py",
+        "self.recurrent_activation(o + see_o * memory)",
+        "self.recurrent_activation(o + see_o * states[1])",
+        "tests/layers/test_peephole_conv_lstm2d.py::"
+        "test_outputs_states_and_gradients_are_those_of_the_equations",
+        "torch",
+    ),
+    Fault(
+        f"{MODELS}conv_lstm_forecaster.py",
+        "(x, initial_state=states[i])",
+        "(x)",
+        "tests/models/test_conv_lstm_forecaster.py::"
+        "test_the_forecaster_goes_on_from_the_encoders_states",
+        "torch",
+    ),
+    Fault(
+        f"{ZOO}jets.py",
+        "phi = np.angle(np.exp(1j * (phi - phi[np.argmax(pt)])))",
+        "phi = phi - phi[np.argmax(pt)]",
+        "tests/zoo/test_jets.py::"
+        "test_jets_are_the_same_wherever_they_lie_and_however_they_are_turned",
+        "torch",
+    ),
     # Others' checkpoints, where all keys and shapes would fit another function.
     Fault(
         "keras_recres/models/convnets/resnet.py",
