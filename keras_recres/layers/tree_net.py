@@ -79,20 +79,7 @@ class TreeNet(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        shape, *others = input_shape if _is_nested(input_shape) else [input_shape]
-        fits = len(shape) == 3 and shape[-1] == self.units and bool(shape[1])
-        merges = shape[1] - 1 if fits else None
-        for other, wanted in zip(others, ((merges, 2), (merges,)), strict=False):
-            fits = fits and len(other) == len(wanted) + 1
-            fits = fits and all(
-                a is None or b is None or a == b for a, b in zip(other[1:], wanted, strict=True)
-            )
-        if not fits or len(others) not in (0, 2):
-            raise ValueError(
-                f"The input of {self.name!r} must be (leaves, merges, valid) of the shapes (batch, "
-                f"leaves, `units` = {self.units}), (batch, leaves − 1, 2) and (batch, leaves − 1), "
-                f"but the shapes are {[tuple(shape), *map(tuple, others)]}."
-            )
+        self._check_shapes(*(input_shape if _is_nested(input_shape) else [input_shape]))
         d = self.units
         self.kernel = self.add_weight(
             shape=(2 * d, d), name="kernel", initializer=self.kernel_initializer
@@ -104,6 +91,23 @@ class TreeNet(keras.layers.Layer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(shape=(d,), name="bias", initializer=self.bias_initializer)
+
+    def _check_shapes(self, shape, *others, mask=None):
+        """Raises a ValueError unless these are the shapes of leaves, merges and valid."""
+        fits = len(shape) == 3 and shape[-1] == self.units and bool(shape[1])
+        leaves = shape[1] if fits else 1
+        wanted = [(leaves - 1, 2), (leaves - 1,)]
+        if not fits or (others and not all(map(_fits, others, wanted))) or len(others) == 1:
+            raise ValueError(
+                f"The input of {self.name!r} must be (leaves, merges, valid) of the shapes (batch, "
+                f"leaves, `units` = {self.units}), (batch, leaves − 1, 2) and (batch, leaves − 1), "
+                f"but the shapes are {[tuple(shape), *map(tuple, others)]}."
+            )
+        if mask is not None and not _fits(mask, (leaves,)):
+            raise ValueError(
+                f"The mask of {self.name!r} must have the shape (batch, leaves) of its leaves, "
+                f"{tuple(shape[:2])}, but it has the shape {tuple(mask)}."
+            )
 
     def merge(self, children):
         """The parents (batch, units) of pairs of children (batch, 2, units)."""
@@ -117,9 +121,14 @@ class TreeNet(keras.layers.Layer):
         return self.activation(total if self.bias is None else total + self.bias)
 
     def call(self, inputs, mask=None, training=None):
-        if not isinstance(inputs, list | tuple):
-            inputs = self._from_the_left(inputs, mask)
-        leaves, merges, valid = inputs
+        parts = inputs if isinstance(inputs, list | tuple) else [inputs]
+        of_leaves = mask[0] if isinstance(mask, list | tuple) else mask
+        self._check_shapes(
+            *(part.shape for part in parts), mask=None if of_leaves is None else of_leaves.shape
+        )
+        if len(parts) == 1:
+            parts = self._from_the_left(parts[0], of_leaves)
+        leaves, merges, valid = parts
         if not backend.is_traced(merges):
             tree.check(ops.convert_to_numpy(merges), ops.convert_to_numpy(valid))
         leaves = ops.cast(leaves, self.compute_dtype)
@@ -186,3 +195,10 @@ class TreeNet(keras.layers.Layer):
 
 def _is_nested(shape):
     return isinstance(shape[0], list | tuple)
+
+
+def _fits(shape, wanted):
+    """Whether a shape is (batch, *wanted), as far as it is known."""
+    return len(shape) == len(wanted) + 1 and all(
+        size in (None, want) for size, want in zip(shape[1:], wanted, strict=True)
+    )

@@ -143,6 +143,11 @@ def test_trees_that_are_none_are_refused_in_one_sentence():
     ):
         with pytest.raises(ValueError, match=r"Merge 0 .* 3 leaves .* 0 to 2, .* side 1 is 4\."):
             call()
+    for merges, valid in ((forward[None, :1], [[True]]), (forward[None], [[True] * 3])):
+        with pytest.raises(ValueError, match=r"\(leaves, merges, valid\) of the shapes .* \(1, "):
+            net((x, merges, np.array(valid)))
+    with pytest.raises(ValueError, match=r"mask .* \(1, 3\), .* \(1, 4\)\."):
+        net(x, mask=np.ones((1, 4), bool))
     with pytest.raises(ValueError, match="node 0 has 2"):
         tree.batch([twice])
     with pytest.raises(ValueError, match=r"`leaves` is 2, .* has 3"):
