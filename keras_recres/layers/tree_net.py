@@ -6,6 +6,7 @@ from keras import ops
 from keras_recres import backend
 from keras_recres.layers import tree
 from keras_recres.layers.checks import check_count, check_switch, takes_numpy
+from keras_recres.layers.time_loop import form_of_loop
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
@@ -145,7 +146,7 @@ class TreeNet(keras.layers.Layer):
             made = self.merge(ops.take_along_axis(nodes, pair[:, :, None], axis=1))
             last = ops.where(there[:, None], made, last)
             place = ops.cast(ops.arange(2 * count - 1) == j, "bool")[None, :, None]
-            return [ops.where(place, last[:, None], nodes), last], None
+            return [ops.where(place, last[:, None], nodes), last], {}
 
         xs = [
             ops.arange(count, 2 * count - 1),
@@ -154,8 +155,11 @@ class TreeNet(keras.layers.Layer):
         ]
         # A tree of one leaf has it for its root.
         carry = [nodes, leaves[:, 0]]
-        for j in range(count - 1):
-            carry, _ = step(carry, [x[j] for x in xs])
+        if form_of_loop("auto", count - 1, leaves) == "scan":
+            carry, _ = backend.scan_sequence(step, carry, xs, {})
+        else:
+            for x in zip(*map(ops.unstack, xs), strict=True):
+                carry, _ = step(carry, x)
         return carry[0]
 
     def _from_the_left(self, leaves, mask):

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_recres import layers
 from keras_recres.layers import tree
-from tests.gradients import computed, gradients
+from tests.gradients import JIT, computed, gradients
 
 D = 3
 SIZES = (1, 2, 5, 3)
@@ -56,35 +56,38 @@ def nodes_of(row, size, leaves):
     return [*range(size), *range(leaves, leaves + size - 1)]
 
 
-@pytest.mark.parametrize("tensor", [False, True])
-def test_nodes_and_gradients_of_a_batch_of_trees_of_different_sizes(tensor):
+@pytest.mark.parametrize(("tensor", "leaves"), [(False, 5), (True, 9)])
+def test_nodes_and_gradients_of_a_batch_of_trees_of_different_sizes(tensor, leaves):
     net, rng = made(tensor), np.random.default_rng(0)
     trees = [tree.balanced(size) if size % 2 else tree.left_branching(size) for size in SIZES]
     trees[3] = np.array([[2, 1], [0, 3]])  # Not in the order of the leaves.
-    merges, valid = tree.batch(trees)
-    x = rng.normal(size=(len(SIZES), 5, D)).astype("float32")
-    nodes, grads = gradients(lambda x: net((x, merges, valid)), net.trainable_variables, x)
+    merges, valid = tree.batch(trees, leaves)
+    x = rng.normal(size=(len(SIZES), leaves, D)).astype("float32")
+    # Where it is compiled, the larger one is a loop in the graph.
+    nodes, grads = gradients(
+        lambda x: net((x, merges, valid)), net.trainable_variables, x, jit=tensor and JIT[-1]
+    )
     c = np.cos(np.arange(nodes.size)).reshape(nodes.shape)
     wanted, dx = {v.name: 0 for v in net.weights}, np.zeros(x.shape)
     for row, (own, size) in enumerate(zip(trees, SIZES, strict=True)):
-        reference, places = Reference(net, x[row, :size], own), nodes_of(row, size, 5)
+        reference, places = Reference(net, x[row, :size], own), nodes_of(row, size, leaves)
         np.testing.assert_allclose(nodes[row, places], reference.nodes, atol=1e-5)
         root = reference.nodes[-1]
         np.testing.assert_allclose(nodes[row, -1], root, atol=1e-5, err_msg="the root is last")
         # Padding repeats the root, and padded leaves are what they are.
         d = c[row].copy()
-        d[places[-1]] += sum(d[j] for j in range(5 + size - 1, 9))
+        d[places[-1]] += sum(d[j] for j in range(leaves + size - 1, 2 * leaves - 1))
         of_weights, of_leaves = reference.backwards(d[places])
         for name, grad in of_weights.items():
             wanted[name] = wanted[name] + grad
-        dx[row] = c[row, :5]
+        dx[row] = c[row, :leaves]
         dx[row, :size] = of_leaves
     for variable, grad in zip(net.trainable_variables, grads, strict=False):
         np.testing.assert_allclose(grad, wanted[variable.name], atol=1e-4)
     np.testing.assert_allclose(grads[-1], dx, atol=1e-4)
     mask = ops.convert_to_numpy(net.compute_mask((x, merges, valid)))
     for row, size in enumerate(SIZES):
-        np.testing.assert_array_equal(np.flatnonzero(mask[row]), nodes_of(row, size, 5))
+        np.testing.assert_array_equal(np.flatnonzero(mask[row]), nodes_of(row, size, leaves))
 
 
 def test_on_a_left_branching_tree_it_is_a_simple_rnn():
