@@ -25,6 +25,7 @@ from keras_recres.models.convnets.rir import rir
 from keras_recres.models.convnets.vgg import vgg
 from keras_recres.models.convnets.xception import xception
 from keras_recres.models.deep_thinking import deep_thinking
+from keras_recres.models.dense_bilstm import dense_bilstm
 from keras_recres.models.ensemble import ensemble
 from keras_recres.models.fully_convolutional import fully_convolutional
 from keras_recres.models.jet_lstm import jet_lstm
@@ -35,6 +36,7 @@ from keras_recres.models.planar import planar
 from keras_recres.models.recurrent import recurrent
 from keras_recres.models.recurrent_forms import residual_to_rnn, rnn_to_residual
 from keras_recres.models.shared_resnet import shared_resnet
+from keras_recres.models.simple_recurrent import elman, jordan
 from keras_recres.models.substitute import substitute
 from keras_recres.models.t2t_vit import t2t_vit
 from keras_recres.models.text_classifier import text_classifier
@@ -49,6 +51,8 @@ __all__ = [
     "cifar_resnet",
     "conv_lstm_forecaster",
     "deep_thinking",
+    "dense_bilstm",
+    "elman",
     "ensemble",
     "fully_convolutional",
     "googlenet",
@@ -61,6 +65,7 @@ __all__ = [
     "inception_v3_aux",
     "inception_v4",
     "jet_lstm",
+    "jordan",
     "keras_resnet",
     "lenet5",
     "mean_field_net",

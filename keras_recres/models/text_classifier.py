@@ -1,21 +1,19 @@
 """A recurrent network that reads a text word by word and tells its class."""
 
 import keras
-from keras import ops
 
+from keras_recres.layers import ArrayLSTMCell, AttentionWindow, PeepholeLSTMCell, Recurrent
 from keras_recres.layers.checks import check_choice, check_count
+from keras_recres.models import text_parts
 from keras_recres.models.families import family
 
-# The GRU is that of arXiv 1406.1078, whose reset gate comes before the product.
+# Keras' own layers where they do; its GRU as in arXiv 1406.1078, with the reset gate first.
 CELLS = {
-    "elman": keras.layers.SimpleRNN,
-    "lstm": keras.layers.LSTM,
-    "gru": lambda units, **kwargs: keras.layers.GRU(units, reset_after=False, **kwargs),
-}
-POOLINGS = {
-    "last": None,
-    "max": keras.layers.GlobalMaxPooling1D,
-    "average": keras.layers.GlobalAveragePooling1D,
+    "elman": (keras.layers.SimpleRNN, {}),
+    "lstm": (keras.layers.LSTM, {}),
+    "gru": (keras.layers.GRU, {"reset_after": False}),
+    "peephole_lstm": (PeepholeLSTMCell, {}),
+    "array_lstm": (ArrayLSTMCell, {"select": "attention"}),
 }
 
 
@@ -28,6 +26,7 @@ def text_classifier(
     embedding_dim=128,
     length=80,
     bidirectional=False,
+    attention=None,
     pooling="last",
     dropout=0.2,
     recurrent_dropout=0.2,
@@ -48,12 +47,14 @@ def text_classifier(
     2691713
 
     Args:
-        cell: "elman", "lstm" or "gru".
+        cell: "elman", "lstm", "gru", "peephole_lstm", or "array_lstm" with two lanes and attention.
         units: Integer ≥ 1, size of the state.
         vocabulary_size: Integer ≥ 1, how many numbers of words there are.
         embedding_dim: Integer ≥ 1, size of a word's vector.
         length: Integer ≥ 1, words of a text.
         bidirectional: Whether a second layer reads the text from its end, side by side.
+        attention: None, or the radius of an `AttentionWindow` over the states, with additive
+            scores.
         pooling: What the dense layer reads: the "last" state, or the "max" or "average" of all.
         dropout: Share of a word's vector that is set to zero, the same entries in all words.
         recurrent_dropout: Share of the state that is, which makes training slower.
@@ -69,31 +70,22 @@ def text_classifier(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    sizes = dict(units=units, vocabulary_size=vocabulary_size, embedding_dim=embedding_dim)
-    for key, value in {**sizes, "length": length, "num_classes": num_classes}.items():
-        check_count(key, value)
+    check_count("units", units)
     check_choice("cell", cell, CELLS)
-    check_choice("pooling", pooling, POOLINGS)
-    inputs = keras.Input((length,), dtype="int32")
-    x = keras.layers.Embedding(vocabulary_size, embedding_dim, name="embedding")(inputs)
-    layer = CELLS[cell](
-        units,
-        dropout=dropout,
-        recurrent_dropout=recurrent_dropout,
-        return_sequences=pooling != "last",
-        name=cell,
-    )
+    text_parts.check_pooling(pooling, *(["last"] if attention else []))
+    inputs, x = text_parts.words(vocabulary_size, embedding_dim, length)
+    kind, more = CELLS[cell]
+    more = {**more, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
+    options = {"return_sequences": pooling != "last", "name": cell}
+    if issubclass(kind, keras.layers.RNN):
+        layer = kind(units, **more, **options)
+    else:
+        layer = Recurrent(kind(units, **more), **options)
     if bidirectional:
         layer = keras.layers.Bidirectional(layer, name=f"bidirectional_{cell}")
     x = layer(x)
-    if pooling != "last":
-        x = POOLINGS[pooling](name="pool")(x)
-    if head_dropout:
-        x = keras.layers.Dropout(head_dropout, name="head_dropout")(x)
-    if not features_only:
-        x = keras.layers.Dense(1 if num_classes == 2 else num_classes, name="logits")(x)
-        if num_classes == 2:
-            x = ops.pad(x, ((0, 0), (1, 0)))
-        if classifier_activation is not None:
-            x = keras.layers.Activation(classifier_activation, name="probabilities")(x)
-    return keras.Model(inputs, x, name=name)
+    if attention:
+        x = AttentionWindow(attention, score="additive", edges="renormalise", name="attention")(x)
+    return text_parts.classes(
+        inputs, x, pooling, head_dropout, num_classes, features_only, classifier_activation, name
+    )

@@ -47,7 +47,7 @@ def give_weights(model):
     """Gives every weight of a model values of its own, of a size that keeps the signal's.
 
     Kernels are drawn from N(0, 1 / fan-in), moving variances from U(0.5, 1.5), scales and slopes
-    near 1 and 0.25, everything else from N(0, 0.1²).
+    near 1 and 0.25, words' vectors from N(0, 1), everything else from N(0, 0.1²).
     """
     for i, weight in enumerate(model.weights):
         if not keras.backend.is_float_dtype(weight.dtype):
@@ -58,6 +58,8 @@ def give_weights(model):
             value = rng.uniform(0.5, 1.5, shape)
         elif weight.name.endswith("gamma"):
             value = rng.normal(1.0, 0.1, shape)
+        elif weight.name == "embeddings":
+            value = rng.normal(0.0, 1.0, shape)
         elif weight.name in ("slope", "alpha"):
             value = rng.normal(0.25, 0.05, shape)
         elif len(shape) >= 2:

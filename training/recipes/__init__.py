@@ -40,6 +40,7 @@ ORDER = (
     "lenet5",
     "lenet5_original",
     "highway_mnist",
+    "imdb",
     "cifar_resnet",
     "mnist_dense",
     "mnist_resnet50",
