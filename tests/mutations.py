@@ -837,6 +837,24 @@ FAULTS = [
         "tests/models/test_recurrent_forms.py::test_a_block_in_time_is_the_block_in_depth",
     ),
     Fault(
+        f"{MODELS}field_rnn.py",
+        "read.set_weights([inverse, -bias @ inverse])",
+        "read.set_weights([inverse, bias @ inverse])",
+        "tests/models/test_field_rnn.py::test_hidden_units_as_the_state_are_the_same_network",
+    ),
+    Fault(
+        f"{LAYERS}runge_kutta.py",
+        "slope(inputs + self.dt * third)",
+        "slope(inputs + half * third)",
+        "tests/models/test_field_rnn.py::test_steps_are_those_of_runge_kutta",
+    ),
+    Fault(
+        f"{ZOO}problems.py",
+        "- 0.2 * v + 0.3",
+        "+ 0.2 * v + 0.3",
+        "tests/models/test_field_rnn.py::test_the_data_are_trajectories",
+    ),
+    Fault(
         f"{MODELS}recurrent_forms.py",
         "copy_state(cell, branch.cell)",
         "pass",

@@ -200,7 +200,7 @@ class Batches(keras.utils.PyDataset):
             images, labels, index = self.data.images, self.data.labels[indices], indices
             if crops is not None:
                 images, index = geometry.crops(images[indices], crops), np.arange(len(indices))
-        if self.one_hot:
+        if self.one_hot and labels.dtype.kind != "f":
             labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
         rng = np.random.default_rng(draws)
         if not (self.training and self.data.are_pictures):

@@ -271,7 +271,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         test_batches.close()
         signal.signal(signal.SIGTERM, before)
     if trained is not model and len(model.outputs) == 1:
-        model.compile(loss=trained.loss, metrics=[accuracy()])
+        model.compile(loss=trained.loss, metrics=[accuracy(model)])
     cut = f"[:{len(test_data)}]" if len(test_data) == a.eval_limit else ""
     return train_data, {
         "train_images": len(train_data),

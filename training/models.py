@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_recres import zoo
-from keras_recres.models.families import family_of
+from keras_recres.models.families import TOLERANCE, family_of
 from training import optimizers
 from training.errors import UserError
 
@@ -122,6 +122,8 @@ def compile_model(
 ):
     """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
+    Of a network whose answers are numbers, the loss is the mean of their squared errors.
+
     The learning rate rises linearly from 0, then falls along a half cosine to a hundredth of its
     peak, or stays there. The decay spares vectors and tokens: biases, norms, slopes and scales
     are no kernels. A decay of 0 makes it Adam (arXiv 1412.6980).
@@ -148,16 +150,18 @@ def compile_model(
     optimizer = optimizers.make(
         model, optimizer, rate, weight_decay, epsilon, ema, accumulate, clip_norm
     )
-    if rubbish is None:
+    record = getattr(model, "zoo_record", None)
+    if _answers_are_numbers(model):
+        loss = keras.losses.MeanSquaredError()
+    elif rubbish is None:
         loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     else:
         loss = Rubbish(rubbish)
-    record = getattr(model, "zoo_record", None)
     convolutions = record is not None and family_of(record.builder).convolutional
     model.compile(
         optimizer=optimizer,
         loss=loss,
-        metrics=[accuracy()],
+        metrics=[accuracy(model)],
         # XLA has no collective operations on a processor, which sum what devices found.
         jit_compile="auto" if shared else jit_compile(convolutions),
         steps_per_execution=1 if keras.backend.backend() == "torch" else steps_per_execution,
@@ -184,12 +188,24 @@ class Rubbish(keras.losses.Loss):
         return everything - ops.sum(answers * logits, axis=-1)
 
 
-def accuracy():
+def accuracy(model):
     """The metric: how many examples have the right class, or, of grids, right classes in all cells.
 
-    Keras' own would count cells, of which nearly all are right long before one example is.
+    Keras' own would count cells, of which nearly all are right long before one example is. Of
+    answers that are numbers, how many examples have all of them within `TOLERANCE`.
     """
-    return keras.metrics.MeanMetricWrapper(_right, name="accuracy")
+    right = _near if _answers_are_numbers(model) else _right
+    return keras.metrics.MeanMetricWrapper(right, name="accuracy")
+
+
+def _answers_are_numbers(model):
+    record = getattr(model, "zoo_record", None)
+    return record is not None and family_of(record.builder).answers == "numbers"
+
+
+def _near(answers, outputs):
+    error = ops.reshape(ops.abs(answers - outputs), (ops.shape(outputs)[0], -1))
+    return ops.all(error <= TOLERANCE, axis=-1)
 
 
 def _right(answers, logits):

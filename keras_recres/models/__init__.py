@@ -27,6 +27,7 @@ from keras_recres.models.convnets.xception import xception
 from keras_recres.models.deep_thinking import deep_thinking
 from keras_recres.models.dense_bilstm import dense_bilstm
 from keras_recres.models.ensemble import ensemble
+from keras_recres.models.field_rnn import field_rnn, field_to_rnn
 from keras_recres.models.fully_convolutional import fully_convolutional
 from keras_recres.models.jet_lstm import jet_lstm
 from keras_recres.models.mean_field_net import mean_field_net
@@ -54,6 +55,8 @@ __all__ = [
     "dense_bilstm",
     "elman",
     "ensemble",
+    "field_rnn",
+    "field_to_rnn",
     "fully_convolutional",
     "googlenet",
     "googlenet_paper",

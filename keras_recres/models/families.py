@@ -6,6 +6,9 @@ from collections.abc import Callable
 from keras_recres.layers.checks import takes_numpy
 
 INPUTS = ("image", "points", "grid", "tokens", "sequence", "text")
+ANSWERS = ("classes", "numbers")
+# How far a number may be from the right one.
+TOLERANCE = 0.01
 WEIGHTS = ("own", "keras", "convert")
 # Axes of `Family.layout`: a matrix cut by columns or by rows, and a vector that goes with columns.
 MODEL = "model"
@@ -19,6 +22,8 @@ class Family:
     Attributes:
         inputs: What an example is, one of `INPUTS`. A "grid" is a line or a plane of cells, each of
             which has an answer of its own: the network's logits are (batch, …, classes).
+        answers: What the outputs are, one of `ANSWERS`: logits of "classes", or "numbers", right
+            within `TOLERANCE`.
         min_side: Smallest side of an image in pixels.
         max_side: Largest one, or None.
         convolutional: Whether the networks are mostly convolutions, which XLA makes slower on
@@ -38,6 +43,7 @@ class Family:
     """
 
     inputs: str = "image"
+    answers: str = "classes"
     min_side: int = 1
     max_side: int | None = None
     convolutional: bool = False
@@ -52,6 +58,8 @@ class Family:
     def __post_init__(self):
         if self.inputs not in INPUTS:
             raise ValueError(f"`inputs` must be one of {INPUTS}, but it is {self.inputs!r}.")
+        if self.answers not in ANSWERS:
+            raise ValueError(f"`answers` must be one of {ANSWERS}, but it is {self.answers!r}.")
         if not {*self.weights} <= {*WEIGHTS}:
             raise ValueError(f"`weights` must be out of {WEIGHTS}, but they are {self.weights!r}.")
 

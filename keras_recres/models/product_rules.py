@@ -6,6 +6,8 @@ import keras
 
 from keras_recres import layers
 from keras_recres.backend import keras_private
+from keras_recres.layers.cells.residual_cell import CellBranch, ResidualCell
+from keras_recres.layers.runge_kutta import RungeKutta
 
 # Layers that have weights and multiply features by no matrix: their share is not counted.
 WITHOUT_PRODUCTS = (
@@ -142,6 +144,20 @@ def _bidirectional(layer, inner, sequences, **_):
 def _cell(layer, inner, inputs, **_):
     # Every weight that is not a bias meets one feature in a step.
     return sum(math.prod(weight.shape) for weight in layer.weights if "bias" not in weight.name)
+
+
+def _residual_cell(layer, inner, inputs, **_):
+    *places, channels = layer.state_shape
+    channels *= 2 if layer.inject_input == "concat" else 1
+    return inner(layer.branch, (inputs[0], *places, channels))
+
+
+def _cell_branch(layer, inner, inputs, **_):
+    return inner(layer.cell, (*inputs[:-1], inputs[-1] - sum(layer.sizes)))
+
+
+def _runge_kutta(layer, inner, inputs, **_):
+    return 4 * inner(layer.field, inputs)
 
 
 def _grid_cell(layer, inner, inputs, **_):
@@ -288,6 +304,9 @@ RULES = {
     layers.RBFOutput: _dense,
     layers.RRN: _dense,
     layers.RecurrentResidual: _recurrent_residual,
+    ResidualCell: _residual_cell,
+    CellBranch: _cell_branch,
+    RungeKutta: _runge_kutta,
     layers.SCell: _s_cell,
     layers.TokenPerformer: _token_performer,
     layers.TokenTransformer: _token_transformer,

@@ -2,16 +2,13 @@
 
 import keras
 
-from keras_recres.layers import RecurrentResidual
+from keras_recres.layers import Recurrent, RecurrentResidual
 from keras_recres.layers.cells.residual_cell import CellBranch, ResidualCell
 from keras_recres.layers.checks import check_count
 from keras_recres.layers.tying import copy_state
 
-# The layer that runs cells.
-RUNS = keras.layers.RNN
 
-
-def residual_to_rnn(layer: RecurrentResidual, **kwargs):
+def residual_to_rnn(layer: RecurrentResidual, **kwargs) -> Recurrent:
     """The recurrent network in time that a recurrent residual block is in depth.
 
     rnn(sequence, initial_state=x) computes what `layer(x)` does, step for step: its length is the
@@ -29,10 +26,10 @@ def residual_to_rnn(layer: RecurrentResidual, **kwargs):
 
     Args:
         layer: A built RecurrentResidual; its steps share all.
-        **kwargs: Arguments of the recurrent layer, such as `return_sequences`.
+        **kwargs: Arguments of `Recurrent`, such as `return_sequences`.
 
     Returns:
-        A recurrent layer with copies of the weights.
+        A built `Recurrent` with copies of the weights.
 
     Raises:
         ValueError: If the layer is not built, or its steps differ: they have weights, scales or
@@ -65,7 +62,7 @@ def residual_to_rnn(layer: RecurrentResidual, **kwargs):
         dtype=layer.dtype_policy,
         name=f"{layer.name}_cell",
     )
-    rnn = RUNS(cell, name=f"{layer.name}_in_time", dtype=layer.dtype_policy, **kwargs)
+    rnn = Recurrent(cell, name=f"{layer.name}_in_time", dtype=layer.dtype_policy, **kwargs)
     rnn.build((shape[0], None, *shape[1:]))
     copy_state(layer.branch, cell.branch)
     return rnn

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_recres.layers import RecurrentResidual
+from keras_recres.layers import JordanCell, RecurrentResidual
 from keras_recres.layers.checks import check_choice, check_count
 from keras_recres.probes.gradient_record import GradientFlowRecord
 from keras_recres.probes.recurrence import Recurrence
@@ -57,9 +57,10 @@ def gradient_flow(
 
     In time the steps are those of a `keras.layers.RNN`, such as LSTM or `Recurrent`, in depth those
     of a `RecurrentResidual`, whose bound for a branch of one `Dense` is 1 + ‖W‖γ in the place of
-    ‖U‖γ. A state is all that passes from step to step, h and c of an LSTM, for which no such bound
-    is known. Truncation stops the gradient of the loss alone: it arrives at h_t, t a multiple of
-    `truncate`, and before it there is only what comes from outputs there.
+    ‖U‖γ, and in a `JordanCell`, whose state is its output, the product of two. A state is all that
+    passes from step to step, h and c of an LSTM, for which no such bound is known. Truncation stops
+    the gradient of the loss alone: it arrives at h_t, t a multiple of `truncate`, and before it
+    there is only what comes from outputs there.
 
     Example:
     >>> model = keras.Sequential([keras.Input((100, 8)), keras.layers.SimpleRNN(32)])
@@ -160,6 +161,13 @@ def _factor(layer):
         slope = _slope(branch.kernel[: branch.kernel.shape[1]], branch.activation)
         kept = abs(1 - s) if layer.shortcut == "none" else 1.0
         return None if slope is None else kept + abs(s) * slope
+    if isinstance(layer.cell, JordanCell):
+        # From y_{t−1} by h_t to y_t; a trace of older outputs is a state beside.
+        slopes = [
+            _slope(layer.cell.recurrent_kernel, layer.cell.activation),
+            _slope(layer.cell.output_kernel, layer.cell.output_activation),
+        ]
+        return None if layer.cell.decay or None in slopes else slopes[0] * slopes[1]
     if isinstance(layer.cell, keras.layers.SimpleRNNCell):
         return _slope(layer.cell.recurrent_kernel, layer.cell.activation)
     return None

@@ -10,7 +10,7 @@ from keras import ops, tree
 
 from keras_recres import backend
 from keras_recres.backend import keras_private, probe
-from keras_recres.layers import RecurrentResidual, depth_loop, unsharing
+from keras_recres.layers import Recurrent, RecurrentResidual, depth_loop, unsharing
 
 KINDS = {"time": keras.layers.RNN, "depth": RecurrentResidual}
 
@@ -53,6 +53,9 @@ class Recurrence:
             if not seen:
                 # Keras fills in no defaults, and masks and `training` come by name.
                 given = inspect.signature(original).bind(*args, **kwargs).arguments
+                if isinstance(layer, Recurrent) and given.get("mask") is None:
+                    # Which it also reads off its input.
+                    given["mask"] = keras_private.get_mask(next(iter(given.values())))
                 tensors = {k: v for k, v in given.items() if _has_tensors(v)}
                 seen.update(layer=layer, given=given, tensors=tensors, outputs=outputs)
             return outputs

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_recres.layers.checks import check_count
-from keras_recres.models.families import family_of
+from keras_recres.models.families import TOLERANCE, family_of
 from keras_recres.zoo.class_names import class_names
 from keras_recres.zoo.pictures import Pictures
 
@@ -126,20 +126,24 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     Args:
         model: A model that `zoo.load` gave, whose outputs are logits.
         images: Sequence of uint8 arrays (height, width, channels), or one array.
-        labels: Integers (images,); of grids (examples, …), one for each cell.
+        labels: Integers (images,); of grids (examples, …), one for each cell. Floats of the
+            outputs' shape, where these are numbers.
         batch_size: How many at once.
         advance: Function of the number of images just done, for a progress bar.
 
     Returns:
         A dict with `images`, `top1_percent`, its `standard_error_percent`, `loss` (nats),
         `seconds` and `images_per_second`. A grid is right if all its cells are; `loss` is the mean
-        over cells, and `cells_percent` says how many of them are right.
+        over cells, and `cells_percent` says how many of them are right. Numbers are right within
+        0.01, `loss` is the mean of their squared errors, and there is a `largest_error`.
 
     Raises:
         ValueError: For labels that are not one class of the model for each image, or outputs that
             are probabilities.
     """
     labels = np.asarray(labels)
+    if labels.dtype.kind == "f":
+        return _evaluate_numbers(model, images, labels, batch_size, advance)
     count, classes = len(images), classes_of(model)
     cells = model.outputs[0].shape[1:-1]
     fits = labels.ndim == 1 + len(cells) and len(labels) == count > 0
@@ -164,6 +168,29 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
         **({"cells_percent": 100 * float(np.mean(right))} if cells else {}),
         "seconds": seconds,
         "images_per_second": count / seconds,
+    }
+
+
+def _evaluate_numbers(model, examples, answers, batch_size, advance):
+    """`evaluate` of numbers: right within `TOLERANCE`, and the mean of their squared errors."""
+    begin = time.perf_counter()
+    found = logits_of(model, examples, batch_size, advance)
+    seconds = time.perf_counter() - begin
+    if found.shape != answers.shape:
+        raise ValueError(
+            f"`labels` must be numbers of the shape {found.shape} that {model.name!r} gives for "
+            f"{len(examples)} examples, but their shape is {answers.shape}."
+        )
+    error = np.abs(found - answers).reshape(len(answers), -1)
+    accuracy = float(np.mean(error.max(axis=1) <= TOLERANCE))
+    return {
+        "images": len(examples),
+        "top1_percent": 100 * accuracy,
+        "standard_error_percent": 100 * (accuracy * (1 - accuracy) / len(answers)) ** 0.5,
+        "loss": float(np.mean(error**2)),
+        "largest_error": float(error.max()),
+        "seconds": seconds,
+        "images_per_second": len(examples) / seconds,
     }
 
 

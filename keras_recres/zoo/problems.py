@@ -7,8 +7,12 @@
     mazes/11-loops   with a tenth of the inner walls taken away, and one shortest path
     mazes/11-ends    start and end are dead ends
 
-The tasks are those of Bansal et al. (arXiv 2202.05826), in sizes of one's choice. Example i of a
-split is the same on every machine, however many are asked for.
+    vanderpol/10     random starts of van der Pol's oscillator, and where they are after 10 steps of
+                     0.01 in time, numbers
+    duffing/10       the same of Duffing's oscillator under a periodic force, with its phase
+
+The first two are those of Bansal et al. (arXiv 2202.05826), in sizes of one's choice. Example i of
+a split is the same on every machine, however many are asked for.
 """
 
 import numpy as np
@@ -58,7 +62,8 @@ def read(dataset, split, limit=None):
 
     Returns:
         A `Split` whose data are int8 (N, size, 1) or (N, size, size, 3) of zeros and ones, and
-        whose labels are int64 (N, size) or (N, size, size).
+        whose labels are int64 (N, size) or (N, size, size); of dynamical systems data and labels
+        are float32 (N, numbers).
 
     Raises:
         ValueError: For a name that is none, or another split.
@@ -90,9 +95,43 @@ def mazes(rng, count, side, variant=""):
     return tuple(np.stack(parts) for parts in zip(*pairs, strict=True))
 
 
+def vanderpol(rng, count, steps, variant=""):
+    """Of x'' = (1 − x²) x' − x, from a box around its limit cycle: (x, x') before and after."""
+
+    def velocity(s):
+        x, v = s.T
+        return np.stack([v, (1 - x**2) * v - x], axis=1)
+
+    return _followed(velocity, rng.uniform(-1, 1, (count, 2)) * (3, 4), steps)
+
+
+def duffing(rng, count, steps, variant=""):
+    """Of x'' = x − x³ − 0.2 x' + 0.3 cos φ, φ' = 1: (x, x', cos φ, sin φ) before and after."""
+
+    def velocity(s):
+        x, v, cosine, sine = s.T
+        return np.stack([v, x - x**3 - 0.2 * v + 0.3 * cosine, -sine, cosine], axis=1)
+
+    x, phase = rng.uniform(-2, 2, (count, 2)), rng.uniform(0, 2 * np.pi, count)
+    return _followed(velocity, np.c_[x, np.cos(phase), np.sin(phase)], steps)
+
+
+def _followed(velocity, start, steps):
+    """Starts and ends, by four steps of the Runge-Kutta method in each of 0.01: to 1e-9."""
+    s, dt = start, 0.01 / 4
+    for _ in range(4 * steps):
+        first = velocity(s)
+        second = velocity(s + dt / 2 * first)
+        third = velocity(s + dt / 2 * second)
+        s = s + dt / 6 * (first + 2 * second + 2 * third + velocity(s + dt * third))
+    return start.astype("float32"), s.astype("float32")
+
+
 # Name → what makes them, the smallest size and from there on each how many-th, variants, how many a
 # training has, and the names of the answers.
 PROBLEMS = {
     "prefix_sums": (strings, 1, 1, (), 100_000, ("even", "odd")),
     "mazes": (mazes, 5, 2, ("loops", "ends"), 50_000, ("off", "path")),
+    "vanderpol": (vanderpol, 1, 1, (), 50_000, ("x", "x'")),
+    "duffing": (duffing, 1, 1, (), 50_000, ("x", "x'", "cos", "sin")),
 }

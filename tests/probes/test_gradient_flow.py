@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_recres.layers import RecurrentResidual
+from keras_recres.layers import JordanCell, Recurrent, RecurrentResidual
 from keras_recres.probes import gradient_flow, gradient_product
 from tests.marks import slow_on
 
@@ -89,6 +89,7 @@ def test_a_compiled_loss_and_one_that_is_given(measured):
     np.testing.assert_allclose(compiled.gradient, given.gradient, rtol=1e-4)
 
 
+@slow_on("jax", "tensorflow")
 def test_the_product_of_the_lecture_neither_underflows_nor_overflows():
     """Its slide has 3.47e22 for 1.5, which is rounded wrongly."""
     exact = {0.5: 2.938736e-39, 0.9: 1.390085e-06, 1.1: 1.987301e05, 1.5: 3.464824e22}
@@ -136,6 +137,30 @@ def test_the_same_in_depth(shortcut):
             assert record.jacobian[n, t] == pytest.approx(np.linalg.norm(jacobian, 2), rel=1e-4)
             if t:
                 gradient, jacobian = gradient @ slopes[t - 1], jacobian @ slopes[t - 1]
+
+
+def test_a_jordan_network_and_truncation():
+    """y_t = σ(V φ(U x_t + W y_{t−1})), by the layer of this library."""
+    cell = JordanCell(3, 2, use_bias=False)
+    inputs = keras.Input((6, 2))
+    masked = layers.Masking()(inputs)
+    rnn = Recurrent(cell, truncate=2, name="jordan")
+    model = keras.Model(inputs, rnn(masked, initial_state=ops.zeros_like(masked)[:, 0]))
+    rng = np.random.default_rng(4)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    record = gradient_flow(model, X)
+    _, recurrent, output = (np.array(w) for w in model.get_weights())
+    norm = np.linalg.norm(recurrent, 2) * np.linalg.norm(output, 2) / 4
+    assert record.factor == pytest.approx(norm)
+    assert (record.jacobian <= record.bound * (1 + 1e-6)).all()
+    np.testing.assert_array_equal(record.live, (X != 0).any(-1))
+    # Of six steps the gradient of the last output arrives at the fourth, which a masked step among
+    # them moves by one; the padding after the last step hands it on.
+    zero = record.gradient == 0
+    np.testing.assert_array_equal(zero[2], [True] * 4 + [False] * 3)
+    np.testing.assert_array_equal(zero[0], [True] * 2 + [False] * 5)
+    np.testing.assert_array_equal(zero[1], [True] * 5 + [False] * 2)
 
 
 @slow_on("jax", "tensorflow")

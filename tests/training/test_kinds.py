@@ -10,7 +10,7 @@ import pytest
 import keras_recres.models
 from keras_recres import zoo
 from keras_recres.models.families import Family, family, family_of
-from keras_recres.zoo import manifest, sources
+from keras_recres.zoo import evaluation, manifest, problems, sources
 from tests.marks import slow_on, slow_on_tensorflow
 from tests.training.pictures import corners
 from training import errors, evaluate, fit, packed
@@ -187,3 +187,27 @@ def test_records_of_builders():
     vit = family_of("t2t_vit")
     assert vit.nearest_shape((20, 500, 3)) == (32, 384, 3)
     assert family_of("planar").nearest_shape((2,)) == (2,)
+
+
+@pytest.mark.slow
+def test_numbers_are_learnt_and_measured(tmp_path):
+    """Of an oscillator, whose answers are the numbers that it has a little later."""
+    out = tmp_path / "run"
+    few = ["--epochs=8", "--limit=500", "--eval-limit=200", "--batch-size=50", "--warmup-epochs=0"]
+    fit.main(["vanderpol_rnn", "--recipe=vanderpol_rnn", f"--out={out}", *few])
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    weights = out / "vanderpol_rnn.vanderpol_10.weights.h5"
+    measured = evaluate.measure("vanderpol_rnn", weights=weights, limit=200)
+    assert measured["loss"] == pytest.approx(metrics["val_loss"], rel=1e-3)
+    assert measured["top1_percent"] == pytest.approx(100 * metrics["val_accuracy"])
+    # A tenth of what standing still has.
+    split = problems.read("vanderpol/10", "test", 200)
+    assert measured["loss"] < 0.1 * np.mean((split.labels - split.data) ** 2)
+    model = zoo.load("vanderpol_rnn", weights=weights)
+    found = evaluation.logits_of(model, split.data)
+    error = np.abs(found - split.labels)
+    assert measured["largest_error"] == pytest.approx(error.max(), rel=1e-5)
+    assert measured["top1_percent"] == 100 * (error.max(axis=1) <= 0.01).mean()
+    longer = zoo.load("vanderpol_rnn", weights=weights, steps=20)
+    twice = evaluation.logits_of(model, found.astype("float32"))
+    np.testing.assert_allclose(evaluation.logits_of(longer, split.data), twice, atol=1e-4)

@@ -33,6 +33,8 @@ from training.errors import UserError, nearest
 ORDER = (
     "deep_thinking",
     "mazes",
+    "vanderpol_rnn",
+    "duffing_rnn",
     "tiny_imagenet80_vit",
     "tiny_imagenet80_vit_plus",
     "cifar_tables",
