@@ -87,7 +87,7 @@ def test_runs_become_one_entry_that_loads_and_is_measured_again(
     assert row["seeds"] == 2
     assert (row["dataset"], row["split"]) == ("corners", "test")
     assert row["metric"] == "top1_percent"
-    assert row["budget"].startswith("1 epoch of 64 images, ")
+    assert row["budget"].startswith("1 epoch of 64 examples, ")
     assert row["backend"] == keras.backend.backend()
     assert "a test" in row["note"]
     assert (row["printed"], row["printed_dataset"]) == (61.53, "imagenet")
@@ -371,7 +371,7 @@ def test_readme_and_results_get_their_tables(folder, tmp_path):
         "parameters": 2204878,
         "multiply_adds": 2000000,
         "steps": "2,4,2",
-        "budget": "10 epochs of 60,000 images, 30 min",
+        "budget": "10 epochs of 60,000 examples, 30 min",
     }
     filing.write_result(row)
     exact = {"dataset": "mnist_exact", "printed": "", "printed_dataset": "", "value": "96.00"}
@@ -391,7 +391,7 @@ def test_readme_and_results_get_their_tables(folder, tmp_path):
             "| 97.10 ± 0.20 % top-1 (3 seeds); best of 10 epochs 97.50 ± 0.20 %; "
             "mnist_exact 96.00 ± 0.20 % "
             "| 67.16 % top-1 (imagenet, best of 10 epochs) "
-            "| 10 epochs of 60,000 images, 30 min |\n"
+            "| 10 epochs of 60,000 examples, 30 min |\n"
         ) in text
         assert (
             "| `vit3_rec` | 2,204,878 | 2,000,000 | 2,4,2 | mnist test "

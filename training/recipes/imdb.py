@@ -7,8 +7,11 @@ and of the pooled states.
 
     KERAS_BACKEND=jax python -m training.fit bilstm_imdb --recipe imdb --data-dir DIR
 
-Hardware: any. Time and accuracy: not measured yet. A linear model of pairs of words (NB-SVM) has
-91.6 % on these data.
+Hardware: any; 16 minutes on one processor core (JAX). Top-1 after the last epoch, one seed:
+
+    bilstm_imdb     88.92 %
+
+A linear model of pairs of words, NB-SVM, has 91.6 %, with its constant chosen on the test set.
 """
 
 NAMES = (
