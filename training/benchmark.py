@@ -21,6 +21,7 @@ from training.run_folder import write_between
 BACKENDS = ("tensorflow", "jax", "torch")
 BENCHMARKS = {
     "recurrence": "RecurrentResidual unrolled against scanned: first step, later steps, memory",
+    "cells": "recurrent cells: tokens a processor second, forward and training, beside Keras' own",
     "mean_field": "the mean-field recursions, and their kernel beside neural-tangents",
     "param_savers": "GroupedDense, MetaConv2D, Conv3dSubstitute against Keras' own layers",
     "norms": "training steps with our BatchNormalization and with Keras' own",

@@ -1,0 +1,148 @@
+"""Recurrent cells: tokens a processor second, forward and in training, beside Keras' own layers.
+
+One batch of 32 sequences with 128 features, cells of 128 units, the last output, SGD on the mean
+square; on PyTorch in one thread. All cells are measured in one process, so that they meet the
+same load: compare ratios, and only within a run.
+"""
+
+import time
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+BATCH, WIDTH = 32, 128
+LENGTHS = (100, 400)
+KERAS, TORCH, OURS = "keras LSTM", "torch.nn.LSTM", "peephole LSTM"
+# In training: the peephole LSTM's tokens over those of Keras' LSTM and of torch.nn.LSTM, other
+# cells' work a second over the peephole LSTM's, and the first step with the longest sequences over
+# that with the shortest, where something is compiled.
+GOALS = {"torch": 8.0, "jax": 1.0, "tensorflow": 0.9}
+TORCH_GOAL, OTHERS_GOAL, COMPILE_GOAL = 0.6, 1 / 1.5, 1.5
+
+
+def cells():
+    """{name: layer that runs the cell}."""
+    from keras_recres import layers
+
+    def run(cell):
+        return layers.Recurrent(cell)
+
+    return {
+        KERAS: keras.layers.LSTM(WIDTH),
+        "keras GRU": keras.layers.GRU(WIDTH),
+        "RNN(peephole LSTM)": keras.layers.RNN(layers.PeepholeLSTMCell(WIDTH)),
+        OURS: run(layers.PeepholeLSTMCell(WIDTH)),
+        "LSTMCell": run(keras.layers.LSTMCell(WIDTH)),
+        "Jordan": run(layers.JordanCell(WIDTH, WIDTH)),
+        "depth-gated, 2 layers": run(layers.DepthGatedLSTMCell(WIDTH, 2)),
+    }
+
+
+def cases(backend, quick):
+    """A case is a length: its cells are measured in one process."""
+    return [{"length": length} for length in (LENGTHS[:1] if quick else LENGTHS)]
+
+
+def measure(length):
+    """For each cell processor seconds of the first step, a later one and a forward pass."""
+    from keras_recres import models
+
+    x = np.random.default_rng(0).normal(size=(BATCH, length, WIDTH)).astype("float32")
+    y = np.zeros((BATCH, WIDTH), "float32")
+    found = {}
+    if keras.backend.backend() == "torch":
+        found[TORCH] = _plain_torch(x)
+    for name, layer in cells().items():
+        model = keras.Sequential([keras.Input((length, WIDTH)), layer])
+        model.compile(keras.optimizers.SGD(0.01), "mse")
+        found[name] = {
+            "first": cpu_seconds(lambda m=model: m.train_on_batch(x, y), 1),
+            "training": cpu_seconds(lambda m=model: m.train_on_batch(x, y)),
+            "forward": cpu_seconds(lambda m=model: m.predict_on_batch(x)),
+            "multiply_adds": models.multiply_adds(model).total / length,
+        }
+    return {"cells": found}
+
+
+def cpu_seconds(function, calls=3):
+    """The least processor seconds of some calls."""
+    spent = []
+    for _ in range(calls):
+        begin = time.process_time()
+        function()
+        spent.append(time.process_time() - begin)
+    return min(spent)
+
+
+def _plain_torch(x):
+    import torch
+
+    torch.set_num_threads(1)
+    layer, x = torch.nn.LSTM(WIDTH, WIDTH, batch_first=True), torch.tensor(x)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.01)
+
+    def train():
+        optimizer.zero_grad()
+        layer(x)[0][:, -1].square().mean().backward()
+        optimizer.step()
+
+    def forward():
+        with torch.no_grad():
+            layer(x)
+
+    return {
+        "first": cpu_seconds(train, 1),
+        "training": cpu_seconds(train),
+        "forward": cpu_seconds(forward),
+        "multiply_adds": 4 * WIDTH * 2 * WIDTH,
+    }
+
+
+def report(rows):
+    """Prints the table, and which goals are met."""
+    console = Console(width=110)
+    table = Table(title="Thousand tokens a processor second")
+    for heading in ("backend", "length", "cell", "forward", "training", "first step, s"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        for name, of in row["cells"].items():
+            rates = (f"{_rate(row, name, what):.1f}" for what in ("forward", "training"))
+            first = f"{of['first']:.1f}"
+            table.add_row(row["backend"], str(row["length"]), name, *rates, first)
+    console.print(table)
+    for row in rows:
+        for line in _goals(row):
+            console.print(f"{row['backend']}, {row['length']} steps: {line}")
+    for backend in dict.fromkeys(row["backend"] for row in rows if row["backend"] != "torch"):
+        first = [row["cells"][OURS]["first"] for row in rows if row["backend"] == backend]
+        later = [row["cells"][OURS]["training"] for row in rows if row["backend"] == backend]
+        compiling = [a - b for a, b in zip(first, later, strict=True)]
+        if len(compiling) > 1:
+            ratio = compiling[-1] / compiling[0]
+            console.print(f"{backend}: compiling the longest takes {_goal(ratio, COMPILE_GOAL)}")
+
+
+def _goals(row):
+    ours = _rate(row, OURS, "training")
+    if row["backend"] != "torch" or row["length"] == max(LENGTHS):
+        # Keras' own LSTM is quadratic in the length on PyTorch.
+        ratio, goal = ours / _rate(row, KERAS, "training"), GOALS[row["backend"]]
+        yield f"{OURS} over {KERAS} {_goal(ratio, goal, least=True)}"
+    if TORCH in row["cells"]:
+        ratio = ours / _rate(row, TORCH, "training")
+        yield f"{OURS} over {TORCH} {_goal(ratio, TORCH_GOAL, least=True)}"
+    work = row["cells"][OURS]["multiply_adds"] * ours
+    for name in list(row["cells"])[list(row["cells"]).index(OURS) + 1 :]:
+        ratio = row["cells"][name]["multiply_adds"] * _rate(row, name, "training") / work
+        yield f"{name}'s multiply-adds over {OURS}'s {_goal(ratio, OTHERS_GOAL, least=True)}"
+
+
+def _rate(row, name, what):
+    return BATCH * row["length"] / row["cells"][name][what] / 1e3
+
+
+def _goal(ratio, goal, least=False):
+    met = ratio >= goal if least else ratio <= goal
+    return f"{ratio:.2f}; the goal of {goal:.2g} is {'met' if met else 'MISSED'}"
