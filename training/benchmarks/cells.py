@@ -33,10 +33,12 @@ def cells():
         KERAS: keras.layers.LSTM(WIDTH),
         "keras GRU": keras.layers.GRU(WIDTH),
         "RNN(peephole LSTM)": keras.layers.RNN(layers.PeepholeLSTMCell(WIDTH)),
+        "Recurrent(LSTMCell)": run(keras.layers.LSTMCell(WIDTH)),
         OURS: run(layers.PeepholeLSTMCell(WIDTH)),
-        "LSTMCell": run(keras.layers.LSTMCell(WIDTH)),
         "Jordan": run(layers.JordanCell(WIDTH, WIDTH)),
         "depth-gated, 2 layers": run(layers.DepthGatedLSTMCell(WIDTH, 2)),
+        "Grid, 2 layers": run(layers.GridLSTMCell(WIDTH, 2)),
+        "Array, 2 lanes": run(layers.ArrayLSTMCell(WIDTH, 2)),
     }
 
 
@@ -126,13 +128,13 @@ def report(rows):
 
 def _goals(row):
     ours = _rate(row, OURS, "training")
-    if row["backend"] != "torch" or row["length"] == max(LENGTHS):
-        # Keras' own LSTM is quadratic in the length on PyTorch.
-        ratio, goal = ours / _rate(row, KERAS, "training"), GOALS[row["backend"]]
-        yield f"{OURS} over {KERAS} {_goal(ratio, goal, least=True)}"
-    if TORCH in row["cells"]:
-        ratio = ours / _rate(row, TORCH, "training")
-        yield f"{OURS} over {TORCH} {_goal(ratio, TORCH_GOAL, least=True)}"
+    goals = {KERAS: GOALS[row["backend"]]}
+    if row["backend"] == "torch":
+        # Where Keras' own LSTM is quadratic in the length.
+        goals = {**goals, TORCH: TORCH_GOAL} if row["length"] == max(LENGTHS) else {}
+    for name, goal in goals.items():
+        ratio = ours / _rate(row, name, "training")
+        yield f"{OURS} over {name} {_goal(ratio, goal, least=True)}"
     work = row["cells"][OURS]["multiply_adds"] * ours
     for name in list(row["cells"])[list(row["cells"]).index(OURS) + 1 :]:
         ratio = row["cells"][name]["multiply_adds"] * _rate(row, name, "training") / work
