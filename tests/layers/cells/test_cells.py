@@ -17,7 +17,7 @@ from keras_recres.layers import Recurrent
 from tests.gradients import computed, gradients
 from tests.layers.cells import numpy_cells
 from tests.layers.cells.grid_and_array import Array, Grid, functions
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on
 
 BATCH, STEPS, FEATURES = 4, 6, 3
 # One example without a mask, one with padding on the right, on the left, and one with holes.
@@ -85,13 +85,13 @@ CASES = {
         )
     },
 }
-# On TensorFlow one way of selecting lanes is enough at first.
+# Where each is compiled one way of selecting lanes is enough at first.
 LATER = ("array_lstm-sum", "array_lstm-max", "array_lstm-pool", "array_lstm-stochastic")
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(n, marks=[slow_on_tensorflow] * (n in LATER)) for n in CASES],
+    params=[pytest.param(n, marks=[slow_on("tensorflow", "jax")] * (n in LATER)) for n in CASES],
 )
 def case(request):
     """A cell with weights of which none is 0, in a Recurrent, and values to run it on."""
