@@ -2,11 +2,13 @@
 
 import difflib
 import fnmatch
+import functools
 
 from keras_recres.backend.keras_private import function_of, print_message, unsafe_code_allowed
 from keras_recres.models.blocks import search
 from keras_recres.models.copying import check_copies, copy_states
 from keras_recres.models.graph import keep_facts
+from keras_recres.models.recurrent_data import learn
 from keras_recres.models.recurrent_parts import rebuilt
 from keras_recres.models.recurrent_table import compare
 
@@ -49,19 +51,27 @@ def recurrent(model, rules, *, data=None, verbose=True):
     """
     runs, others = search(model)
     plans, left = _plans(model, runs, others, rules if isinstance(rules, dict) else {"*": rules})
+    new_model, outputs = _assembled(model, plans), {}
+    if data is not None and any(plan.folds for plan in plans):
+        outputs = learn(model, new_model, plans, data, functools.partial(_assembled, model))
+    else:
+        for plan in plans:
+            plan.begin()
+    table = compare(model, new_model, plans, [*left, *others], outputs)
+    if verbose:
+        print_message(table)
+    return new_model, table
+
+
+def _assembled(model, plans):
+    """The model with the layers of the plans, which have not begun."""
     copies = {}
     # The code of a Lambda layer is in memory already, and not read from a file.
     with unsafe_code_allowed():
         new_model = rebuilt(function_of(model), model, plans, copies)
     copy_states(model, copies)
     check_copies(model, copies)
-    keep_facts(model, new_model)
-    for plan in plans:
-        plan.begin(data)
-    table = compare(model, new_model, plans, [*left, *others])
-    if verbose:
-        print_message(table)
-    return new_model, table
+    return keep_facts(model, new_model)
 
 
 def _plans(model, runs, others, rules):

@@ -115,7 +115,7 @@ def compare(model, new_model, plans, others, outputs=None):
                 parameters=(run.parameters, run.parameters - blocks * before + after),
                 multiply_adds=(adds, adds if adds is None else adds * steps // run.count),
                 kernel_error=sum(errors) / len(errors) if errors else None,
-                block_errors=getattr(own[0], "errors", None),
+                block_errors=own[0].errors,
             )
         )
     counts = tuple(m.count_params() for m in (model, new_model))

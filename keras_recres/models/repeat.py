@@ -70,10 +70,10 @@ class RepeatedBlock:
         tensors: The two between which it lies.
         count: 1, how many blocks of the run it stands for.
         made: The recurrent layer, once it is made.
-        kernels: None, since no weight changes.
+        kernels, folds, errors: None, since no weight changes.
     """
 
-    count = 1
+    count, folds, errors = 1, False, None
     kernels = ()
 
     def __init__(self, rule, run, place, name):
@@ -93,5 +93,5 @@ class RepeatedBlock:
         )
         return self.made
 
-    def begin(self, data):
+    def begin(self, moments=None):
         """All weights are there already."""

@@ -12,10 +12,11 @@ import keras
 from keras_recres.layers import Conv3dSubstitute, MetaConv2D, MetaDense
 from keras_recres.layers.checks import check_count
 from keras_recres.models.factorize import factorize
+from keras_recres.models.fold import fold
 from keras_recres.models.repeat import repeat
 from keras_recres.models.rule_parts import if_smaller, obstacle, taken_over
 
-__all__ = ["conv3d", "factorize", "meta_conv2d", "meta_dense", "repeat"]
+__all__ = ["conv3d", "factorize", "fold", "meta_conv2d", "meta_dense", "repeat"]
 
 
 def conv3d(volume_channels=None, *, volume_depth=None, kernel_depth=None, filters=None):

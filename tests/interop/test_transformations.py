@@ -32,6 +32,14 @@ def untied(model, tmp_path):
     return models.untie(model)
 
 
+def repeated(model, tmp_path):
+    return models.recurrent(model, models.rules.repeat(2), verbose=False)[0]
+
+
+def folded(model, tmp_path):
+    return models.recurrent(model, models.rules.fold(rank="exact"), verbose=False)[0]
+
+
 def saved(model, tmp_path):
     model.save(tmp_path / "model.keras")
     return keras.saving.load_model(tmp_path / "model.keras")
@@ -91,7 +99,8 @@ def looked_into(model, tmp_path):
     return model
 
 
-TRANSFORMATIONS = (substituted, untied, tied, cloned, saved, int8, counted, probed, looked_into)
+TRANSFORMATIONS = (substituted, untied, tied, repeated, folded, cloned, saved, int8)
+TRANSFORMATIONS += (counted, probed, looked_into)
 # Keras' own copy has not what is no weight, such as the mean of a Normalization.
 NOT_OURS = {("adapted", "cloned")}
 # An 8-bit copy rounds: as a share of the largest output.
