@@ -5,7 +5,7 @@ of 100 hidden units follows the field for 10 steps of 0.01 by the Runge-Kutta me
 where 50,000 random starts in a box end; the equations are in `keras_recres/zoo/problems.py`. An
 answer is right if every number of it is within 0.01.
 
-    KERAS_BACKEND=torch python -m training.fit vanderpol_rnn --recipe vanderpol_rnn
+    KERAS_BACKEND=jax python -m training.fit vanderpol_rnn --recipe vanderpol_rnn
 
 Hardware, time and share of right answers: not measured yet. For 20 in time instead of 0.1:
 `keras-recres evaluate vanderpol_rnn --dataset vanderpol/2000 --steps 2000`.
@@ -16,9 +16,9 @@ DATASET = "vanderpol/10"
 TAG = "vanderpol_10"
 SEEDS = 1
 SETTINGS = {
-    "epochs": 60,
+    "epochs": 250,
     "batch-size": 250,
-    "learning-rate": 1e-2,
+    "learning-rate": 3e-2,
     "schedule": "cosine",
     "warmup-epochs": 1,
     "weight-decay": 0,
