@@ -153,7 +153,7 @@ def _budget(runs):
     spent = f"{minutes:.0f} min" if minutes >= 1.5 else f"{60 * minutes:.0f} s"
     run = runs[0]
     epochs = "1 epoch" if run["epochs"] == 1 else f"{run['epochs']} epochs"
-    return f"{epochs} of {run['train_examples']:,} images, {spent}"
+    return f"{epochs} of {run['train_images']:,} examples, {spent}"
 
 
 def _recipe(settings):
