@@ -50,6 +50,8 @@ class Fault:
 
 LAYERS, MODELS = "keras_recres/layers/", "keras_recres/models/"
 LOOP = f"{LAYERS}depth_loop.py"
+RECURRENT, TIME_LOOP = f"{LAYERS}recurrent.py", f"{LAYERS}time_loop.py"
+IN_TIME = "tests/layers/test_recurrent.py"
 ZOO, SERVE, CLI = "keras_recres/zoo/", "keras_recres/serve/", "keras_recres/cli/"
 INTEGERS = "test_integers_are_computed_with_as_the_floats_they_stand_for"
 PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
@@ -389,6 +391,82 @@ FAULTS = [
         "        autocast=keras_private.autocasts(weight),\n",
         "",
         "tests/layers/test_recurrent_residual.py::test_copies_have_what_their_weight_has",
+    ),
+    # Recurrence in time: each would give wrong numbers for some masks, lengths or backends alone.
+    Fault(
+        RECURRENT,
+        "                of_output = ops.flip(of_output, axis=1)",
+        "                pass",
+        f"{IN_TIME}::test_the_mask_of_reversed_outputs_is_reversed",
+    ),
+    Fault(
+        RECURRENT,
+        "mask = keras.tree.map_structure(keras_private.get_mask, sequences)",
+        "mask = None",
+        f"{IN_TIME}::test_a_mask_counts_also_where_an_initial_state_is_given",
+    ),
+    Fault(
+        RECURRENT,
+        "return [*super().variables, *keras.tree.flatten(self.states or [])]",
+        "return super().variables",
+        f"{IN_TIME}::test_states_go_on_through_fit_evaluate_and_predict",
+        "jax",
+    ),
+    Fault(
+        RECURRENT,
+        "states = self.get_initial_state(batch) if states is None else self._kept(states)",
+        "states = self._kept([v * 0 for v in variables] if states is None else states)",
+        f"{IN_TIME}::test_reset_state_gives_the_cells_own_first_states",
+    ),
+    Fault(
+        RECURRENT,
+        "ops.cast(state, self.variable_dtype) if",
+        "ops.cast(state, self.compute_dtype) if",
+        f"{IN_TIME}::test_states_stay_in_float32_in_mixed_precision",
+    ),
+    Fault(
+        TIME_LOOP,
+        'after = _where(mask, output, carry["output"])',
+        "after = output",
+        f"{IN_TIME}::test_a_masked_step_repeats_the_output_and_keeps_states_of_any_rank",
+    ),
+    Fault(
+        TIME_LOOP,
+        "before % every == 0",
+        "before % every == 1",
+        "tests/layers/cells/test_cells.py::test_outputs_and_gradients_equal_numpys",
+    ),
+    Fault(
+        TIME_LOOP,
+        "                    changed.add(i)",
+        "                    pass",
+        f"{IN_TIME}::test_layers_in_a_cell_draw_anew_in_each_step_and_add_their_losses",
+    ),
+    Fault(
+        f"{BACKEND}tensorflow_scan.py",
+        "array.stack()[before:]",
+        "array.stack()",
+        f"{IN_TIME}::test_sequences_of_no_step_train_and_give_the_first_states",
+    ),
+    Fault(
+        f"{LAYERS}cells/peephole_lstm_cell.py",
+        "z_o + p_o * c",
+        "z_o",
+        "tests/layers/cells/test_cells.py::test_outputs_and_gradients_equal_numpys",
+    ),
+    Fault(
+        f"{BACKEND}torch_lstm.py",
+        ".addcmul_(d_f, p_f)",
+        "",
+        "tests/layers/cells/test_cells.py::test_outputs_and_gradients_equal_numpys",
+        "torch",
+    ),
+    Fault(
+        f"{BACKEND}torch_lstm.py",
+        "if torch.is_grad_enabled():",
+        "if False:",
+        "tests/layers/cells/test_cells.py::test_the_gradient_by_hand_has_a_gradient",
+        "torch",
     ),
     # The loop.
     Fault(

@@ -35,7 +35,9 @@ class Recurrent(keras.layers.RNN):
     A cell's `dropout` draws one mask for all steps; `keras.layers.Dropout` before this layer
     draws anew for each. A cell may offer `project(inputs, training)`, the part of a step that
     depends on the inputs (…, batch, features) alone, and `step(projected, states, training)`, the
-    rest of it: then the first is computed of all steps at once, where that pays.
+    rest of it: then the first is computed of all steps at once, where that pays. And it may offer
+    `all_steps(projected, states, training)`, the outputs (time, batch, …) and last states of
+    sequences without a mask, or None where it has no faster way to them.
 
     Example:
     >>> layer = keras_recres.layers.Recurrent(keras.layers.GRUCell(8), return_state=True)

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_recres.backend import keras_private
 from keras_recres.layers import PeepholeLSTMCell, Recurrent
-from tests.gradients import computed
+from tests.gradients import computed, gradients
 
 BACKEND = keras.backend.backend()
 LOOPS = pytest.mark.parametrize("loop", ["scan", "unroll"])
@@ -83,6 +83,19 @@ def test_bidirectional_reads_what_is_not_masked_in_both_directions(loop):
     for i in range(1 if BACKEND == "jax" else 3):
         of_one = run(layer, X[i : i + 1, MASK[i]])
         np.testing.assert_allclose(outputs[i, MASK[i]], of_one[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["plain", "masked"])
+def test_both_loops_truncate_alike(mask):
+    layer = Recurrent(keras.layers.SimpleRNNCell(3), return_sequences=True)
+    layer.build(X.shape)
+    mask = mask if mask is None else ops.convert_to_tensor(mask)
+    found = {}
+    for layer.loop, layer.truncate in (("scan", 2), ("unroll", 2), ("unroll", None)):
+        run = gradients(lambda x: layer(x, mask=mask), layer.trainable_variables, X)[1]
+        found[layer.loop, layer.truncate] = np.concatenate([g.ravel() for g in run])
+    np.testing.assert_allclose(found["scan", 2], found["unroll", 2], atol=1e-5)
+    assert np.abs(found["unroll", None] - found["unroll", 2]).max() > 1e-3
 
 
 class FromOne(keras.layers.SimpleRNNCell):

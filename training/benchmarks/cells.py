@@ -48,37 +48,46 @@ def cases(backend, quick):
 
 
 def measure(length):
-    """For each cell processor seconds of the first step, a later one and a forward pass."""
+    """For each cell processor seconds of the first step, a later one and a forward pass.
+
+    The least of three turns, in each of which every cell has its turn.
+    """
     from keras_recres import models
 
     x = np.random.default_rng(0).normal(size=(BATCH, length, WIDTH)).astype("float32")
     y = np.zeros((BATCH, WIDTH), "float32")
-    found = {}
+    found, steps = {}, {}
     if keras.backend.backend() == "torch":
-        found[TORCH] = _plain_torch(x)
+        steps[TORCH] = _plain_torch(x)
+        found[TORCH] = {"multiply_adds": 4 * WIDTH * 2 * WIDTH}
     for name, layer in cells().items():
         model = keras.Sequential([keras.Input((length, WIDTH)), layer])
         model.compile(keras.optimizers.SGD(0.01), "mse")
-        found[name] = {
-            "first": cpu_seconds(lambda m=model: m.train_on_batch(x, y), 1),
-            "training": cpu_seconds(lambda m=model: m.train_on_batch(x, y)),
-            "forward": cpu_seconds(lambda m=model: m.predict_on_batch(x)),
-            "multiply_adds": models.multiply_adds(model).total / length,
-        }
+        steps[name] = (
+            lambda model=model: model.train_on_batch(x, y),
+            lambda model=model: model.predict_on_batch(x),
+        )
+        found[name] = {"multiply_adds": models.multiply_adds(model).total / length}
+    for name, (train, forward) in steps.items():
+        found[name]["first"] = _cpu_seconds(train)
+        forward()
+    turns = [
+        {name: [_cpu_seconds(function) for function in steps[name]] for name in steps}
+        for _ in range(3)
+    ]
+    for name, of in found.items():
+        of["training"], of["forward"] = map(min, zip(*(turn[name] for turn in turns), strict=True))
     return {"cells": found}
 
 
-def cpu_seconds(function, calls=3):
-    """The least processor seconds of some calls."""
-    spent = []
-    for _ in range(calls):
-        begin = time.process_time()
-        function()
-        spent.append(time.process_time() - begin)
-    return min(spent)
+def _cpu_seconds(function):
+    begin = time.process_time()
+    function()
+    return time.process_time() - begin
 
 
 def _plain_torch(x):
+    """A training step and a forward pass of torch.nn.LSTM."""
     import torch
 
     torch.set_num_threads(1)
@@ -94,12 +103,7 @@ def _plain_torch(x):
         with torch.no_grad():
             layer(x)
 
-    return {
-        "first": cpu_seconds(train, 1),
-        "training": cpu_seconds(train),
-        "forward": cpu_seconds(forward),
-        "multiply_adds": 4 * WIDTH * 2 * WIDTH,
-    }
+    return train, forward
 
 
 def report(rows):
