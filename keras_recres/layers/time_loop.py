@@ -282,9 +282,7 @@ def _drawn_dropout(cell, inputs, states, training):
 def _reading(cell):
     """A scope in which the cell's weights are read in its compute dtype."""
     if isinstance(cell, keras.layers.Layer):
-        # Where it is that of the weights nothing is cast, not even to itself.
-        narrower = _dtype(cell) != cell.variable_dtype
-        return keras_private.autocast_scope(_dtype(cell) if narrower else None)
+        return keras_private.autocast_scope(_dtype(cell))
     return contextlib.nullcontext()
 
 

@@ -276,6 +276,28 @@ def test_sequences_of_no_step_train_and_give_the_first_states():
         assert np.abs(weight - old).max() > 0
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="others know every length")
+def test_a_length_may_be_known_only_when_the_graph_runs():
+    import tensorflow as tf
+
+    below = Recurrent(PeepholeLSTMCell(3), return_sequences=True, truncate=2)
+    above = Recurrent(FromOne(2))
+
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = above(below(x))
+            loss = tf.reduce_sum(y**2)
+        return y, tape.gradient(loss, x)
+
+    graph = tf.function(run, input_signature=[tf.TensorSpec((None, None, 2))])
+    for got, want in zip(graph(X), run(tf.constant(X)), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    last, gradient = graph(X[:, :0])
+    assert not np.any(last)
+    assert gradient.shape == (3, 0, 2)
+
+
 @pytest.mark.neutral
 @pytest.mark.parametrize(
     ("options", "shape", "call", "words"),
