@@ -143,7 +143,6 @@ CASES = {
         ),
     ],
     "GridLSTMCell": [
-        (lambda: {"units": 4, "depth": 2}, (2, 5, 3), (2, 4)),
         (
             lambda: {
                 "units": 4,

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_recres import layers
 from tests.gradients import computed, gradients
+from tests.marks import slow_on_tensorflow
 
 H, W, C, F, STEPS = 3, 4, 2, 2, 3
 MASKS = {
@@ -94,7 +95,10 @@ class Reference:
         return grads
 
 
-@pytest.mark.parametrize("peephole", ["channel", "map", None])
+@pytest.mark.parametrize(
+    "peephole",
+    ["channel", *(pytest.param(kind, marks=slow_on_tensorflow) for kind in ("map", None))],
+)
 def test_outputs_states_and_gradients_are_those_of_the_equations(peephole):
     rng = np.random.default_rng(0)
     layer = layers.PeepholeConvLSTM2D(

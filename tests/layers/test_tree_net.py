@@ -8,6 +8,7 @@ from keras import ops
 from keras_recres import layers
 from keras_recres.layers import tree
 from tests.gradients import JIT, computed, gradients
+from tests.marks import slow_on_tensorflow
 
 D = 3
 SIZES = (1, 2, 5, 3)
@@ -56,7 +57,9 @@ def nodes_of(row, size, leaves):
     return [*range(size), *range(leaves, leaves + size - 1)]
 
 
-@pytest.mark.parametrize(("tensor", "leaves"), [(False, 5), (True, 9)])
+@pytest.mark.parametrize(
+    ("tensor", "leaves"), [(False, 5), pytest.param(True, 9, marks=slow_on_tensorflow)]
+)
 def test_nodes_and_gradients_of_a_batch_of_trees_of_different_sizes(tensor, leaves):
     net, rng = made(tensor), np.random.default_rng(0)
     trees = [tree.balanced(size) if size % 2 else tree.left_branching(size) for size in SIZES]

@@ -85,8 +85,11 @@ CASES = {
         )
     },
 }
-# Where each is compiled one way of selecting lanes is enough at first.
-LATER = ("array_lstm-sum", "array_lstm-max", "array_lstm-pool", "array_lstm-stochastic")
+# Where each is compiled one of a kind is enough at first.
+LATER = (
+    "grid_lstm-tied-printed",
+    *(f"array_lstm-{select}" for select in ("sum", "max", "pool", "stochastic")),
+)
 
 
 @pytest.fixture(
