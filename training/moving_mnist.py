@@ -7,7 +7,7 @@
     model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
     model.fit(seen, to_come)
 
-The task is that of arXiv 1506.04214, section 4.1; its films are not these, but drawn alike.
+The task is that of arXiv 1506.04214; its films are not these.
 """
 
 import numpy as np

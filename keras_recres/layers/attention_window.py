@@ -13,9 +13,8 @@ class AttentionWindow(keras.layers.Layer):
     o_k = Σ_{i = 0 … 2r} a_i h_{k+i−r},  Σ_i a_i = 1,  a = softmax(e)
 
     with e_i a trained number for each place in the window ("fixed"), h_k · h_{k+i−r} ("dot"), or
-    v · tanh(W h_k + U h_{k+i−r}) ("additive": the scores of arXiv 1409.0473, section A.1.2, without
-    biases). Radius and edges of a neural Turing machine's shift (arXiv 1410.5401, section 3.3.2)
-    are those of "fixed", but that it turns in a circle.
+    v · tanh(W h_k + U h_{k+i−r}) ("additive", as the scores of arXiv 1409.0473). A neural Turing
+    machine's shift is "fixed" in a circle, which has no edges.
 
     Example:
     >>> layer = keras_recres.layers.AttentionWindow(2, score="additive")

@@ -32,8 +32,8 @@ def conv_lstm_forecaster(
     """Continues a film: one stack of ConvLSTMs reads it, another one of the same states goes on.
 
     The encoder's last h and c are the first ones of the forecaster, whose lowest layer has no
-    input at all; a 1 × 1 convolution over the h of its layers gives the pixels (arXiv 1506.04214,
-    section 3.2 and figure 3). Images are read as patches, whose pixels are channels. The six counts
+    input at all; a 1 × 1 convolution over the h of its layers gives the pixels (arXiv 1506.04214).
+    Images are read as patches, whose pixels are channels. The six counts
     of table 1 are, with `filters` and sizes of kernels:
 
     (256,), 5: 13,524,496. (128, 128), 5: 10,042,896. (128, 64, 64), 5: 7,585,296.
