@@ -115,8 +115,10 @@ def plot(merges, values=None, labels=None, to_file="tree.png"):
     """Draws one tree, its root on top, with what its nodes are or have: as `plot_model` does.
 
     Example:
-    >>> nodes = net((leaves, merges, valid))
-    >>> keras_recres.layers.tree.plot(merges[0], nodes[0], labels=["a", "red", "fox"])
+    >>> merges = keras_recres.layers.tree.left_branching(3)
+    >>> nodes = keras_recres.layers.TreeNet(4)(keras.ops.ones((1, 3, 4)))
+    >>> keras_recres.layers.tree.plot(merges, nodes[0], labels=["a", "red", "fox"])
+    'tree.png'
 
     Args:
         merges: (leaves − 1, 2), of a tree without padding.

@@ -33,8 +33,8 @@ def conv_lstm_forecaster(
 
     The encoder's last h and c are the first ones of the forecaster, whose lowest layer has no
     input at all; a 1 × 1 convolution over the h of its layers gives the pixels (arXiv 1506.04214).
-    Images are read as patches, whose pixels are channels. The six counts
-    of table 1 are, with `filters` and sizes of kernels:
+    Images are read as patches, whose pixels are channels. The six counts of table 1 are, with
+    `filters` and sizes of kernels:
 
     (256,), 5: 13,524,496. (128, 128), 5: 10,042,896. (128, 64, 64), 5: 7,585,296.
     (128, 128), 9, 1: 11,550,224. (128, 64, 64), 9, 1: 8,830,480. Its FC-LSTM, 142,667,776, is

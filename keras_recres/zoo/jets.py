@@ -78,6 +78,10 @@ def preprocess(momenta, constituents=120, order="clustering", rotate=True):
     the pT lies on the positive side of both. pT is a share of the jet's. What arXiv 1711.09059 says
     of its own preparation could not be compared.
 
+    Example:
+    >>> keras_recres.zoo.jets.preprocess(np.ones((2, 10, 4)), constituents=5).shape
+    (2, 5, 3)
+
     Args:
         momenta: Array (jets, places, 4) of (E, px, py, pz), rows of zeros being padding.
         constituents: Integer ≥ 1, how many to keep, and to pad to.
@@ -137,7 +141,6 @@ def read_top_tagging(path, start=0, stop=None):
 
     Example:
     >>> momenta, labels = jets.read_top_tagging("train.h5", stop=10_000)
-    >>> x = jets.preprocess(momenta)
 
     Args:
         path: The file.
