@@ -1354,6 +1354,49 @@ FAULTS = [
         "tests/zoo/test_channels.py::test_equal_channels_give_the_same_logits[vit3_rec]",
         "torch",
     ),
+    Fault(
+        f"{ZOO}text.py",
+        "+ row[-self.length :]",
+        "+ row[: self.length]",
+        "tests/zoo/test_text.py::test_texts_become_the_numbers_of_their_last_words",
+    ),
+    Fault(
+        f"{ZOO}text.py",
+        "            if not row:\n",
+        "            if False:\n",
+        "tests/zoo/test_text.py::test_what_is_no_text_is_one_sentence",
+    ),
+    Fault(
+        f"{BACKEND}tensorflow_text.py",
+        'tf.strings.regex_replace(x, "[!?]", r" \\0 ")',
+        "x",
+        "tests/zoo/test_text.py::test_a_graph_of_tensorflow_gives_the_same_numbers",
+    ),
+    Fault(
+        f"{ZOO}zoo_model.py",
+        "preprocess = preprocess.whole()",
+        "pass",
+        "tests/zoo/test_text.py::test_a_saved_network_predicts_texts",
+    ),
+    Fault(
+        f"{ZOO}building.py",
+        "words=words, length=model.input_shape[1]",
+        "words=words",
+        "tests/zoo/test_text.py::test_a_saved_network_predicts_texts",
+    ),
+    Fault(
+        f"{MODELS}text_parts.py",
+        "((0, 0), (1, 0))",
+        "((0, 0), (0, 1))",
+        "tests/models/test_text_classifier.py::test_two_logits_are_the_sigmoid_of_one_unit",
+    ),
+    Fault(
+        f"{MODELS}dense_bilstm.py",
+        "read.append(x)",
+        "read = [x]",
+        "tests/models/test_simple_recurrent.py::"
+        "test_densely_connected_layers_have_their_papers_counts",
+    ),
 ]
 
 

@@ -15,10 +15,12 @@ from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.record import Record
 from keras_recres.zoo.registry import info, list
 from keras_recres.zoo.sources import set_base_url
+from keras_recres.zoo.text import TextPreprocessing
 
 __all__ = [
     "Preprocessing",
     "Record",
+    "TextPreprocessing",
     "build",
     "convert",
     "decode_predictions",
