@@ -30,6 +30,7 @@ BENCHMARKS = {
     "feed": "batches of the ImageNet recipe: images a second, of one thread and of many",
     "train": "training steps of every family, and against networks written in PyTorch and JAX",
     "convnets": "the convolutional line: forward and training step, against plain PyTorch",
+    "fold": "ResNet50 folded: seconds of folding, forward pass and file beside the model's",
     "formats": "which formats the zoo's networks can be exported in, and how large the files are",
     "serve": "exported models: latency, throughput, cold start, size, beside Keras and others",
 }

@@ -14,13 +14,14 @@ from keras_recres.cli import (
     listing,
     predict,
     probe,
+    recurrent,
     train,
     untie,
 )
 
 COMMANDS = (
     *(listing, predict, evaluate, train, benchmark),
-    *(probe, blocks, convert, export, untie),
+    *(probe, blocks, convert, export, untie, recurrent),
 )
 
 

@@ -379,6 +379,25 @@ def test_untie_saves_the_same_function(command, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.keras"]
 
 
+def test_any_models_file_becomes_recurrent(command, tmp_path):
+    x = inputs = keras.Input((4,))
+    for i in range(3):
+        x = keras.layers.Add()([x, keras.layers.Dense(4, name=f"part{i}_dense")(x)])
+    model = keras.Model(inputs, x)
+    model.save(tmp_path / "mine.keras")
+    ask = ("recurrent", tmp_path / "mine.keras", "--repeat", "pa*=3")
+    code, out, err = command(*ask, "--out", tmp_path / "deeper.keras")
+    assert code == 0, err
+    rows = table(out)
+    assert [row["blocks"] for row in rows] == ["part", "model"]
+    assert (rows[1]["parameters_before"], rows[1]["parameters"]) == ("60", "66")
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
+    deeper = keras.models.load_model(tmp_path / "deeper.keras")
+    np.testing.assert_allclose(deeper.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
+    code, _, err = command(*ask[:2], "--fold", "conv*=0", "--out", tmp_path / "folded.keras")
+    assert (code, "similar names" in err or "its runs are 'part'" in err) == (2, True)
+
+
 def test_convert_reads_the_architecture_from_the_checkpoint(command, tmp_path):
     torch = pytest.importorskip("torch")
     state = t2t_numpy.random_state(1, side=32, embed=64, mlp=192, token=16, classes=5)
