@@ -13,6 +13,7 @@ from keras_recres.layers import corrections
 from keras_recres.models import recurrent, recurrent_data, rules
 from keras_recres.models.low_rank import factors, shared
 from tests.gradients import computed, gradients
+from tests.marks import slow_on_tensorflow
 from tests.models.test_recurrent import X, convnet, held, randomised
 
 LAYER = "part_recurrent"
@@ -44,6 +45,7 @@ def test_exact_folding_computes_what_the_model_did(model, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@slow_on_tensorflow
 def test_steps_share_kernels_and_keep_what_is_theirs(model, tmp_path):
     low, table = folded(model, rank=2)
     layer = low.get_layer(LAYER)
@@ -80,6 +82,7 @@ def test_steps_share_kernels_and_keep_what_is_theirs(model, tmp_path):
     )
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("loop", ["unroll", "scan"])
 def test_gradients_are_the_sums_of_the_untied_ones(model, loop):
     layer = folded(model, rank=1)[0].get_layer(LAYER)
@@ -109,6 +112,7 @@ def test_gradients_are_the_sums_of_the_untied_ones(model, loop):
         np.testing.assert_allclose(of_b[t], a[t].T @ matrix, atol=1e-5 * size)
 
 
+@slow_on_tensorflow
 def test_ends_are_left_and_controls_are_told(model):
     data = np.random.default_rng(2).normal(size=(40, 6, 6, 3)).astype("float32")
     rule = rules.fold(rank=1, init="least_squares", keep="ends")
@@ -188,6 +192,7 @@ PARTS = {
 }
 
 
+@slow_on_tensorflow
 @settings(max_examples=5)
 @given(
     parts=st.lists(st.sampled_from(sorted(PARTS)), min_size=1, max_size=4),

@@ -8,6 +8,7 @@ from keras import layers
 from keras_recres import models
 from keras_recres.models import recurrent, rules
 from tests.gradients import computed
+from tests.marks import slow_on_tensorflow
 
 X = np.random.default_rng(1).normal(size=(5, 6, 6, 3)).astype("float32")
 
@@ -44,6 +45,7 @@ def held(model):
     return [keras.ops.convert_to_numpy(v) for v in model.weights]
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_a_repeated_model_begins_as_it_was(policy, tmp_path):
     model = convnet(policy=policy)
@@ -90,6 +92,7 @@ def test_a_repeated_model_learns_its_scales():
     assert np.all(keras.ops.convert_to_numpy(layer.scale) != 0)
 
 
+@slow_on_tensorflow
 def test_nested_models_are_recurrent_inside():
     x = inputs = keras.Input((6, 6, 3))
     backbone = convnet(2)
