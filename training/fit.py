@@ -216,8 +216,8 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
     shared = f", {devices.kind} on {devices.replicas} devices" if devices.replicas > 1 else ""
     print(
         f"{folder.weights.name.removesuffix('.weights.h5')}: {model.count_params():,} parameters, "
-        f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} examples, "
-        f"{a.epochs} epochs{f', {done} done before' if done else ''}{shared}"
+        f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} "
+        f"examples, {a.epochs} epochs{f', {done} done before' if done else ''}{shared}"
         f"{a.chosen and f', {a.chosen}'}",
         file=sys.stderr,
     )

@@ -7,8 +7,8 @@ a cosine takes that method's place. The codes of the classes are not the paper's
 
     python -m training.fit lenet5_original --recipe lenet5_original --data-dir DIR
 
-Hardware: any; 9 minutes a training on one processor core. Top-1 after the last epoch, two seeds (the
-paper's error of 0.95 % is an accuracy of 99.05 %):
+Hardware: any; 9 minutes a training on one processor core. Top-1 after the last epoch, two seeds
+(the paper's error of 0.95 % is an accuracy of 99.05 %):
 
     lenet5_original 98.87 ± 0.07 %
 """
