@@ -97,7 +97,8 @@ def rows(patterns, data_dir=None, seeds=None):
     for pattern in patterns:
         if not any(_means(pattern, row) for row in found):
             known = sorted({row.label for row in found} | {row.name for row in found})
-            raise UserError(f"--names has {pattern!r}, which is no row.{nearest(pattern, known)}")
+            told = nearest(pattern, known)
+            raise UserError(f"--names has {pattern!r}, which is not a row.{told}")
     return [row for row in found if any(_means(pattern, row) for pattern in patterns)]
 
 

@@ -122,8 +122,8 @@ def _version(dataset, folder):
     folder = folder.expanduser()
     if not folder.is_dir():
         raise UserError(
-            f"{dataset!r} is not a folder of images, and there is no {str(folder)!r}: give the "
-            "data sets' with --data-dir."
+            f"{dataset!r} is not a folder of images, and there is no folder {str(folder)!r}: give "
+            "the data sets' with --data-dir."
         )
     parents = (folder, *sorted(path for path in folder.glob("*") if path.is_dir()))
     for parent in parents:
