@@ -1,5 +1,6 @@
 """`models.elman`, `jordan` and `dense_bilstm`: counts to the unit, and what they compute."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -54,6 +55,20 @@ def test_densely_connected_layers_have_their_papers_counts():
     assert model.count_params() - 7 * 6 - 11 == count((4, 3, 5), 6)
     assert count([13] * 14 + [100], 300) == 1_315_248
     assert model.get_layer("bilstm2").input.shape[-1] == 6 + 2 * (4 + 3)
+
+
+def test_a_densely_connected_network_is_saved_and_gives_features(tmp_path):
+    how = {"units": (2, 3), "vocabulary_size": 7, "embedding_dim": 4, "length": 4}
+    model, features = models.dense_bilstm(**how), models.dense_bilstm(**how, features_only=True)
+    *own, kernel, bias = model.get_weights()
+    features.set_weights(own)
+    model.save(tmp_path / "model.keras")
+    words = np.array([[0, 0, 3, 5], [2, 6, 1, 4]], "int32")
+    logits = model.predict(words, verbose=0)
+    again = keras.models.load_model(tmp_path / "model.keras").predict(words, verbose=0)
+    np.testing.assert_allclose(again, logits, atol=1e-6)
+    found = features.predict(words, verbose=0)
+    np.testing.assert_allclose(found @ kernel + bias, logits[:, 1:], atol=1e-5)
 
 
 @pytest.mark.neutral
