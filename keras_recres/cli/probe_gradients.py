@@ -34,7 +34,7 @@ def add(commands):
         [
             "probe gradients planar_rec --plot gradients.png",
             "probe gradients vit7_rec --layer block3 --inputs 2",
-            "probe gradients mine/model.keras --along time --json",
+            "probe gradients jet_lstm --untrained --json",
         ],
     )
     _add(p)
@@ -47,7 +47,7 @@ def add(commands):
         "random inputs",
         [
             "probe gates bilstm_imdb --plot gates.png",
-            "probe gates mine/model.keras --csv gates.csv",
+            "probe gates jet_lstm --untrained --inputs 2 --csv gates.csv",
         ],
     )
     _add(p)

@@ -27,7 +27,7 @@ def add(commands):
         _recurrent,
         "save a network whose residual blocks run several times, or whose equal blocks are one",
         [
-            "recurrent mine/model.keras --repeat 'conv4*=2' --out deeper.keras",
+            "recurrent mine/model.keras --repeat 'stage2*=2' --out deeper.keras",
             "recurrent vit7 --fold '*=16' --out folded.keras",
             "blocks mine/model.keras     # the names that patterns match",
         ],

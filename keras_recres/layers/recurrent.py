@@ -44,7 +44,7 @@ class Recurrent(keras.layers.RNN):
     >>> x = keras.ops.ones((2, 5, 3))
     >>> mask = keras.ops.convert_to_tensor([[True, True, True, False, False], [True] * 5])
     >>> output, state = layer(x, mask=mask)
-    >>> output.shape, state.shape
+    >>> tuple(output.shape), tuple(state.shape)
     ((2, 8), (2, 8))
 
     Args:

@@ -33,7 +33,7 @@ def dense_bilstm(
     Example:
     >>> model = keras_recres.models.dense_bilstm((4, 4, 8), vocabulary_size=50, embedding_dim=6)
     >>> model.count_params() - 50 * 6 - 17
-    3168
+    2944
 
     Args:
         units: Integers ≥ 1, the size of each layer's states, u_l in either direction.
