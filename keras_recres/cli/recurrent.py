@@ -29,7 +29,7 @@ def add(commands):
         [
             "recurrent mine/model.keras --repeat 'stage2*=2' --out deeper.keras",
             "recurrent vit7 --fold '*=16' --out folded.keras",
-            "blocks mine/model.keras     # the names that patterns match",
+            "blocks mine/model.keras  (the names that patterns match)",
         ],
     )
     options.add_network(p, untrained=True)

@@ -140,7 +140,7 @@ def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypa
     assert float(row["value"]) == pytest.approx(100 * metrics["val_accuracy"], abs=0.006)
     assert (row["parameters"], row["trainable_parameters"]) == ("23601930", "23548810")
     assert (row["printed"], row["seeds"]) == ("9.8", "1")
-    assert row["budget"].startswith("2 epochs of 256 images")
+    assert row["budget"].startswith("2 epochs of 256 examples")
     assert row["note"].startswith(
         "last epoch; SGD 0.01, constant rate, batch 32; alpha 0.75, the slides' was 0.1; a trial on"
     )
