@@ -51,7 +51,9 @@ def test_a_repeated_model_begins_as_it_was(policy, tmp_path):
     model = convnet(policy=policy)
     before, want = held(model), computed(model, X)
     deeper, table = recurrent(model, {"part*": rules.repeat(3)}, verbose=False)
-    np.testing.assert_array_equal(computed(deeper, X), want)
+    # To the bit, but where the compiler joins other operations.
+    rtol = 1e-6 if keras.backend.backend() == "jax" and policy == "float32" else 0
+    np.testing.assert_allclose(computed(deeper, X), want, rtol=rtol)
     # Two scalars for each of the three blocks, nothing else.
     assert deeper.count_params() == model.count_params() + 6
     (row,) = table.rows
@@ -64,7 +66,7 @@ def test_a_repeated_model_begins_as_it_was(policy, tmp_path):
     assert [layer.name for layer in deeper.layers if "recurrent" in layer.name] == names
     deeper.save(tmp_path / "deeper.keras")
     again = keras.saving.load_model(tmp_path / "deeper.keras")
-    np.testing.assert_array_equal(computed(again, X), want)
+    np.testing.assert_allclose(computed(again, X), want, rtol=rtol)
     # A step that is trained counts, in the chain of separate steps, too.
     for name in names:
         deeper.get_layer(name).scale.assign([0.5, -0.25])

@@ -47,7 +47,7 @@ def test_a_block_in_time_is_the_block_in_depth(options):
     outputs = ops.convert_to_numpy(rnn(repeated(X), initial_state=ops.convert_to_tensor(X)))
     np.testing.assert_allclose(outputs, states.swapaxes(0, 1), rtol=1e-5, atol=1e-6)
     # Copies: training one leaves the other.
-    block.branch.kernel.assign(ops.zeros_like(block.branch.kernel))
+    block.branch.kernel.assign(ops.zeros(block.branch.kernel.shape))
     assert np.abs(ops.convert_to_numpy(rnn.weights[0])).max() > 0.1
     if not options:
         back = models.rnn_to_residual(rnn, T)
