@@ -3,8 +3,8 @@
 import keras
 import torch
 
-from keras_recres.backend.torch_lstm import step as peephole_lstm_step  # noqa: F401
-from keras_recres.backend.torch_lstm import whole as peephole_lstm  # noqa: F401
+from keras_recres.backend.torch_lstm import step as peephole_lstm_step  # noqa: F401 - as of others
+from keras_recres.backend.torch_lstm import whole as peephole_lstm  # noqa: F401 - as of others
 
 
 def prefers_plain_convolutions():

@@ -76,7 +76,7 @@ def _recurrent(arguments):
         options.start_keras(arguments.backend)
         import keras
 
-        from keras_recres.zoo import zoo_model  # noqa: F401
+        from keras_recres.zoo import zoo_model  # noqa: F401 - Keras then knows the zoo's class
 
         model = keras.saving.load_model(arguments.name, compile=False)
     else:

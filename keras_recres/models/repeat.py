@@ -70,7 +70,7 @@ class RepeatedBlock:
         tensors: The two between which it lies.
         count: 1, how many blocks of the run it stands for.
         made: The recurrent layer, once it is made.
-        kernels, folds, errors: None, since no weight changes.
+        kernels, folds, errors: Empty, False and None, since no weight changes.
     """
 
     count, folds, errors = 1, False, None
