@@ -4,16 +4,20 @@ import difflib
 import fnmatch
 import functools
 
+import keras
+
 from keras_recres.backend.keras_private import function_of, print_message, unsafe_code_allowed
 from keras_recres.models.blocks import search
 from keras_recres.models.copying import check_copies, copy_states
 from keras_recres.models.graph import keep_facts
 from keras_recres.models.recurrent_data import learn
 from keras_recres.models.recurrent_parts import rebuilt
-from keras_recres.models.recurrent_table import compare
+from keras_recres.models.recurrent_table import RecurrentTable, compare
 
 
-def recurrent(model, rules, *, data=None, verbose=True):
+def recurrent(
+    model: keras.Model, rules, *, data=None, verbose: bool = True
+) -> tuple[keras.Model, RecurrentTable]:
     """A copy of a model that is recurrent in depth: deeper, or with fewer parameters.
 
     A rule is given to the blocks that `models.blocks` finds, by their names. `rules.repeat` lets
