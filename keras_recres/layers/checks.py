@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import numbers
+import re
 
 import keras
 import numpy as np
@@ -29,6 +30,14 @@ def takes_numpy(function):
     # Keras reads the names of a constructor's arguments without looking behind a wrapper.
     call.__signature__ = inspect.signature(function)
     return call
+
+
+def a_kind(of):
+    """The class of an object, or one given by itself or its name, after "a" or "an"."""
+    name = of if isinstance(of, str) else (of if isinstance(of, type) else type(of)).__name__
+    # Initials are spelt out: an LSTM, an MLP.
+    spoken = re.match(r"[AEIO]|[aeio]|Up|[FHLMNRSX][A-Z]", name)
+    return f"{'an' if spoken else 'a'} {name}"
 
 
 def check_count(name, value):
@@ -105,7 +114,7 @@ def refuse_mask(layer, inputs):
     """Raises a ValueError if the input of a layer of images has a mask."""
     if keras_private.get_mask(inputs) is not None:
         raise ValueError(
-            f"{layer.name!r}, a {type(layer).__name__}, takes images without a mask, since no "
+            f"{layer.name!r}, {a_kind(layer)}, takes images without a mask, since no "
             "token is of one pixel alone, but its input has one: multiply the image by it instead."
         )
 

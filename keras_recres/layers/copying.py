@@ -5,6 +5,7 @@ import tempfile
 from keras import ops
 
 from keras_recres.backend.keras_private import sublayers
+from keras_recres.layers.checks import a_kind
 
 
 def copy_state(source, target, path=None):
@@ -44,6 +45,6 @@ def copy_state(source, target, path=None):
 def _check_alike(path, source, found):
     if found[0] != found[1]:
         raise ValueError(
-            f"{path!r} in `model`, a {type(source).__name__}, has other weights when it is made "
+            f"{path!r} in `model`, {a_kind(source)}, has other weights when it is made "
             f"again from its get_config(): {found[1]} instead of {found[0]}."
         )

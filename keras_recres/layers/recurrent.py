@@ -9,7 +9,7 @@ from keras import ops
 from keras_recres import backend
 from keras_recres.backend import keras_private
 from keras_recres.layers import time_loop
-from keras_recres.layers.checks import check_choice, check_count, check_switch, takes_numpy
+from keras_recres.layers.checks import a_kind, check_choice, check_count, check_switch, takes_numpy
 
 LOOPS = ("auto", "scan", "unroll")
 
@@ -282,8 +282,8 @@ class Recurrent(keras.layers.RNN):
         cells = time_loop.cells_of(self.cell)
         if constants is not None and not any(time_loop.takes(c.call, "constants") for c in cells):
             raise ValueError(
-                f"{self.name!r} is given `constants`, which no `call` of its cell, a "
-                f"{type(cells[-1]).__name__}, takes: add the argument to it, or leave them out."
+                f"{self.name!r} is given `constants`, which no `call` of its cell, "
+                f"{a_kind(cells[-1])}, takes: add the argument to it, or leave them out."
             )
 
     def _checked_mask(self, mask, x):

@@ -6,6 +6,7 @@ import itertools
 import keras
 
 from keras_recres.backend.keras_private import function_of
+from keras_recres.layers.checks import a_kind
 from keras_recres.models.multiply_adds import count_call
 from keras_recres.models.regions import Graph
 
@@ -78,7 +79,7 @@ def search(model):
     if function_of(model) is None:
         raise ValueError(
             "`model` must be a built functional or Sequential model, since others have no graph to "
-            f"search, but it is a {type(model).__name__}."
+            f"search, but it is {a_kind(model)}."
         )
     runs, others = _search(model, "", set())
     names = [run.name.rstrip("_") for run in runs]

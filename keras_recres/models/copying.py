@@ -15,6 +15,7 @@ from keras_recres.backend.keras_private import (
     unsafe_code_allowed,
 )
 from keras_recres.layers import RecurrentResidual
+from keras_recres.layers.checks import a_kind
 from keras_recres.layers.copying import copy_state
 from keras_recres.models.graph import calls
 from keras_recres.models.random_inputs import random_inputs
@@ -46,7 +47,7 @@ def remade(operation, known):
             known[id(operation)] = type(operation).from_config(config)
         except Exception as error:
             raise ValueError(
-                f"{operation.name!r} in `model`, a {type(operation).__name__}, cannot be made "
+                f"{operation.name!r} in `model`, {a_kind(operation)}, cannot be made "
                 f"again from its get_config(), which must name all arguments of its constructor."
             ) from error
     return known[id(operation)]
@@ -184,7 +185,7 @@ def _run(function, x, prefix, copies):
 
         def both(*args, **kwargs):
             y = operation(*args, **kwargs)
-            why = f"the copy of {path!r}, a {type(operation).__name__}, "
+            why = f"the copy of {path!r}, {a_kind(operation)}, "
             try:
                 same = _equal(y, copy(*args, **kwargs))
             except Exception as error:

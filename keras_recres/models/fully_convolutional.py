@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_recres.backend.keras_private import function_of, run_graph
+from keras_recres.layers.checks import a_kind
 from keras_recres.layers.copying import copy_state
 from keras_recres.models.copying import remade
 from keras_recres.models.graph import calls, keep_facts
@@ -40,8 +41,7 @@ def fully_convolutional(model: keras.Model) -> keras.Model:
     function = function_of(model)
     if function is None:
         raise ValueError(
-            f"`model` must be a built functional or Sequential model, but it is a "
-            f"{type(model).__name__}."
+            f"`model` must be a built functional or Sequential model, but it is {a_kind(model)}."
         )
     if len(function.inputs) != 1 or len(function.inputs[0].shape) != 4:
         shapes = ", ".join(str(x.shape[1:]) for x in function.inputs)
@@ -82,7 +82,7 @@ class _Opened:
             except (TypeError, ValueError) as error:
                 why = str(error).split("\n")[0]
                 raise ValueError(
-                    f"{operation.name!r}, a {type(operation).__name__}, does not take maps of any "
+                    f"{operation.name!r}, {a_kind(operation)}, does not take maps of any "
                     f"size: {why}"
                 ) from error
             self.kept.append(y)
@@ -107,7 +107,7 @@ class _Opened:
         if getattr(operation, "weights", ()) or use.outputs[0].shape != use.args[0].shape:
             raise _Refusal(
                 f"Between a Flatten and a dense layer there may be only what has no weights and "
-                f"keeps the shape, but there is {operation.name!r}, a {type(operation).__name__}."
+                f"keeps the shape, but there is {operation.name!r}, {a_kind(operation)}."
             )
         y = self.copy(operation, lambda: remade(operation, {}))(*args, **kwargs)
         self.flattened[id(y)] = shape

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from keras_recres.backend.keras_private import function_of
+from keras_recres.layers.checks import a_kind
 from keras_recres.models.graph import calls, inputs_of_shape
 from keras_recres.models.product_rules import (
     PRODUCTS_WITHOUT_WEIGHTS,
@@ -66,7 +67,7 @@ def multiply_adds(model, input_shape=None):
     else:
         raise ValueError(
             f"`model` must be a functional or a built Sequential model, since the calls of others "
-            f"are not known before they run, but it is a {type(model).__name__}; give "
+            f"are not known before they run, but it is {a_kind(model)}; give "
             f"`input_shape` to count a single built layer."
         )
     counts, unknown = {}, []

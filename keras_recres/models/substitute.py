@@ -6,6 +6,7 @@ import fnmatch
 import keras
 
 from keras_recres.backend.keras_private import function_of, print_message
+from keras_recres.layers.checks import a_kind
 from keras_recres.models.copying import check_copies, cloned, copy_states
 from keras_recres.models.graph import calls, inputs_of_shape, keep_facts
 from keras_recres.models.substitution_table import compare
@@ -102,7 +103,7 @@ def _no_graph(model):
         )
     return (
         f"`model` must be a functional or Sequential model, since the layers of others cannot be "
-        f"replaced from outside, but it is a {type(model).__name__}."
+        f"replaced from outside, but it is {a_kind(model)}."
     )
 
 

@@ -9,6 +9,7 @@ from keras_recres.backend.keras_private import (
     unsafe_code_allowed,
 )
 from keras_recres.layers import RecurrentResidual, tying
+from keras_recres.layers.checks import a_kind
 from keras_recres.models.copying import check_copies, copy_states, inputs_like, remade
 from keras_recres.models.graph import calls, keep_facts
 
@@ -42,8 +43,7 @@ def untie(model):
     """
     if function_of(model) is None:
         raise ValueError(
-            f"`model` must be a built functional or Sequential model, but it is a "
-            f"{type(model).__name__}."
+            f"`model` must be a built functional or Sequential model, but it is {a_kind(model)}."
         )
     steps, parts = _steps_to_untie(model), {}
     if not steps:

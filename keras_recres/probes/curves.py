@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_recres.layers.checks import a_kind
 from keras_recres.probes import curve_points
 
 
@@ -273,7 +274,7 @@ def _array(value):
         return np.asarray(ops.convert_to_numpy(value), "float64")
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"a curve is made of arrays of numbers, but this is a {type(value).__name__}: collect "
+            f"a curve is made of arrays of numbers, but this is {a_kind(value)}: collect "
             f"its inputs in one array, as by np.stack(list(dataset.as_numpy_iterator()))."
         ) from error
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_recres.backend import probe
+from keras_recres.layers.checks import a_kind
 from keras_recres.probes.gradient_flow import spectral_norm
 from keras_recres.probes.recurrence import Recurrence
 from keras_recres.probes.table_file import write_csv
@@ -186,6 +187,6 @@ def _values(walk):
     ):
         raise ValueError(
             f"`layer` must have a cell with an LSTM's three gates or a GRU's two, but that of "
-            f"{walk.layer.name!r} is a {type(cell).__name__} with {counts[0]}."
+            f"{walk.layer.name!r} is {a_kind(cell)} with {counts[0]}."
         )
     return [np.stack(gate, axis=1) for gate in zip(*steps, strict=True)]

@@ -7,7 +7,7 @@ from keras import ops
 from keras_recres import backend
 from keras_recres.backend import probe
 from keras_recres.backend.keras_private import function_of
-from keras_recres.layers.checks import check_count
+from keras_recres.layers.checks import a_kind, check_count
 from keras_recres.models.regions import Graph, adds_its_input
 from keras_recres.probes import residual
 from keras_recres.probes.paths_record import PathsRecord
@@ -143,7 +143,7 @@ def _steps(model, runs, scale, prepare):
             if region.residual and kind != "Add" and not adds_its_input(operation):
                 raise ValueError(
                     f"The block {of_blocks[part]!r} of {model.name!r} joins its shortcut by "
-                    f"{operation.name!r}, a {kind}, and not by a sum."
+                    f"{operation.name!r}, {a_kind(kind)}, and not by a sum."
                 )
             start, end = graph.tensor(region.start), graph.tensor(region.end)
             steps.append(_Step(keras.Model(start, end), region.residual, scale, prepare))

@@ -7,6 +7,7 @@ from keras import ops
 from keras_recres import backend
 from keras_recres.backend import probe
 from keras_recres.backend.keras_private import function_of
+from keras_recres.layers.checks import a_kind
 from keras_recres.models.graph import inputs_of_shape
 from keras_recres.probes.receptive_fields import ReceptiveField, ReceptiveFields
 from keras_recres.probes.windows import OpenSideError, Unknown, seen
@@ -57,8 +58,7 @@ def receptive_field(model: keras.Model, layer=None, *, input_shape=None, x=None,
     function = function_of(model)
     if function is None:
         raise ValueError(
-            "`model` must be a built functional or Sequential model, but it is a "
-            f"{type(model).__name__}."
+            f"`model` must be a built functional or Sequential model, but it is {a_kind(model)}."
         )
     inputs = function.inputs
     if len(inputs) != 1 or not 3 <= len(inputs[0].shape) <= 5:

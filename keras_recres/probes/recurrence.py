@@ -11,6 +11,7 @@ from keras import ops, tree
 from keras_recres import backend
 from keras_recres.backend import keras_private, probe
 from keras_recres.layers import Recurrent, RecurrentResidual, depth_loop, unsharing
+from keras_recres.layers.checks import a_kind
 
 KINDS = {"time": keras.layers.RNN, "depth": RecurrentResidual}
 
@@ -347,7 +348,7 @@ def _candidates(model, along, layer):
         names = ", ".join(dict.fromkeys(repr(part.name) for part in every)) or "none"
         wanted = "" if layer is None else f" {getattr(layer, 'name', layer)!r}"
         raise ValueError(
-            f"`model` must have a layer{wanted} that recurs in {along}, a {kind.__name__}, but "
+            f"`model` must have a layer{wanted} that recurs in {along}, {a_kind(kind)}, but "
             f"those of {model.name!r} are: {names}."
         )
     return chosen

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_recres.backend import probe
 from keras_recres.backend.keras_private import function_of
-from keras_recres.layers.checks import check_count, size_tuple
+from keras_recres.layers.checks import a_kind, check_count, size_tuple
 from keras_recres.probes import tracing
 from keras_recres.probes.table_file import write_csv
 
@@ -117,8 +117,7 @@ def layer_responses(model: keras.Model, x, *, kernel_size=3, batch_size: int = 6
     kernel_size = size_tuple("kernel_size", kernel_size, 2)
     if function_of(model) is None:
         raise ValueError(
-            "`model` must be a built functional or Sequential model, but it is a "
-            f"{type(model).__name__}."
+            f"`model` must be a built functional or Sequential model, but it is {a_kind(model)}."
         )
     examples = len(keras.tree.flatten(x)[0])
     if not examples:

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_recres.backend.keras_private import function_of, sublayers
 from keras_recres.layers import RecurrentResidual
+from keras_recres.layers.checks import a_kind
 from keras_recres.models.copying import copied
 from keras_recres.models.graph import keep_facts
 from keras_recres.serve import formats
@@ -51,8 +52,7 @@ def quantized(model):
     """
     if function_of(model) is None:
         raise ValueError(
-            f"`model` must be a built functional or Sequential model, but it is a "
-            f"{type(model).__name__}."
+            f"`model` must be a built functional or Sequential model, but it is {a_kind(model)}."
         )
     copy = copied(model)
     own = set()

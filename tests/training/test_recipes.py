@@ -168,7 +168,7 @@ def test_fit_trains_by_a_recipe(write_recipe, small_model, corners_file, tmp_pat
         ("NAMES", "NAMSE", "has NAMSE, which no recipe has. Did you mean 'NAMES'?"),
         ("SEEDS = 1", "", "has no SEEDS."),
         ("SEEDS = 1", "SEEDS = 0", "SEEDS of at least 1"),
-        ("SEEDS = 1", "SEEDS = '1'", "must have a int as SEEDS, found '1'."),
+        ("SEEDS = 1", "SEEDS = '1'", "must have SEEDS of the type int, found '1'."),
         ("SEEDS = 1", "SEEDS = = 1", "does not run as Python"),
         ("SEEDS = 1", "SEEDS = 1 + ''", "does not run as Python (unsupported operand"),
     ],

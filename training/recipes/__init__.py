@@ -109,7 +109,8 @@ def load(name):
             raise UserError(f"the recipe {name!r} has no {key}.")
         if key in found and type(found[key]) is not kind:
             raise UserError(
-                f"the recipe {name!r} must have a {kind.__name__} as {key}, found {found[key]!r}."
+                f"the recipe {name!r} must have {key} of the type {kind.__name__}, found "
+                f"{found[key]!r}."
             )
     if found["SEEDS"] < 1:
         raise UserError(f"the recipe {name!r} must have SEEDS of at least 1.")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_recres.backend import keras_private
+from keras_recres.layers.checks import a_kind
 from keras_recres.zoo.preprocessing import Preprocessing
 
 # What torchvision's networks are evaluated with.
@@ -86,7 +87,7 @@ def _parts(layer, key):
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         yield _kernel(key, layer.kernel, depthwise)
     else:
-        raise TypeError(f"{layer.name!r}, a {type(layer).__name__}, has no form in PyTorch here.")
+        raise TypeError(f"{layer.name!r}, {a_kind(layer)}, has no form in PyTorch here.")
     if layer.use_bias:
         yield Part(f"{key}.bias", layer.bias, (tuple(layer.bias.shape),))
 

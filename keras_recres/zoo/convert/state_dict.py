@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from keras_recres.layers.checks import a_kind
+
 # Where training scripts keep the weights, the averaged ones first.
 ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model", "net")
 # What DataParallel and torch.compile put in front of every name.
@@ -34,8 +36,8 @@ def read_state_dict(source):
         source = _load(os.path.expanduser(source))
     if not isinstance(source, dict):
         raise ValueError(
-            f"A checkpoint must be a path or a dict of arrays by name, but {origin} holds a "
-            f"{type(source).__name__}."
+            f"A checkpoint must be a path or a dict of arrays by name, but {origin} holds "
+            f"{a_kind(source)}."
         )
     for entry in ENTRIES:
         if isinstance(source.get(entry), dict):
@@ -170,7 +172,7 @@ def _to_numpy(name, value, origin):
         value = (value.double() if value.is_floating_point() else value).numpy()
     if not isinstance(value, np.ndarray | np.generic):
         raise ValueError(
-            f"{origin} must hold arrays by name, but {name!r} is a {type(value).__name__}: pass "
+            f"{origin} must hold arrays by name, but {name!r} is {a_kind(value)}: pass "
             f"the dict of weights itself."
         )
     return np.asarray(value)
