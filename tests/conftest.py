@@ -23,20 +23,25 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 EAGER = {"cli", "serve", "training", "zoo"}
 
 
+def room_of(item):
+    """The folder in tests/ that a test lies in, itself or deeper."""
+    return item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         in_graphs = any(map(item.get_closest_marker, ("slow", "graphs")))
-        tf.config.run_functions_eagerly(item.path.parent.name in EAGER and not in_graphs)
+        tf.config.run_functions_eagerly(room_of(item) in EAGER and not in_graphs)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         slow, about_it = map(item.get_closest_marker, ("slow", "tensorflow"))
-        if item.path.parent.name == "training" and slow and not about_it:
+        if room_of(item) == "training" and slow and not about_it:
             item.add_marker("on_torch")
 
 

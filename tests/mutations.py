@@ -58,7 +58,7 @@ PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 
 CELLS = "tests/layers/cells/test_cells.py::"
 STUDIES = "tests/training/test_reproduce.py"
-REENCODE = "tests/training/test_reencode.py"
+REENCODE = "tests/training/data/test_reencode.py"
 FAULTS = [
     # Recurrence in depth of any model.
     Fault(
@@ -211,10 +211,10 @@ FAULTS = [
     ),
     # The convolutional line.
     Fault(
-        "training/models.py",
+        "training/fit/models.py",
         "ops.full_like(logits[..., :1], -self.j)",
         "ops.full_like(logits[..., :1], self.j)",
-        "tests/training/test_fit.py::test_the_loss_of_lenet_has_a_class_of_images_of_nothing",
+        "tests/training/fit/test_fit.py::test_the_loss_of_lenet_has_a_class_of_images_of_nothing",
         "torch",
     ),
     Fault(
@@ -1011,7 +1011,7 @@ FAULTS = [
         "training/benchmarks/plain_torch.py",
         ".permute(3, 2, 0, 1)",
         ".permute(3, 2, 1, 0)",
-        "tests/training/test_benchmark_convnets.py::test_residual_networks_are_the_same",
+        "tests/training/benchmarks/test_benchmark_convnets.py::test_residual_networks_are_the_same",
         "torch",
     ),
     Fault(
@@ -1042,70 +1042,70 @@ FAULTS = [
     ),
     # Trainings that go on.
     Fault(
-        "training/backup.py",
+        "training/fit/backup.py",
         'metadata = {"epoch": epoch + 1, "weights": name}',
         'metadata = {"epoch": epoch, "weights": name}',
-        "tests/training/test_fit.py::test_a_continued_training_is_the_uninterrupted_one[plain]",
+        "tests/training/fit/test_fit.py::test_a_continued_training_is_the_uninterrupted_one[plain]",
     ),
     Fault(
-        "training/callbacks.py",
+        "training/fit/callbacks.py",
         "(epoch << 20) % 2**31",
         "0",
-        "tests/training/test_strategy.py::"
+        "tests/training/fit/test_strategy.py::"
         "test_an_epochs_dropout_is_its_own_and_a_processs_where_each_draws",
     ),
     Fault(
-        "training/callbacks.py",
+        "training/fit/callbacks.py",
         "        self.batches.epoch = epoch\n",
         "",
-        "tests/training/test_fit.py::test_a_continued_training_is_the_uninterrupted_one[plain]",
+        "tests/training/fit/test_fit.py::test_a_continued_training_is_the_uninterrupted_one[plain]",
     ),
     Fault(
-        "training/callbacks.py",
+        "training/fit/callbacks.py",
         'float(logs.get("val_loss", 0.0))',
         'float(logs.get("validation_loss", 0.0))',
-        "tests/training/test_options.py::"
+        "tests/training/fit/test_options.py::"
         "test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_kept",
     ),
     Fault(
-        "training/run_folder.py",
+        "training/fit/run_folder.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
-        "tests/training/test_fit.py::test_two_processes_do_not_train_in_one_folder",
+        "tests/training/fit/test_fit.py::test_two_processes_do_not_train_in_one_folder",
     ),
     Fault(
-        "training/batches.py",
+        "training/data/batches.py",
         "if drawn_for != epoch:",
         "if drawn_for is None:",
-        "tests/training/test_data.py::test_a_batch_depends_on_seed_epoch_and_number_only",
+        "tests/training/data/test_data.py::test_a_batch_depends_on_seed_epoch_and_number_only",
     ),
     Fault(
-        "training/outcome.py",
+        "training/fit/outcome.py",
         'if len(rows) != settings["epochs"]:',
         'if len(rows) > settings["epochs"]:',
-        "tests/training/test_fit.py::test_a_log_that_is_lost_is_said",
+        "tests/training/fit/test_fit.py::test_a_log_that_is_lost_is_said",
     ),
     # Training.
     Fault(
-        "training/optimizers.py",
+        "training/fit/optimizers.py",
         'spared = ("bias", "gamma", "beta", "token", "embedding")',
         'spared = ("bias", "gamma", "beta", "embedding")',
-        "tests/training/test_fit.py::test_decay_shrinks_kernels_and_nothing_else",
+        "tests/training/fit/test_fit.py::test_decay_shrinks_kernels_and_nothing_else",
     ),
     Fault(
-        "training/augment.py",
+        "training/data/augment.py",
         "2 * (size - 1) - position",
         "2 * size - 1 - position",
-        "tests/training/test_data.py::test_a_shift_is_reflection_padding_and_a_crop",
+        "tests/training/data/test_data.py::test_a_shift_is_reflection_padding_and_a_crop",
     ),
     Fault(
-        "training/trainee.py",
+        "training/fit/trainee.py",
         "how.supervision * sum(self.loss(y, p) for p in earlier) / len(earlier)",
         "how.supervision * sum(self.loss(y, p) for p in earlier)",
-        "tests/training/test_recurrence.py::test_deep_supervision_adds_the_loss_of_earlier_steps",
+        "tests/training/fit/test_recurrence.py::test_deep_supervision_adds_the_loss_of_earlier_steps",
     ),
     Fault(
-        "training/recording.py",
+        "training/ledger/recording.py",
         'best = min(at_hand, key=lambda i: runs[i].get("train_set_loss", runs[i]["train_loss"]))',
         'best = max(at_hand, key=lambda i: runs[i]["val_accuracy"])',
         "tests/training/test_evaluate.py::"
@@ -1286,16 +1286,16 @@ FAULTS = [
         "tests/cli/test_computing.py::test_a_row_for_each_number_of_steps",
     ),
     Fault(
-        "training/steps.py",
+        "training/fit/steps.py",
         "return without, int(rng.integers(1, self.most - without + 1))",
         "return without, int(rng.integers(1, self.most + 1))",
-        "tests/training/test_recurrence.py::test_steps_are_drawn_as_their_name_says",
+        "tests/training/fit/test_recurrence.py::test_steps_are_drawn_as_their_name_says",
     ),
     Fault(
-        "training/pending_trainings.py",
+        "training/jobs/pending_trainings.py",
         'options.append(f"--precision={known}")',
         "pass",
-        "tests/training/test_precision.py::"
+        "tests/training/fit/test_precision.py::"
         "test_seeds_of_a_row_have_the_precision_of_those_that_are_filed",
     ),
     Fault(
@@ -1306,28 +1306,28 @@ FAULTS = [
     ),
     # Order, draws, settings, decay and files.
     Fault(
-        "training/batches.py",
+        "training/data/batches.py",
         "order = np.random.default_rng((self.seed, epoch)).permutation",
         "order = np.random.default_rng(self.seed).permutation",
-        "tests/training/test_data.py::test_each_epoch_has_an_order_of_its_own",
+        "tests/training/data/test_data.py::test_each_epoch_has_an_order_of_its_own",
     ),
     Fault(
-        "training/batches.py",
+        "training/data/batches.py",
         "draws = (self.seed, epoch, number, *",
         "draws = (self.seed, epoch, 0, *",
-        "tests/training/test_data.py::test_each_batch_draws_an_augmentation_of_its_own",
+        "tests/training/data/test_data.py::test_each_batch_draws_an_augmentation_of_its_own",
     ),
     Fault(
-        "training/run_folder.py",
+        "training/fit/run_folder.py",
         "for key in {**found, **asked} if",
         "for key in asked if",
-        "tests/training/test_fit.py::test_a_setting_that_only_the_earlier_training_had_is_told",
+        "tests/training/fit/test_fit.py::test_a_setting_that_only_the_earlier_training_had_is_told",
     ),
     Fault(
-        "training/optimizers.py",
+        "training/fit/optimizers.py",
         "if len(v.shape) <= 1 or any(",
         "if any(",
-        "tests/training/test_fit.py::test_decay_spares_vectors_whatever_they_are_called",
+        "tests/training/fit/test_fit.py::test_decay_spares_vectors_whatever_they_are_called",
     ),
     Fault(
         f"{ZOO}manifest.py",
@@ -1336,20 +1336,20 @@ FAULTS = [
         "tests/zoo/test_sources.py::test_a_manifest_is_written_whole_or_not_at_all",
     ),
     Fault(
-        "training/run_folder.py",
+        "training/fit/run_folder.py",
         'aside = Path(path).with_name(f".{Path(path).name}.part")',
         "aside = Path(path)",
-        "tests/training/test_fit.py::test_a_write_that_fails_leaves_the_old_file_whole",
+        "tests/training/fit/test_fit.py::test_a_write_that_fails_leaves_the_old_file_whole",
     ),
     # The copy of CIFAR-10 that networks were trained on.
     Fault(
-        "training/reencode.py",
+        "training/data/reencode.py",
         'image.samp_factor = "4:2:0"',
         'image.samp_factor = "4:4:4"',
         f"{REENCODE}::test_an_interrupted_re_encoding_goes_on_and_is_the_zoos_copy",
     ),
     Fault(
-        "training/reencode.py",
+        "training/data/reencode.py",
         "if not (piece.exists() or file.exists()):",
         "if not file.exists():",
         f"{REENCODE}::test_an_interrupted_re_encoding_goes_on_and_is_the_zoos_copy",
@@ -1364,7 +1364,7 @@ FAULTS = [
         "training/report/page.css",
         "  .picture img { filter: invert(1) hue-rotate(180deg); }\n",
         "",
-        "tests/training/test_report.py::test_on_a_phone_in_the_dark",
+        "tests/training/report/test_report.py::test_on_a_phone_in_the_dark",
     ),
     Fault(
         "keras_recres/zoo/convert/t2t.py",

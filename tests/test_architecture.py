@@ -33,8 +33,8 @@ PRIVATE = "backend/keras_private.py"
 WITHOUT_FAMILIES = (
     *(f"keras_recres/{room}" for room in ("backend", "cli", "layers", "probes", "serve", "zoo")),
     "keras_recres/distribute.py",
-    *(f"training/{name}.py" for name in ("fit", "models", "options", "trainee", "batches", "data")),
-    *(f"training/{name}.py" for name in ("evaluate", "filing", "outcome", "recording", "teacher")),
+    *(f"training/{room}" for room in ("data", "fit", "ledger", "jobs", "travel")),
+    "training/evaluate.py",
     *(f"tests/{name}/test_battery.py" for name in ("layers", "zoo")),
 )
 # The command that reads the checkpoints of one family.

@@ -13,7 +13,7 @@ AREAS = {
     "zoo": "keras_recres/zoo/",
     "probes": "keras_recres/probes/",
     "distribute": r"keras_recres/(distribute\.py|backend/\w+_distribution\.py)",
-    "resume": r"training/(backup|run_folder|batches|callbacks|outcome)\.py",
+    "resume": r"training/(fit/(backup|run_folder|callbacks|outcome)|data/batches)\.py",
     "serve": "keras_recres/serve/",
     "cli": "keras_recres/cli/",
     "training": "training/",

@@ -16,11 +16,11 @@ import keras
 from keras_recres import zoo
 from keras_recres.zoo import evaluation, loading, registry
 from training import data, errors
+from training.console import progress_bar
 from training.errors import UserError
-from training.filing import write_readme
-from training.models import record_of
-from training.recording import record
-from training.terminal import progress_bar
+from training.fit.models import record_of
+from training.ledger.filing import write_readme
+from training.ledger.recording import record
 
 # Tags whose data set is read under another name.
 READ_AS = {"cifar10_jpeg": "cifar10"}

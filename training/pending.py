@@ -18,8 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-from training import errors, many_runs, pending_rows, pending_trainings
+from training import errors
 from training.errors import UserError
+from training.jobs import many_runs, pending_rows, pending_trainings
 
 OUT = Path("runs/pending")
 DATA_DIR = "folder with the data sets, or with folders of them; default KERAS_RECRES_DATA or TFDS'"
@@ -85,17 +86,17 @@ def main(argv=None):
     errors.output_folder(a.out)
     # The process that waits takes no accelerator's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    from training.rates import Rates
+    from training.jobs.rates import Rates
 
     if a.collect:
         return collect(a)
     rates = Rates(a.out, a.rate)
     if a.list:
-        from training import pending_table
+        from training.jobs import pending_table
 
         return pending_table.show(rows, a, rates)
     if a.device_pack:
-        from training import device_pack
+        from training.travel import device_pack
 
         missing = [
             training for row in rows for training in pending_rows.needed(row, a, strict=False)
@@ -133,7 +134,7 @@ def train(rows, a, rates, deadline):
     if not can:
         _say("nothing to train")
         return []
-    from training import pending_runs
+    from training.jobs import pending_runs
 
     _say(f"{len(can)} trainings on {rates.here}, {a.jobs} side by side, in {a.out}")
     before = signal.signal(signal.SIGTERM, _stop)
@@ -173,7 +174,7 @@ def file(rows, out):
 
 def collect(a):
     """Takes the results of another machine back, and files what is finished."""
-    from training import collect as collecting
+    from training.travel import collect as collecting
 
     rows = {row.label: row for row in pending_rows.rows(["*"], a.data_dir, a.seeds)}
 

@@ -2,9 +2,9 @@
 
 import json
 
-from training import filed_runs, recording
 from training.errors import UserError
-from training.pending_trainings import as_its_recipe_says, trainings
+from training.jobs.pending_trainings import as_its_recipe_says, trainings
+from training.ledger import filed_runs, recording
 from training.reproduce import cifar_zoo
 
 
@@ -12,10 +12,10 @@ def file(rows, out):
     """Files every row that has more finished trainings than the zoo knows of.
 
     Trainings count together that differ in nothing but the seed, those filed before
-    (`training.filed_runs`) with those in `out`.
+    (`training.ledger.filed_runs`) with those in `out`.
 
     Args:
-        rows: list of `training.pending_rows.Row`.
+        rows: list of `training.jobs.pending_rows.Row`.
         out: the folder with their trainings.
 
     Returns:

@@ -5,10 +5,12 @@ import shutil
 import keras
 import pytest
 
-from keras_recres.zoo import sources
+from keras_recres.zoo import drawing, sources
 from tests.training import small
 from tests.training.pictures import VIT, corners
-from training import curves, fit, models, packed
+from training.data import packed
+from training.fit import loop as fit
+from training.fit import models
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +45,7 @@ def fit_arguments(corners_file, tmp_path):
 def small_model(monkeypatch, without_xla):
     """Trains a small classifier with dropout in place of a T2T-ViT, and draws no curve."""
     monkeypatch.setattr(fit, "build", small.build)
-    monkeypatch.setattr(curves, "draw", lambda *args: None)  # Which takes as long as the rest.
+    monkeypatch.setattr(drawing, "draw", lambda *args: None)  # Which takes as long as the rest.
 
 
 @pytest.fixture

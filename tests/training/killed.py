@@ -19,8 +19,11 @@ import h5py
 import keras
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from keras_recres.zoo import drawing
 from tests.training import small
-from training import backup, callbacks, curves, errors, fit
+from training import errors
+from training.fit import backup, callbacks
+from training.fit import loop as fit
 
 CONTEXT = multiprocessing.get_context("spawn" if keras.backend.backend() == "jax" else "fork")
 
@@ -83,7 +86,7 @@ def between_the_checkpoint_and_its_number():
 
 
 def after_the_last_epoch():
-    before(curves, "draw", lambda *args: True)
+    before(drawing, "draw", lambda *args: True)
 
 
 MOMENTS = {
@@ -105,7 +108,7 @@ def train(job):
     try:
         if job.get("network") == "small":
             fit.build = small.build_recurrent
-        curves.draw = lambda *args: None  # Which takes as long as the rest.
+        drawing.draw = lambda *args: None  # Which takes as long as the rest.
         if job["moment"]:
             MOMENTS[job["moment"]]()
         code = errors.run(fit.main, job["argv"])

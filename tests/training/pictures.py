@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 
-from training import packed
+from training.data import packed
 
 
 def png(array):

@@ -9,7 +9,7 @@ from keras_recres import zoo
 
 
 def build(name, peek, overrides, precision="float32"):
-    """Takes and gives what `training.models.build` does: a linear classifier with dropout."""
+    """Takes and gives what `training.fit.models.build` does: a linear classifier with dropout."""
     return _build(
         name, peek, overrides, precision, keras.layers.Dropout(overrides.get("dropout", 0.2))
     )

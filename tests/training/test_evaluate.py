@@ -12,8 +12,12 @@ import pytest
 from keras_recres import zoo
 from keras_recres.zoo import manifest, sources
 from tests.training.pictures import VIT, corners, png
-from training import errors, evaluate, filing, fit, models, packed, recording
+from training import errors, evaluate
+from training.data import packed
 from training.errors import UserError
+from training.fit import loop as fit
+from training.fit import models
+from training.ledger import filing, recording
 
 pytestmark = pytest.mark.neutral
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"

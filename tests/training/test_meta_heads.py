@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
-from training import errors, models
+from training import errors
+from training.fit import models
 from training.reproduce import __main__ as reproduce
 from training.reproduce.meta_heads import DENSE, GROUPS, HEADS, Head
 from training.reproduce.meta_heads_report import parameters

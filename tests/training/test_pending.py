@@ -12,20 +12,11 @@ import time
 import pytest
 
 from keras_recres.zoo import sources
-from training import (
-    errors,
-    filed_runs,
-    filing,
-    pending,
-    pending_filing,
-    pending_rows,
-    pending_runs,
-    pending_trainings,
-    places,
-    rates,
-    recipes,
-)
+from training import errors, pending, pending_filing, recipes
+from training.data import places
 from training.errors import UserError
+from training.jobs import pending_rows, pending_runs, pending_trainings, rates
+from training.ledger import filed_runs, filing
 
 pytestmark = pytest.mark.neutral
 

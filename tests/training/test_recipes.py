@@ -7,10 +7,14 @@ import keras
 import pytest
 
 from keras_recres import models, zoo
-from tests.training.test_fit import metrics, peek, run
-from training import filing, fit, options, pending_rows, precision, recipes, steps
-from training import models as training_models
+from tests.training.fit.test_fit import metrics, peek, run
+from training import recipes
 from training.errors import UserError
+from training.fit import loop as fit
+from training.fit import models as training_models
+from training.fit import options, precision, steps
+from training.jobs import pending_rows
+from training.ledger import filing
 
 pytestmark = pytest.mark.neutral
 

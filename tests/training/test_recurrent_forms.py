@@ -7,7 +7,11 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
-from training import errors, filed_runs, fit, options, pending_rows, pending_trainings
+from training import errors
+from training.fit import loop as fit
+from training.fit import options
+from training.jobs import pending_rows, pending_trainings
+from training.ledger import filed_runs
 from training.reproduce import __main__ as reproduce
 from training.reproduce import recurrent_forms
 from training.reproduce.recurrent_forms import forms

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from tests.training.test_reproduce_cifar import coloured, prepare
-from training import errors, packed
+from training import errors
+from training.data import packed
 from training.reproduce import __main__ as reproduce
 
 pytestmark = pytest.mark.neutral

@@ -15,7 +15,11 @@ import pytest
 from keras_recres import zoo
 from keras_recres.zoo import sources
 from tests.training.pictures import png
-from training import board, data, errors, filed_runs, filing, many_runs, packed, run_folder
+from training import data, errors
+from training.data import packed
+from training.fit import run_folder
+from training.jobs import board, many_runs
+from training.ledger import filed_runs, filing
 from training.provenance import ROOT
 from training.reproduce import __main__ as reproduce
 from training.reproduce import cifar_run, cifar_summary, cifar_tables

@@ -6,7 +6,9 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
-from training import errors, filed_runs, fit
+from training import errors
+from training.fit import loop as fit
+from training.ledger import filed_runs
 from training.reproduce import __main__ as reproduce
 from training.reproduce import equal_computation
 

@@ -13,7 +13,10 @@ import pytest
 from keras_recres import zoo
 from keras_recres.zoo import sources
 from tests.training.pictures import png
-from training import errors, filing, packed, run_folder
+from training import errors
+from training.data import packed
+from training.fit import run_folder
+from training.ledger import filing
 from training.reproduce import __main__ as reproduce
 from training.reproduce import mnist_resnet50, mnist_run
 from training.reproduce import mnist_resnet50_memory as memory

@@ -4,7 +4,9 @@ import pytest
 
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
-from training import errors, filed_runs, run_folder
+from training import errors
+from training.fit import run_folder
+from training.ledger import filed_runs
 from training.reproduce import __main__ as reproduce
 from training.reproduce import shared_resnet
 from training.reproduce.effects import Cells

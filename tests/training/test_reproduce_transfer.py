@@ -7,7 +7,8 @@ import pytest
 
 from keras_recres import zoo
 from tests.training.pictures import png
-from training import errors, packed
+from training import errors
+from training.data import packed
 from training.reproduce import transfer
 
 pytestmark = pytest.mark.neutral

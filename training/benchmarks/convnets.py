@@ -64,7 +64,7 @@ def build(network, side):
 
 def measure(network, what, side, batch, budget, compile):
     """Seconds of a forward pass or a training step of ours and of PyTorch's forms."""
-    from training import models
+    from training.fit import models
 
     keras.utils.set_random_seed(0)
     model = build(network, side)

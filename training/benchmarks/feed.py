@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_recres.zoo import Preprocessing
-from training import batches, decoding, layer_augment, packed, recipes
-from training.data import Images
+from training import recipes
+from training.data import Images, batches, decoding, layer_augment, packed
 
 BATCH, SIZE, STORED = 64, (224, 224), (375, 500)
 RECIPE = "imagenet_t2t_vit"

@@ -169,7 +169,7 @@ def _forms(kind, arguments, weights):
 
 def compiled(model, family, jit_compile=None):
     """The model, compiled as `training.fit` does or with another `jit_compile`, without metrics."""
-    from training import models
+    from training.fit import models
 
     if jit_compile is None:
         jit_compile = models.jit_compile(convolutions=family in models.CONVOLUTIONAL)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from training import errors
 from training.errors import UserError
+from training.fit.run_folder import write_aside
 from training.provenance import commit
 from training.report import entries, page
-from training.run_folder import write_aside
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE.parent / "figures"

@@ -6,8 +6,8 @@ import math
 
 from keras_recres.zoo import registry, sources
 from keras_recres.zoo.record import Record, Result
-from training.filing import BEST_OF
-from training.run_folder import read_log
+from training.fit.run_folder import read_log
+from training.ledger.filing import BEST_OF
 
 # Pictures of curvature by layer, and the names in them.
 CURVATURE = {

@@ -5,7 +5,7 @@ import string
 from html import escape
 from pathlib import Path
 
-from training.filing import BEST_OF, SUBSET
+from training.ledger.filing import BEST_OF, SUBSET
 from training.report import curves
 
 TEMPLATE = Path(__file__).with_name("page.html")

@@ -12,10 +12,10 @@ import numpy as np
 from keras_recres import zoo
 from keras_recres.zoo import evaluation
 from training import data
+from training.console import progress_bar
 from training.errors import UserError
 from training.evaluate import READ_AS
 from training.reproduce.effects import by_example
-from training.terminal import progress_bar
 
 
 def rights(names, tag, data_dir=None, limit=None):

@@ -9,9 +9,9 @@ import sys
 from keras_recres import zoo
 from keras_recres.models.multiply_adds import multiply_adds
 from training.errors import output_folder
+from training.fit.run_folder import write_aside
 from training.reproduce import tables
 from training.reproduce.cifar_summary import BEST, EXACT, FINAL, Summary, summarize
-from training.run_folder import write_aside
 
 PICTURE = "accuracy.png"
 HEAD = (

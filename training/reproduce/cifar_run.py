@@ -11,8 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from training import data, errors, fit
+from training import data, errors
 from training.errors import UserError
+from training.fit import loop as fit
 
 RECIPE = "cifar_tables"
 # Of the measurements only.

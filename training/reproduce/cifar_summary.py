@@ -47,7 +47,7 @@ def summarize(runs):
     """Gathers the finished runs by label, in their order.
 
     Args:
-        runs: list of `training.many_runs.Run`.
+        runs: list of `training.jobs.many_runs.Run`.
 
     Returns:
         A list of `Summary`, also of labels of which nothing is finished yet.

@@ -14,9 +14,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from training import filed_runs, many_runs, recipes
+from training import recipes
 from training.errors import UserError, nearest
-from training.options import PRECISIONS
+from training.fit.options import PRECISIONS
+from training.jobs import many_runs
+from training.ledger import filed_runs
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")

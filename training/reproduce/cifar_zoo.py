@@ -1,8 +1,8 @@
 """Files finished CIFAR-10 networks in the zoo."""
 
-from training import recording
 from training.errors import UserError
-from training.filing import write_result
+from training.ledger import recording
+from training.ledger.filing import write_result
 from training.reproduce.cifar_run import EXACT as EXACT_PART
 from training.reproduce.cifar_summary import BEST, EXACT, summarize
 
@@ -11,12 +11,12 @@ def file(runs):
     """Files every network that has a finished training, with all of its finished seeds.
 
     The weights are those of the seed with the lowest loss on the training set, see
-    `training.recording.record`. Beside the accuracy after the last epoch, `zoo/results.csv` gets
-    that of the best epoch, which is what the paper printed, and that on the exact part of the
+    `training.ledger.recording.record`. Beside the accuracy after the last epoch, `zoo/results.csv`
+    gets that of the best epoch, which is what the paper printed, and that on the exact part of the
     test set.
 
     Args:
-        runs: list of `training.many_runs.Run`; all of a network's must be given.
+        runs: list of `training.jobs.many_runs.Run`; all of a network's must be given.
 
     Returns:
         The rows of results, a list of dicts.

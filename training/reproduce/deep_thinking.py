@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training import many_runs, recipes
+from training import recipes
 from training.errors import UserError
+from training.jobs import many_runs
 from training.reproduce import cifar_tables, tables
 
 PROBLEMS = {
@@ -127,7 +128,7 @@ def measured(run, problem, sizes):
     It is measured once, and read from the training's folder then.
 
     Args:
-        run: a finished `training.many_runs.Run`.
+        run: a finished `training.jobs.many_runs.Run`.
         problem: a name of `PROBLEMS`.
         sizes: {size: examples}.
 
@@ -161,8 +162,8 @@ def _measure(run, problem, size, count):
 
     from keras_recres import backend, zoo
     from keras_recres.zoo import problems
-    from training.terminal import progress_bar
-    from training.trainee import recurrent_blocks
+    from training.console import progress_bar
+    from training.fit.trainee import recurrent_blocks
 
     split = problems.read(f"{problem}/{size}", "test", count)
     open_shape = (*(None,) * (split.data.ndim - 2), split.data.shape[-1])

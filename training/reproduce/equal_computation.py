@@ -12,8 +12,10 @@ import collections
 import sys
 from pathlib import Path
 
-from training import many_runs, recipes, steps
+from training import recipes
 from training.errors import UserError
+from training.fit import steps
+from training.jobs import many_runs
 from training.reproduce import cifar_tables, t2t_vit, tables
 from training.reproduce.cifar_summary import FINAL, remarks, summarize
 from training.reproduce.effects import Cells, method, sentence

@@ -172,8 +172,8 @@ def main(argv=None):
     a = parser().parse_args(argv)
     check(a)
     # Keras, matplotlib and rich take seconds to import: after the arguments are known to be good.
+    from training.console import progress_bar
     from training.reproduce import mean_field_plots
-    from training.terminal import progress_bar
 
     results = {}
     with progress_bar("measuring networks", len(NETWORKS) * a.draws) as advance:

@@ -12,8 +12,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from training import many_runs
 from training.errors import UserError
+from training.jobs import many_runs
 from training.reproduce import cifar_tables
 
 GROUPS = (2, 4, 8, 16, 32)

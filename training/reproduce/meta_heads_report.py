@@ -8,11 +8,11 @@ import sys
 
 from keras_recres import zoo
 from training.errors import output_folder
+from training.fit.run_folder import write_aside
 from training.reproduce import tables
 from training.reproduce.cifar_summary import BEST, FINAL, Summary, remarks, summarize
 from training.reproduce.effects import Cells, Effect, method, sentence
 from training.reproduce.meta_heads import DENSE, FORMS, GROUPS, HEADS, Head
-from training.run_folder import write_aside
 
 COLUMNS = (
     "head",

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from training.fit.run_folder import write_aside
 from training.provenance import provenance
 from training.reproduce.mnist_init_maps import (
     DEPTHS,
@@ -16,7 +17,6 @@ from training.reproduce.mnist_init_maps import (
     correlation,
     exponent,
 )
-from training.run_folder import write_aside
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,9 @@ second on one core.
 import argparse
 from pathlib import Path
 
-from training import many_runs, recipes
+from training import recipes
 from training.errors import UserError
+from training.jobs import many_runs
 from training.reproduce import cifar_tables, mnist_run
 
 NAMES = tuple(

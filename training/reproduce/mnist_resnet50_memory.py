@@ -15,7 +15,7 @@ import numpy as np
 from keras_recres import zoo
 from training import data
 from training.errors import output_folder
-from training.run_folder import write_aside
+from training.fit.run_folder import write_aside
 
 STAGES = {
     "stem": "pool1_pool",
@@ -33,7 +33,7 @@ def show(runs, a):
     """Measures every network of `runs`, of the first seed; prints a table and writes memory.csv.
 
     Args:
-        runs: list of `training.many_runs.Run`.
+        runs: list of `training.jobs.many_runs.Run`.
         a: arguments `data_dir` and `out`.
     """
     from rich.console import Console

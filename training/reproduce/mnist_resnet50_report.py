@@ -7,12 +7,12 @@ import statistics
 import sys
 
 from keras_recres import zoo
-from training import recording
 from training.errors import UserError, output_folder
-from training.filing import SUBSET
+from training.fit.run_folder import write_aside
+from training.ledger import recording
+from training.ledger.filing import SUBSET
 from training.reproduce.cifar_summary import FINAL, Summary, summarize
 from training.reproduce.mnist_run import read_steps
-from training.run_folder import write_aside
 
 PICTURES = ("losses.png", "losses.svg")
 # Steps at either end of a training whose losses are averaged for "first" and "last".

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import keras
 
-from training import errors, fit
+from training import errors
+from training.fit import loop as fit
 
 RECIPE = "mnist_resnet50"
 

@@ -23,7 +23,7 @@ import numpy as np
 from keras_recres import models
 from keras_recres.layers import RecurrentResidual
 from training.errors import UserError, nearest
-from training.models import jit_compile
+from training.fit.models import jit_compile
 from training.provenance import provenance
 from training.reproduce.planar_curves import FAMILIES, points
 

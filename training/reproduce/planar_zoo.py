@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 
 from keras_recres import zoo
-from training.filing import facts, file_weights, write_result
+from training.ledger.filing import facts, file_weights, write_result
 from training.provenance import provenance
 
 TAG = "spiral"

@@ -13,8 +13,9 @@ import dataclasses
 import fnmatch
 from pathlib import Path
 
-from training import many_runs, recipes
+from training import recipes
 from training.errors import UserError, nearest
+from training.jobs import many_runs
 from training.reproduce import cifar_tables
 
 # What trains T2T-ViTs on each data set.

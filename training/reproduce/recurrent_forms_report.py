@@ -5,11 +5,11 @@ import sys
 
 from keras_recres import zoo
 from training.errors import output_folder
+from training.fit.run_folder import write_aside
 from training.reproduce import tables
 from training.reproduce.cifar_summary import FINAL, Summary, remarks, summarize
 from training.reproduce.effects import Cells, Effect, method, sentence
 from training.reproduce.recurrent_forms import ONCE, PLAIN, Form
-from training.run_folder import write_aside
 
 COLUMNS = (
     "form",
@@ -37,7 +37,7 @@ def rows(forms, runs, a):
 
     Args:
         forms: list of `training.reproduce.recurrent_forms.Form`.
-        runs: list of their `training.many_runs.Run`.
+        runs: list of their `training.jobs.many_runs.Run`.
         a: arguments, of which `blocks` and `dataset` are used.
     """
     from keras_recres.models import multiply_adds

@@ -13,12 +13,13 @@ import csv
 import sys
 from pathlib import Path
 
-from training import many_runs, recipes
+from training import recipes
 from training.errors import UserError
+from training.fit.run_folder import read_log
+from training.jobs import many_runs
 from training.reproduce import cifar_tables, tables
 from training.reproduce.cifar_summary import FINAL, remarks, summarize
 from training.reproduce.effects import Cells, method, sentence
-from training.run_folder import read_log
 
 RECIPE, NAME = "shared_resnet", "shared_resnet"
 ONCE, TIED, UNTIED, LONG = "once", "tied", "untied", "once_longer"
@@ -105,7 +106,7 @@ def draw(runs, path):
     """κ, kinks and stretch in the last stage and accuracy, by epoch, a line a training.
 
     Args:
-        runs: list of `training.many_runs.Run`; those whose folder has no curvature are left out.
+        runs: list of `many_runs.Run`; those whose folder has no curvature are left out.
         path: the picture.
     """
     from matplotlib.figure import Figure

@@ -14,9 +14,11 @@ import sys
 from pathlib import Path
 
 from keras_recres import zoo
-from training import filed_runs, options, recipes
+from training import recipes
 from training.errors import UserError, output_folder
 from training.evaluate import READ_AS
+from training.fit import options
+from training.ledger import filed_runs
 from training.reproduce import by_image
 from training.reproduce.by_image import pending
 from training.reproduce.cifar_summary import FINAL, Summary

@@ -1,5 +1,6 @@
 """What the trainings of table 2 say: the table, the claims in words, and a picture."""
 
+from training.fit.run_folder import write_aside
 from training.reproduce import tables
 from training.reproduce.cifar_summary import FINAL
 from training.reproduce.effects import method, sentence
@@ -13,7 +14,6 @@ from training.reproduce.t2t_vit import (
     settings_of,
     together,
 )
-from training.run_folder import write_aside
 
 COLUMNS = ("network", "parameters", "multiply-adds", "printed, %", "top-1, %", "seeds")
 

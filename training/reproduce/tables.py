@@ -3,7 +3,7 @@
 import sys
 
 from training.errors import output_folder
-from training.run_folder import write_aside
+from training.fit.run_folder import write_aside
 
 
 def show(title, columns, rows, said=(), width=120):

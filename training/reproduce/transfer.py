@@ -13,11 +13,11 @@ from pathlib import Path
 
 from training import data
 from training.errors import UserError, output_folder
+from training.fit.run_folder import write_aside
 from training.recipes import load as recipe_of
 from training.reproduce import cifar_tables, tables
 from training.reproduce.cifar_summary import Summary
 from training.reproduce.effects import Cells, sentence
-from training.run_folder import write_aside
 
 TAG, ODD, SCRATCH = "tiny_imagenet40", "tiny_imagenet40_odd", "scratch"
 STARTS = (SCRATCH, "cifar10_jpeg", TAG)

@@ -1,0 +1,230 @@
+"""A network in training: steps drawn, every step or output supervised, a teacher followed.
+
+It wraps a network of the zoo and shares its weights: what is trained is the network, what is
+evaluated and saved is the network as it was built.
+"""
+
+import types
+import warnings
+
+import keras
+from keras import ops
+
+from keras_recres.layers import RecurrentResidual
+from training.errors import UserError
+
+# What Keras says when variables have no gradient, of such as a step of a block has of its own.
+RESTING = r"Gradients do not exist for variables \[('[^']*/step\d+_[^']*'(, )?)+\]"
+
+
+def recurrent_blocks(model):
+    """The recurrent blocks of a functional model, in order."""
+    return [layer for layer in model.layers if isinstance(layer, RecurrentResidual)]
+
+
+def truncate(model, k, fewest=None):
+    """Lets gradients flow through the last k steps of each recurrent block only.
+
+    Args:
+        model: a functional model.
+        k: steps, at least 1.
+        fewest: the fewest steps that a block runs in training; None for those it was built with.
+
+    Raises:
+        UserError: what lies before a block would never get a gradient.
+    """
+    for block in recurrent_blocks(model):
+        runs = fewest or block.steps
+        if runs > k and block.inject_input is None:
+            raise UserError(
+                f"--backprop-steps {k} would leave all that lies before {block.name!r} untrained, "
+                f"since that always runs at least {runs} steps: give --backprop-steps of at least "
+                f"{runs}, or draw the steps so that some batches run fewer, as --steps "
+                f"'uniform(1,{max(runs, k + 1)})' does."
+            )
+        block.backprop_steps = k
+
+
+def graph(model, steps=None, every_step=False, backprop_steps=None):
+    """A model that shares a functional model's layers, and runs its recurrent blocks differently.
+
+    Args:
+        model: a functional model.
+        steps: how often each recurrent block runs; None for what it was built with.
+        every_step: whether to return, after the output, what the network would give if it ended
+            after any earlier step: the states before the last one of all recurrent blocks, as far
+            as they have the shape of the last block's, read by what follows the last block.
+        backprop_steps: how many last steps gradients flow through; None for what it was built with.
+    """
+    blocks = recurrent_blocks(model)
+    states = []
+
+    def call(layer, *args, **kwargs):
+        if layer not in blocks:
+            return layer(*args, **kwargs)
+        kwargs |= {"backprop_steps": backprop_steps} if backprop_steps else {}
+        count = steps or layer.steps
+        if not every_step:
+            return layer(*args, **kwargs, steps=count)
+        all_states = layer(*args, **kwargs, steps=count, return_states=True)
+        states.extend(all_states[t] for t in range(count))
+        return all_states[count - 1]
+
+    same = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
+    if not every_step:
+        return same
+    end = blocks[-1].output
+    tail = keras.Model(end, model.output)
+    earlier = [tail(x) for x in states[:-1] if x.shape[1:] == end.shape[1:]]
+    return keras.Model(same.input, [same.output, *earlier])
+
+
+class Trainee(keras.Model):
+    """Trains a functional model; evaluates the first output of it as it was built.
+
+    L = (1 − α) [CE(y, p_T) + w · mean_t CE(y, p_t) + Σ_j w_j CE(y, p_j)] + α τ² KL(q ‖ p_T)
+
+    where p_T is the network's output, p_t what it would give after an earlier step (deep
+    supervision, arXiv 1409.5185), p_j an auxiliary output (arXiv 1409.4842, section 5), and q the
+    teacher's, both softened by the temperature τ in the last term (arXiv 1503.02531, section 2).
+
+    A number of steps is a constant of the compiled training step: there is one for each number
+    that is drawn, compiled when it is drawn first (of `incremental(30)` up to 465 pairs, for which
+    PyTorch is the backend, which compiles none). A single one with masks would compute the
+    largest number of steps for every batch, and recurrence would cost that much.
+
+    Args:
+        model: the functional model.
+        steps: a `training.fit.steps.Steps`, or None for the steps that it was built with.
+        seed: seed of the steps.
+        epochs: epochs in all.
+        supervision: w ≥ 0.
+        teacher: a model with the same input and output, or None.
+        distillation: α, from 0 to 1.
+        temperature: τ > 0.
+        auxiliary: w_j of the model's outputs after the first one.
+    """
+
+    def __init__(
+        self,
+        model,
+        steps=None,
+        seed=0,
+        epochs=1,
+        supervision=0.0,
+        teacher=None,
+        distillation=0.5,
+        temperature=2.0,
+        auxiliary=(),
+    ):
+        super().__init__(name=f"{model.name}_in_training")
+        self.network = model
+        # In a plain namespace, or Keras would save the teacher and every graph with the model.
+        self.how = types.SimpleNamespace(
+            steps=steps,
+            seed=seed,
+            epochs=epochs,
+            supervision=supervision,
+            teacher=teacher,
+            distillation=distillation,
+            divergence=Divergence(temperature),
+            auxiliary=auxiliary,
+            graphs={},
+            now=None,
+        )
+        self.begin_epoch(0)
+        if teacher is not None:
+            teacher.trainable = False
+        for name in ("zoo_record", "preprocess"):
+            setattr(self, name, getattr(model, name, None))
+        self.built = True
+        self._prepare(None)
+
+    def begin_epoch(self, epoch):
+        """Tells which epoch comes next; `EpochOfSteps` does."""
+        self.how.epoch, self.how.drawn = epoch, []
+
+    def _prepare(self, steps, backprop_steps=None):
+        """Builds the graph for so many steps outside of any compiled function; its key."""
+        now = self.how.now = steps, backprop_steps
+        if now not in self.how.graphs:
+            every_step = self.how.supervision > 0
+            self.how.graphs[now] = graph(self.network, steps, every_step, backprop_steps)
+        return now
+
+    def call(self, inputs, training=None):
+        if not training:
+            return keras.tree.flatten(self.network(inputs, training=False))[0]
+        return self.how.graphs[self.how.now](inputs, training=True)
+
+    def make_train_function(self, force=False):
+        if self.how.steps is None:
+            return super().make_train_function(force)
+        if self.train_function is not None and not force:
+            return self.train_function
+        compiled = {}
+
+        def train_function(*state_and_iterator):
+            how = self.how
+            batch = how.seed, how.epoch, len(how.drawn)
+            how.drawn.append(how.steps.draw(*batch, how.epochs))
+            now = self._prepare(how.drawn[-1], how.steps.backprop_steps(*batch))
+            if now not in compiled:
+                # A function of its own: JAX would take the same one for traced already.
+                self.train_step = lambda *args, **kw: type(self).train_step(self, *args, **kw)
+                super(Trainee, self).make_train_function(force=True)
+                compiled[now], self.train_function = self.train_function, train_function
+            return compiled[now](*state_and_iterator)
+
+        # A batch of few steps gives none to what later steps have of their own, which is meant.
+        warnings.filterwarnings("ignore", RESTING)
+        self.train_function = train_function
+        return train_function
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        how, earlier = self.how, []
+        if isinstance(y_pred, list | tuple):
+            y_pred, *earlier = y_pred
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        if not training:
+            return loss
+        for weight, output in zip(how.auxiliary, earlier, strict=False):
+            loss = loss + weight * self.loss(y, output)
+        if earlier and how.supervision:
+            loss = loss + how.supervision * sum(self.loss(y, p) for p in earlier) / len(earlier)
+        if how.teacher is not None:
+            follow = how.divergence(how.teacher(x, training=False), y_pred)
+            loss = (1 - how.distillation) * loss + how.distillation * follow
+        return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if isinstance(y_pred, list | tuple):
+            y_pred = y_pred[0]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+class EpochOfSteps(keras.callbacks.Callback):
+    """Tells a `Trainee` the epoch, which its steps depend on."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.begin_epoch(epoch)
+
+
+class Divergence(keras.losses.Loss):
+    """τ² KL(softmax(teacher / τ) ‖ softmax(student / τ)) of logits, mean over the batch.
+
+    A loss of Keras', since those know the replicas that TensorFlow adds the gradients of.
+
+    Args:
+        temperature: τ > 0.
+    """
+
+    def __init__(self, temperature):
+        super().__init__(name="divergence", dtype="float32")
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        wanted = ops.log_softmax(ops.stop_gradient(y_true) / self.temperature)
+        found = ops.log_softmax(y_pred / self.temperature)
+        kl = ops.sum(ops.exp(wanted) * (wanted - found), axis=-1)
+        return self.temperature**2 * kl

@@ -1,0 +1,1 @@
+"""What `zoo/` holds of trainings, and all that writes there."""
