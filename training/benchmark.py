@@ -16,7 +16,7 @@ from pathlib import Path
 
 from training import errors
 from training.errors import UserError, nearest
-from training.fit.run_folder import write_between
+from training.fit.run_folder import write_aside, write_between
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BENCHMARKS = {
@@ -47,7 +47,8 @@ def parser():
         + "\n".join(f"  {name:14} {what}" for name, what in BENCHMARKS.items())
         + "\n\nexamples:\n  python -m training.benchmark recurrence --backends jax,torch\n"
         "  python -m training.benchmark train --only 'vit7*' float32 --json vit7.json\n"
-        "  python -m training.benchmark formats --table keras_recres/serve/README.md",
+        "  python -m training.benchmark formats --table keras_recres/serve/README.md "
+        "--json formats.json --resume",
     )
     p.add_argument("name", help=", ".join(BENCHMARKS))
     p.add_argument("--backends", default=",".join(BACKENDS), help="default: all that are installed")
@@ -57,7 +58,8 @@ def parser():
         nargs="+",
         default=[],
         metavar="VALUE",
-        help="wildcards: the cases that have a value like each of them (they are named on the way)",
+        help="wildcards, or several between commas, of which any counts: the cases that have a "
+        "value like each VALUE (they are named on the way)",
     )
     p.add_argument(
         "--table",
@@ -67,6 +69,11 @@ def parser():
         "and <!-- NAME:end -->",
     )
     p.add_argument("--json", type=Path, help="write the measurements to this file, one by one")
+    p.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep what --json has, and measure what it lacks: after an interruption, or in parts",
+    )
     return p
 
 
@@ -92,24 +99,49 @@ def main(argv=None):
     module = importlib.import_module(f"training.benchmarks.{a.name}")
     if a.table and not hasattr(module, "markdown"):
         raise UserError(f"{a.name} has no table for --table: formats and serve have.")
-    rows = []
+    if a.resume and not a.json:
+        raise UserError("--resume keeps what the file of --json has: give --json FILE, too.")
+    rows = earlier(a.json) if a.resume else []
     cases = [
         (b, case)
         for b in installed
         for case in module.cases(b, a.quick)
-        if all(fnmatch.filter(map(str, case.values()), wanted) for wanted in a.only)
+        if all(like(case, wanted.split(",")) for wanted in a.only)
     ]
     if not cases:
         raise UserError(f"--only {' '.join(a.only)} leaves no case of {a.name}.")
+    cases = [
+        (backend, case)
+        for backend, case in cases
+        if not any({**row, "backend": backend, **case} == row for row in rows)
+    ]
     for i, (backend, case) in enumerate(cases):
         print(f"[{i + 1}/{len(cases)}] {backend} {case}", file=sys.stderr, flush=True)
         rows.append({"backend": backend, **case, **in_process(a.name, backend, case)})
         if a.json:
-            a.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            write_aside(a.json, json.dumps(rows, indent=1) + "\n")
     module.report(rows)
     if a.table:
         write_between(a.table, a.name, module.markdown(rows))
     return 0
+
+
+def like(case, patterns):
+    """Whether a value of a case is like any of several wildcards."""
+    return any(fnmatch.filter(map(str, case.values()), pattern) for pattern in patterns)
+
+
+def earlier(path):
+    """The measurements in a file of --json, or none where there is no file."""
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        if all("backend" in row for row in rows):
+            return rows
+    except (ValueError, TypeError):
+        pass
+    raise UserError(f"--json {path} does not hold measurements: give another file.")
 
 
 def in_process(name, backend, case):

@@ -126,10 +126,35 @@ def write(model, path, kind, batch, tolerance, int8=False, representative=None):
             f"{model.name!r} cannot be {doing} as {kind!r} on the backend "
             f"{keras.backend.backend()!r}{advice} ({type(error).__name__}: {reason})"
         ) from None
+    return _compared(model, path, kind, found, expected, INT8_TOLERANCE if int8 else tolerance)
+
+
+def with_int8_weights(model, path, kind):
+    """Rewrites an ONNX or OpenVINO file of `write` with 8-bit weights, which a new one would have.
+
+    Args:
+        model: The model.
+        path: The file.
+        kind: "onnx" or "openvino".
+
+    Returns:
+        The difference, as that of `write`.
+    """
+    if kind == "onnx":
+        portable.tidy_onnx(path, int8=True)
+    else:
+        portable.openvino_to_int8(path)
+    x = random_inputs(Network(model), BATCH)
+    expected = keras.ops.convert_to_numpy(model(x, training=False))
+    found = LOADERS[kind](str(path))(x)
+    return _compared(model, path, kind, found, expected, INT8_TOLERANCE)
+
+
+def _compared(model, path, kind, found, expected, tolerance):
+    """The difference of a file's logits from the model's, which its size is logged with."""
     if found.shape != expected.shape:
         raise ValueError(f"{kind!r} gives logits of shape {found.shape}, not {expected.shape}.")
     difference = np.max(np.abs(found - expected)) / max(1, np.max(np.abs(expected)))
-    tolerance = INT8_TOLERANCE if int8 else tolerance
     if not difference <= tolerance:
         raise ValueError(
             f"The logits of {model.name!r} as {kind!r} differ from the model's by "

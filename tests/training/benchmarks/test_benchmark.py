@@ -50,6 +50,25 @@ def test_what_was_measured_is_kept_when_a_case_fails(measured, tmp_path, capsys)
     assert rows[0]["backend"] == BACKEND
 
 
+def test_resume_measures_what_the_file_lacks_and_tables_all(measured, tmp_path, capsys):
+    file, told = ("--json", str(tmp_path / "train.json")), []
+    assert run("--resume") == 2
+    assert "--resume keeps what the file of --json has: give" in capsys.readouterr().err
+    assert run("--only", "vit7,vit7_rec", "float32", *file, "--resume") == 0
+    measured += [None]  # The third fails.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "report", told.extend)
+        assert run("--only", "vit7*", *file, "--resume") == 0
+    rows = json.loads((tmp_path / "train.json").read_text())
+    asked = [(row["network"], row["policy"]) for row in rows]
+    assert told == rows
+    assert asked[:2] == [("vit7", "float32"), ("vit7_rec", "float32")]
+    assert len({*asked}) == len(asked) == len(measured) - 1 > 2
+    (tmp_path / "train.json").write_text("[1]")
+    assert run(*file, "--resume") == 2
+    assert "train.json does not hold measurements" in capsys.readouterr().err
+
+
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
     measured, tmp_path, capsys
 ):
