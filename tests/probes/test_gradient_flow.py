@@ -189,7 +189,9 @@ def test_what_it_refuses(measured):
     model, _ = measured
     with pytest.raises(ValueError, match=r"recurs in depth, a RecurrentResidual, .* are: none"):
         gradient_flow(model, X, along="depth")
-    with pytest.raises(ValueError, match=r"a layer 'lstm' that recurs in time, an RNN.* are: 'rnn'"):
+    with pytest.raises(
+        ValueError, match=r"a layer 'lstm' that recurs in time, an RNN.* are: 'rnn'"
+    ):
         gradient_flow(model, X, layer="lstm")
     with pytest.raises(ValueError, match="`along` must be one of 'time', 'depth'"):
         gradient_flow(model, X, along="width")
