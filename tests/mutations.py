@@ -935,6 +935,14 @@ FAULTS = [
     ),
     Fault(
         f"{PROBES}paths.py",
+        "gradient = step.through_shortcut(x, gradient)",
+        "gradient = step.scale * gradient",
+        "tests/probes/test_paths.py::"
+        "test_a_unit_that_changes_the_width_has_its_projection_for_a_shortcut",
+        "torch",
+    ),
+    Fault(
+        f"{PROBES}paths.py",
         "return self.backward(x, gradient) - self.scale * gradient",
         "return self.backward(x, gradient)",
         "tests/probes/test_paths.py::test_paths_and_the_two_forms_of_the_gradient",

@@ -29,9 +29,11 @@ def paths(
     n units x ← λ x + F(x) are 2ⁿ paths: each unit is passed through F or through the shortcut.
     Their lengths, in units passed through F, have the distribution Binomial(n, ½). Measured is
     the gradient of a length k as in arXiv 1605.06431, section 4: the network runs forward whole,
-    and backward through F in k random units and through the shortcut alone in the others. What is
-    no residual unit, such as a stem and what changes the shape, is passed whole by every path; a
-    `RecurrentResidual` is one unit, whatever its steps.
+    and backward through F in k random units and through the shortcut alone in the others. Where
+    the shape changes a unit is x ← λ P(x) + F(x): P is what its sum is given through the fewer
+    kernels, one at most, such as a projection or zeros beside the maps. So ResNet-50 has 16 units
+    and ResNet-110 has 54. What is no residual unit, such as a stem, is passed whole by every path;
+    a `RecurrentResidual` is one unit, whatever its steps.
 
     Beside it stand the two forms of the gradient at the input of each unit (arXiv 1603.05027,
     equations 5 to 8): in a residual network the sum of what the shortcuts hand down, multiplied by
@@ -51,7 +53,7 @@ def paths(
         y: Integer labels, one for each example (and cell): the gradient is that of the cross
             entropy. None for that of the largest output.
         blocks: Names of `models.blocks(model)`, or patterns, whose blocks are units; None for all
-            residual ones.
+            residual ones, and those that change the shape.
         lengths: Integers k from 0 to n, the lengths to measure; None for all.
         repeats: Integer ≥ 1, draws of k units for each length.
         scale: λ, a finite number: shortcuts are multiplied by it, forward and backward.
@@ -70,7 +72,7 @@ def paths(
     runs = residual.runs(model, blocks)
     # What runs a few times is not worth compiling.
     prepare = probe.compiled if repeats > 2 else probe.run_once
-    steps, names = _steps(model, runs, float(scale), prepare)
+    steps, names = _steps(model, runs, float(scale), prepare, blocks is None)
     count = len(names)
     lengths = list(range(count + 1)) if lengths is None else np.atleast_1d(lengths).tolist()
     if not lengths or not all(isinstance(k, int) and 0 <= k <= count for k in lengths):
@@ -103,37 +105,67 @@ def paths(
 
 
 class _Step:
-    """A part of the network: a residual unit, or what every path passes whole."""
+    """A part of the network: a residual unit, or what every path passes whole.
 
-    def __init__(self, model, is_unit, scale, prepare):
+    `projection` is P of a unit that changes the shape, a model.
+    """
+
+    def __init__(self, model, is_unit, scale, prepare, projection=None):
         self.is_unit, self.scale = is_unit, scale
 
+        def output(model, x):
+            return keras.tree.flatten(model(x, training=False))[0]
+
         def forward(x):
-            y = model(x, training=False)
-            y = keras.tree.flatten(y)[0]
-            # F(x) + λ x of F(x) + x.
-            return y + (scale - 1) * x if is_unit and scale != 1 else y
+            y = output(model, x)
+            if not is_unit or scale == 1:
+                return y
+            # λ P(x) + F(x) of P(x) + F(x).
+            return y + (scale - 1) * (x if projection is None else output(projection, x))
 
-        def backward(x, gradient):
-            def value(x):
-                return ops.sum(ops.cast(forward(x), "float32") * ops.cast(gradient, "float32"))
+        def backward_of(function):
+            def backward(x, gradient):
+                def value(x):
+                    return ops.sum(ops.cast(function(x), "float32") * ops.cast(gradient, "float32"))
 
-            return backend.gradients(value, [x])[0]
+                return backend.gradients(value, [x])[0]
 
-        self.forward, self.backward = prepare(forward), prepare(backward)
+            return prepare(backward)
+
+        self.forward, self.backward = prepare(forward), backward_of(forward)
+        self._projected = projection and backward_of(lambda x: output(projection, x))
+
+    def through_shortcut(self, x, gradient):
+        """The part of the gradient that comes through λ P."""
+        if self._projected:
+            gradient = self._projected(x, gradient)
+        return gradient if self.scale == 1 else self.scale * gradient
 
     def through_branch(self, x, gradient):
         """The part of the gradient that comes through F."""
-        return self.backward(x, gradient) - self.scale * gradient
+        return self.backward(x, gradient) - self.through_shortcut(x, gradient)
 
 
-def _steps(model, runs, scale, prepare):
-    """The parts of the network in their order, and the names of the units among them."""
+def _steps(model, runs, scale, prepare, projected):
+    """The parts of the network in their order, and the names of the units among them.
+
+    `projected`: Whether what changes the shape may be a unit.
+    """
     blocks, row = residual.parts(model, runs)
     of_blocks, steps, names = residual.names(runs), [], []
     for part in row:
         if not isinstance(part, int):
-            steps.append(_Step(part, False, scale, prepare))
+            tensor = part.inputs[0]
+            for start, end, shortcut, name in _projections(part) if projected else ():
+                if tensor is not start:
+                    steps.append(_Step(keras.Model(tensor, start), False, scale, prepare))
+                unit, shortcut = keras.Model(start, end), keras.Model(start, shortcut)
+                steps.append(_Step(unit, True, scale, prepare, shortcut))
+                names.append(name)
+                tensor = end
+            if tensor is not part.outputs[0]:
+                rest = part if tensor is part.inputs[0] else keras.Model(tensor, part.outputs[0])
+                steps.append(_Step(rest, False, scale, prepare))
             continue
         graph = Graph(function_of(blocks[part]))
         units = sum(region.residual for region in graph.regions)
@@ -151,6 +183,32 @@ def _steps(model, runs, scale, prepare):
                 number = f".{sum(step.is_unit for step in steps)}" if units > 1 else ""
                 names.append(of_blocks[part] + number)
     return steps, names
+
+
+def _projections(model):
+    """(start, end, shortcut, name of the sum) of the units of a part that change the shape."""
+    graph, found = Graph(function_of(model)), []
+    for region in graph.regions:
+        node = graph.nodes[region.end]
+        if type(node.operation).__name__ != "Add" or len(node.input_tensors) != 2:
+            continue
+        if region.residual or not region.closed or region.shared:
+            continue
+        sides = []
+        for tensor in node.input_tensors:
+            waiting, places = [graph.source[id(tensor)][0]], set()
+            while waiting:
+                place = waiting.pop()
+                if place in region.nodes and place not in places:
+                    places.add(place)
+                    waiting += graph.before[place]
+            weights = (getattr(graph.nodes[place].operation, "weights", ()) for place in places)
+            sides.append((sum(any(len(w.shape) > 1 for w in some) for some in weights), tensor))
+        (few, shortcut), (many, _) = sorted(sides, key=lambda side: side[0])
+        if few < many and few <= 1:
+            ends = graph.tensor(region.start), graph.tensor(region.end)
+            found.append((*ends, shortcut, node.operation.name))
+    return found
 
 
 def _loss_gradient(outputs, y):
@@ -188,8 +246,8 @@ def _path(steps, states, gradient, through):
             unit -= 1
             if unit in through:
                 gradient = step.through_branch(x, gradient)
-            elif step.scale != 1:
-                gradient = step.scale * gradient
+            else:
+                gradient = step.through_shortcut(x, gradient)
         elif keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
             gradient = step.backward(x, gradient)
         # Into integers, such as tokens, no gradient leads: the first unit's input has it.
@@ -205,7 +263,8 @@ def _by_depth(steps, states, gradient):
         step, x = steps[i], states[i]
         whole = step.backward(x, whole)
         if step.is_unit:
-            shortcut, plain = step.scale * shortcut, step.through_branch(x, plain)
+            shortcut = step.through_shortcut(x, shortcut)
+            plain = step.through_branch(x, plain)
             parts = whole, shortcut, whole - shortcut, plain
             norms.append([_norm(part) for part in parts])
         else:

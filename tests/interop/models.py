@@ -212,9 +212,27 @@ def evaluated():
     return model, X
 
 
+def convolutions():
+    """Kernels of rank one, in two places, under a stride, in a nested model and in a branch."""
+    rng = np.random.default_rng(1)
+    conv = layers.Conv2D(4, 3, padding="same", activation="tanh", name="twice")
+    inner = layers.Conv2D(4, (2, 3), strides=2, use_bias=False, name="inner")
+    branch = layers.Conv2D(4, 3, padding="same", dilation_rate=2, name="branch")
+    inner = keras.Sequential([keras.Input((6, 5, 4)), inner], name="nested")
+    x = inputs = keras.Input((6, 5, 4))
+    x = inner(conv(conv(x)))
+    x = RecurrentResidual(branch, steps=2, name="block")(x)
+    model = keras.Model(inputs, layers.Dense(3, name="head")(layers.Flatten()(x)))
+    for kernel in (weight for weight in model.weights if len(weight.shape) == 4):
+        height, width, *ends = kernel.shape
+        down, right = rng.normal(size=(height, ends[0])), rng.normal(size=(width, ends[1]))
+        kernel.assign(0.3 * np.einsum("hc,wf->hwcf", down, right))
+    return model, rng.normal(size=(3, 6, 5, 4)).astype("float32")
+
+
 MODELS = (
     *(shared_layer, shared_branch, nested, partly_nested, masking, masked_tokens, masked_nested),
     *(adapted, integers, mixed_precision, two_ways, steps_in_the_call, states, low_rank),
     *(low_rank_steps, quantized, time_distributed, own_norms, spectral_norm, probabilities),
-    *(grouped, evaluated),
+    *(grouped, evaluated, convolutions),
 )

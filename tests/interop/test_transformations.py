@@ -28,6 +28,17 @@ def substituted(model, tmp_path):
     return models.substitute(model, {"*": lambda layer, shape: "kept"}, verbose=False)[0]
 
 
+def factorized(model, tmp_path):
+    """A copy whose convolutions of rank one are rows and columns."""
+    rule = models.rules.factorize("asymmetric", "svd", width=1)
+    copy, table = models.substitute(model, {"*": rule}, verbose=False)
+    assert all("relative error of the kernel" in r.note for r in table.rows if r.substitute)
+    assert any(r.substitute for r in table.rows) or not any(
+        isinstance(layer, keras.layers.Conv2D) for layer in model.layers
+    )
+    return copy
+
+
 def untied(model, tmp_path):
     return models.untie(model)
 
@@ -99,7 +110,7 @@ def looked_into(model, tmp_path):
     return model
 
 
-TRANSFORMATIONS = (substituted, untied, tied, repeated, folded, cloned, saved, int8)
+TRANSFORMATIONS = (substituted, factorized, untied, tied, repeated, folded, cloned, saved, int8)
 TRANSFORMATIONS += (counted, probed, looked_into)
 # Keras' own copy has not what is no weight, such as the mean of a Normalization.
 NOT_OURS = {("adapted", "cloned")}

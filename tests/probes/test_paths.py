@@ -96,15 +96,42 @@ def test_effective_lengths_of_paths_whose_gradient_is_a_power():
         record.effective(0)
 
 
+def test_a_unit_that_changes_the_width_has_its_projection_for_a_shortcut():
+    """x ← x + x A, then x P + x B C, wider, then x + x D: eight paths, each a product."""
+    a, p, b, c, d, e = (
+        0.5 * RNG.normal(size=size).astype("float32")
+        for size in ((4, 4), (4, 6), (4, 5), (5, 6), (6, 6), (6, 3))
+    )
+    inputs = keras.Input((4,))
+    dense = [layers.Dense(w.shape[1], use_bias=False) for w in (a, p, b, c, d, e)]
+    x = layers.Add()([inputs, dense[0](inputs)])
+    x = layers.Add(name="wider")([dense[1](x), dense[3](dense[2](x))])
+    x = layers.Add()([x, dense[4](x)])
+    model = keras.Model(inputs, dense[5](x))
+    for layer, kernel in zip(dense, (a, p, b, c, d, e), strict=True):
+        layer.kernel.assign(kernel)
+    record = paths(model, X, lengths=[0, 3], scale=0.8)
+    assert record.names[1] == "wider"
+    state = (X @ a + 0.8 * X) @ (b @ c + 0.8 * p)
+    state = state @ d + 0.8 * state
+    end = e.T[(state @ e).argmax(-1)]
+    through, past = end @ d.T @ (b @ c).T @ a.T, 0.8**3 * end @ p.T
+    assert record.gradient == pytest.approx([norm(past), norm(through)], rel=1e-4)
+    assert (record.shortcut[0], record.plain[0]) == pytest.approx((norm(past), norm(through)), 1e-4)
+    # Of the blocks that are named it is none, and is passed whole.
+    assert len(paths(model, X, blocks="*", lengths=[0], repeats=1).names) == 2
+
+
 @slow_on("jax", "tensorflow")
 @pytest.mark.parametrize("name", ["cifar_resnet", "preact_resnet"])
 def test_the_sum_is_the_gradient_of_the_loss(name):
-    """Networks with ReLUs after the sum, and before; stems and wider stages are passed whole."""
+    """Networks with ReLUs after the sum, and before; stems are passed whole."""
     model = getattr(models, name)(8, input_shape=(8, 8, 3))
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(3, 8, 8, 3)).astype("float32"), np.array([0, 3, 9])
     record = paths(model, x, y, lengths=[0, 1], repeats=1)
-    assert record.names == ("stage0_unit0",)
+    assert record.names[0] == "stage0_unit0"
+    assert len(record.names) == 3  # Two are wider than what they are given.
     layer = model.get_layer("stage0_unit0")
     rest = keras.Model(layer.input, model.output)
     state = keras.Model(model.input, layer.input)(x, training=False)
