@@ -1083,9 +1083,9 @@ FAULTS = [
         "test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_kept",
     ),
     Fault(
-        "training/fit/run_folder.py",
-        "fcntl.LOCK_EX | fcntl.LOCK_NB",
-        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "training/files.py",
+        'Path(folder) / ".lock"',
+        'Path(folder) / f".lock{os.getpid()}"',
         "tests/training/fit/test_fit.py::test_two_processes_do_not_train_in_one_folder",
     ),
     Fault(
@@ -1351,9 +1351,9 @@ FAULTS = [
         "tests/zoo/test_sources.py::test_a_manifest_is_written_whole_or_not_at_all",
     ),
     Fault(
-        "training/fit/run_folder.py",
-        'aside = Path(path).with_name(f".{Path(path).name}.part")',
-        "aside = Path(path)",
+        "training/files.py",
+        'aside = path.with_name(f".part.{os.getpid()}.{path.name}")',
+        "aside = path",
         "tests/training/fit/test_fit.py::test_a_write_that_fails_leaves_the_old_file_whole",
     ),
     # The copy of CIFAR-10 that networks were trained on.

@@ -25,6 +25,26 @@ ROOMS = {
     "serve": {"backend", "layers", "models", "zoo"},
     "cli": {"backend", "layers", "models", "probes", "serve", "zoo"},
 }
+# The same of training/. A room is a folder, or a file of the root; the ground all may import.
+GROUND = {"console", "errors", "files", "provenance"}
+TRAINING_ROOMS = {
+    "data": set(),
+    "recipes": set(),
+    "fit": {"data", "recipes"},
+    "ledger": {"data", "fit", "recipes"},
+    "jobs": {"data", "fit", "ledger", "recipes"},
+    "evaluate": {"data", "fit", "ledger"},
+    "benchmarks": {"data", "fit", "recipes"},
+    "benchmark": {"benchmarks"},
+    "report": {"fit", "ledger"},
+    "line": set(),
+    "cell_drawings": set(),
+    "reproduce": {"data", "evaluate", "fit", "jobs", "ledger", "recipes"},
+    "travel": {"data", "fit", "jobs", "recipes", "reproduce"},
+    "device": {"travel"},
+    "pending_filing": {"jobs", "ledger", "reproduce"},
+    "pending": {"jobs", "pending_filing", "travel"},
+}
 BACKENDS = {"tensorflow", "jax", "torch"}
 # What may import a backend: beside these files and rooms the reader of PyTorch's checkpoints.
 OF_BACKENDS = ("backend/", "distribute.py", "serve/", "zoo/convert/state_dict.py")
@@ -76,6 +96,7 @@ def imported(tree):
             yield node.module or "", tuple(alias.name for alias in node.names)
 
 
+@functools.cache
 def graph(package, top_level=True):
     """{module: the modules of the same package that it imports}.
 
@@ -131,6 +152,14 @@ def test_rooms_import_only_what_lies_below(room):
         if module.partition(".")[0] == room:
             rooms = {target.partition(".")[0] for target in targets} - {room}
             assert rooms <= ROOMS[room], module
+
+
+def test_rooms_of_training_import_only_what_lies_below():
+    below = {"": set(), **{room: set() for room in GROUND}, **TRAINING_ROOMS}
+    for module, targets in graph(TRAINING, top_level=False).items():
+        room = module.partition(".")[0]
+        rooms = {target.partition(".")[0] for target in targets}
+        assert rooms - {room, *GROUND} <= below[room], module
 
 
 def test_the_library_has_no_circle():

@@ -13,7 +13,7 @@ from pathlib import Path
 from keras_recres import models, zoo
 from keras_recres.backend import keras_private
 from keras_recres.layers import Highway, RecurrentResidual
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "convolutional_line.md"
 BEGIN, END = "<!-- line:begin -->", "<!-- line:end -->"

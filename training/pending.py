@@ -20,7 +20,8 @@ from pathlib import Path
 
 from training import errors
 from training.errors import UserError
-from training.jobs import many_runs, pending_rows, pending_trainings
+from training.jobs import pending_rows, pending_trainings
+from training.provenance import cores
 
 OUT = Path("runs/pending")
 DATA_DIR = "folder with the data sets, or with folders of them; default KERAS_RECRES_DATA or TFDS'"
@@ -43,7 +44,7 @@ def parser():
     p.add_argument(
         "--jobs",
         type=int,
-        default=min(4, many_runs.cores()),
+        default=min(4, cores()),
         help="trainings side by side; default one a core, at most 4 (an accelerator may take 8)",
     )
     p.add_argument("--out", type=Path, default=OUT, help=f"the trainings' folders, default {OUT}")

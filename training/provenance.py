@@ -32,11 +32,15 @@ def hardware():
         name = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
         name = name.splitlines()[0].strip() if name else "GPU"
         return name if len(accelerators) < 2 else f"{len(accelerators)} x {name}"
+    count = cores()
+    return f"{_processor()}, {count} core{'s' if count > 1 else ''}"
+
+
+def cores():
+    """Processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def has_accelerator():

@@ -98,9 +98,10 @@ def _started(engine, threads, files, folder, stack, starts):
 
 def thread_counts():
     """One, and one for each core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from training.provenance import cores  # Keras, which takes seconds.
+
     # In the C library's ConfigProto they are one byte.
-    return sorted({1, min(cores, 127)})
+    return sorted({1, min(cores(), 127)})
 
 
 def _speed(workers, threads, expected, how):

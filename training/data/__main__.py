@@ -20,7 +20,7 @@ from training.data import (
     tfds_version,
 )
 from training.errors import UserError
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 
 
 def _list(arguments):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -12,10 +11,11 @@ from training.data import augment as augmentation
 from training.data import geometry
 from training.data.decoding import Decoded
 from training.errors import UserError
+from training.provenance import cores
 
 # What decodes or augments by layers works on so many groups of images side by side, and at least so
 # many batches before they are asked for. One of 512 images of 224 x 224 takes 300 MB.
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = cores()
 THREADS = min(16, CORES)
 AHEAD = 2
 

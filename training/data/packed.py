@@ -7,7 +7,6 @@ Examples that are no images, points or tokens, stand in ``SPLIT/arrays`` (N, …
 and offsets. Nothing in it is pickled.
 """
 
-import os
 import zipfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from keras_recres.zoo.tfds_folder import Split
 from training.errors import UserError
+from training.files import replacing
 
 FORMAT = "keras_recres.packed.1"
 
@@ -66,15 +66,11 @@ def write(path, parts, compress=False):
         lengths = [len(file) for file in files]
         arrays[f"{part.split}/bytes"] = np.frombuffer(b"".join(files), dtype=np.uint8)
         arrays[f"{part.split}/offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(aside, "wb") as file:
+        with replacing(path) as aside, open(aside, "wb") as file:
             (np.savez_compressed if compress else np.savez)(file, **arrays)
-        os.replace(aside, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from None
-    finally:
-        aside.unlink(missing_ok=True)
     return path.stat().st_size
 
 

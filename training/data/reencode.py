@@ -22,7 +22,7 @@ from PIL import Image
 from training.console import progress_bar
 from training.data import tfds_folder
 from training.errors import UserError, output_folder
-from training.fit.run_folder import write_aside
+from training.files import replacing, write_aside
 
 QUALITY, VERSION = 75, "8d"
 # sha256 of all files of a split in the order of their ids, by the number of images.
@@ -98,21 +98,21 @@ def _write(builder, split, folder):
         for start, piece in zip(starts, pieces, strict=True):
             stop = min(start + PIECE, count)
             if not (piece.exists() or file.exists()):
-                unfinished = piece.with_suffix(".unfinished")
-                with tf.io.TFRecordWriter(str(unfinished)) as records:
+                with (
+                    replacing(piece) as aside,
+                    tf.io.TFRecordWriter(str(aside)) as records,
+                ):
                     for example in _examples(builder, f"{split}[{start}:{stop}]"):
                         (image,) = example.features.feature["image"].bytes_list.value
                         jpeg = encode(np.asarray(Image.open(io.BytesIO(image))), scratch)
                         example.features.feature["image"].bytes_list.value[:] = [jpeg]
                         records.write(example.SerializeToString())
-                os.replace(unfinished, piece)
             advance(stop - start)
     if not file.exists():
         # Files of records may be joined: one file, since TFDS would mix the records of several.
-        with open(file.with_suffix(".unfinished"), "wb") as whole:
+        with replacing(file) as aside, open(aside, "wb") as whole:
             for piece in pieces:
                 whole.write(piece.read_bytes())
-        os.replace(whole.name, file)
     for piece in pieces:
         piece.unlink(missing_ok=True)
     return file.stat().st_size - 16 * count

@@ -17,8 +17,9 @@ import keras
 
 from keras_recres.zoo import transfer
 from training.errors import UserError
+from training.files import replacing, write_aside
 from training.fit.models import save_weights
-from training.fit.run_folder import BEGIN_ANEW, read_backup, write_aside
+from training.fit.run_folder import BEGIN_ANEW, read_backup
 
 METADATA = "training_metadata.json"
 
@@ -36,12 +37,11 @@ class Backup(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         name = f"epoch-{epoch + 1}.weights.h5"
-        aside = self.folder / f".part.{name}"
         self.folder.mkdir(exist_ok=True)
-        self.model.save_weights(aside)
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, self.folder / name)
+        with replacing(self.folder / name) as aside:
+            self.model.save_weights(aside)
+            with open(aside, "rb") as file:
+                os.fsync(file.fileno())
         metadata = {"epoch": epoch + 1, "weights": name}
         write_aside(self.folder / METADATA, json.dumps(metadata) + "\n")
         for path in self.folder.iterdir():

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-from pathlib import Path
 
 import keras
 from keras import ops
@@ -11,6 +9,7 @@ from keras import ops
 from keras_recres import zoo
 from keras_recres.models.families import TOLERANCE, family_of
 from training.errors import UserError
+from training.files import replacing
 from training.fit import optimizers
 
 # Schedules of the learning rate, and the part of its peak that it ends at.
@@ -234,12 +233,9 @@ def save_weights(model, path):
         model: the model; its optimizer is left as it was.
         path: a file whose name ends in .weights.h5.
     """
-    path = Path(path)
-    aside = path.with_name(f".part.{os.getpid()}.{path.name}")
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
-        model.save_weights(aside)
-        os.replace(aside, path)
+        with replacing(path) as aside:
+            model.save_weights(aside)
     finally:
         model.optimizer = optimizer
-        aside.unlink(missing_ok=True)

@@ -7,12 +7,11 @@ from pathlib import Path
 import keras
 
 from keras_recres.zoo import sources
-from training import data, recipes
+from training import data, files, recipes
 from training.data import cv_augment
 from training.errors import UserError
 from training.fit import precision, steps, strategy
 from training.fit.models import OPTIMIZERS, SCHEDULES, overrides_of
-from training.travel import pieces
 
 # What does not change a result, dropout with another --strategy aside, is not compared when a run
 # goes on.
@@ -213,7 +212,7 @@ def settings_of(a, name, tag):
 def digest_of(path):
     """What a file is recorded as: not its place but its SHA-256."""
     try:
-        return f"sha256:{pieces.digest(path)}"
+        return f"sha256:{files.digest(path)}"
     except OSError as error:
         raise UserError(f"the file {path} cannot be read ({error.strerror}).") from None
 

@@ -7,8 +7,9 @@ import math
 
 from keras_recres.zoo import drawing
 from training.errors import UserError
+from training.files import write_aside
 from training.fit.models import save_weights
-from training.fit.run_folder import BEGIN_ANEW, write_aside
+from training.fit.run_folder import BEGIN_ANEW
 
 
 def finish(model, settings, extra, origin, folder, chief=True):

@@ -13,18 +13,11 @@ import contextlib
 import csv
 import io
 import json
-import os
-import re
 import shutil
 from pathlib import Path
 
 from training.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows has other locks: there nothing keeps a second process out.
-    fcntl = None
-
+from training.files import lock, write_aside
 
 BEGIN_ANEW = "give another --out, or --no-resume to begin anew"
 
@@ -51,7 +44,7 @@ class RunFolder:
         self.curve = self.path / "curve.png"
         self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
         self.last_good = self.path / f"{settings['name']}.{settings['tag']}.last_good.weights.h5"
-        self._lock, self._anew = None, not resume
+        self._lock, self._anew = contextlib.ExitStack(), not resume
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self.path)
@@ -95,9 +88,7 @@ class RunFolder:
 
     def close(self):
         """Lets other processes train in the folder, as every end of this process does, too."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.close()
 
     @property
     def finished(self):
@@ -141,29 +132,6 @@ class RunFolder:
                 f"{self.path} holds a training with {differences}: give another --out, the same "
                 "settings to go on, or --no-resume to remove it and begin anew."
             )
-
-
-def lock(folder):
-    """Locks a folder against other processes: a file descriptor that holds the lock, or None.
-
-    Raises:
-        UserError: another process has it.
-    """
-    if fcntl is None:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UserError(
-            f"another process is training in {folder}: wait for its end, or give another --out."
-        ) from None
-    except OSError:
-        # Some network disks have no locks.
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def read_backup(folder):
@@ -225,23 +193,3 @@ def _number(text):
         return float(text)
     except (TypeError, ValueError):
         return float("nan")
-
-
-def write_aside(path, text):
-    """Writes a text file whole or not at all."""
-    aside = Path(path).with_name(f".{Path(path).name}.part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
-
-
-def write_between(path, name, text):
-    """Puts a text between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a file."""
-    begin, end = (f"<!-- {name}:{place} -->" for place in ("begin", "end"))
-    try:
-        parts = re.split(f"({begin}|{end})", Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
-    if parts[1::2] != [begin, end]:
-        raise UserError(f"{path} needs the lines {begin} and {end}, the table goes between them.")
-    parts[2] = f"\n{text.strip()}\n"
-    write_aside(path, "".join(parts))

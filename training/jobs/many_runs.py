@@ -12,7 +12,7 @@ from pathlib import Path
 from training import data
 from training.errors import UserError
 from training.jobs.board import Board
-from training.provenance import ROOT
+from training.provenance import ROOT, cores
 
 # TensorFlow trains the small networks a tenth faster with it.
 STEPS_PER_EXECUTION = 10
@@ -167,13 +167,6 @@ def train(runs, a):
         pool.shutdown()
         board.close()
     return failed
-
-
-def cores():
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def environment(threads):

@@ -10,7 +10,7 @@ import time
 
 from training.jobs import many_runs
 from training.jobs.board import EPOCH, Board
-from training.provenance import ROOT
+from training.provenance import ROOT, cores
 
 SPEED = re.compile(r"([\d,]+) images/s")
 # Seconds that a training has to end in order, before it is ended without.
@@ -55,7 +55,7 @@ def train(trainings, jobs, rates, deadline=None):
     outcome = Outcome(waiting=list(trainings))
     active, events = {}, queue.SimpleQueue()
     board = Board(len(trainings), 0)
-    threads = max(1, many_runs.cores() // min(jobs, max(1, len(trainings))))
+    threads = max(1, cores() // min(jobs, max(1, len(trainings))))
     try:
         while True:
             while len(active) < jobs and (training := _next(outcome.waiting, rates, deadline)):

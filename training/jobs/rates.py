@@ -15,8 +15,9 @@ import keras
 from keras_recres import zoo
 from keras_recres.models import multiply_adds
 from keras_recres.zoo import registry, sources
+from training.files import write_aside
 from training.fit import steps
-from training.fit.run_folder import read_log, write_aside
+from training.fit.run_folder import read_log
 from training.ledger import filed_runs, filing, recording
 from training.provenance import hardware
 

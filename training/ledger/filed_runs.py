@@ -11,7 +11,7 @@ import json
 
 from keras_recres.zoo import sources
 from training.errors import UserError
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 
 FILE = "logs/trainings.jsonl"
 CONTROLS = "logs/controls.jsonl"

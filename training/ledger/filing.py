@@ -8,7 +8,6 @@ import dataclasses
 import fnmatch
 import io
 import json
-import os
 from pathlib import Path
 
 import h5py
@@ -22,8 +21,8 @@ from keras_recres.models.random_inputs import random_inputs
 from keras_recres.zoo import manifest, problems, sources
 from keras_recres.zoo.record import Result
 from training.errors import UserError
+from training.files import replacing, write_aside, write_between
 from training.fit.models import save_weights
-from training.fit.run_folder import write_aside, write_between
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,9 +78,8 @@ def file_weights(model, name, tag, inputs=None):
     save_weights(model, weights)
     if half:
         _halve(weights)
-    aside = golden.with_name(f".part.{golden.name}")
-    np.savez(aside, inputs=inputs, logits=logits)
-    os.replace(aside, golden)
+    with replacing(golden) as aside:
+        np.savez(aside, inputs=inputs, logits=logits)
     update_manifest()
     return weights, golden
 
@@ -94,8 +92,7 @@ def _rounded(x):
 
 def _halve(path):
     """Writes a file of weights anew, in float16 what is float32."""
-    aside = path.with_name(f".half.{path.name}")
-    with h5py.File(path) as old, h5py.File(aside, "w") as new:
+    with replacing(path) as aside, h5py.File(path) as old, h5py.File(aside, "w") as new:
 
         def copy(name, item):
             if isinstance(item, h5py.Dataset):
@@ -107,7 +104,6 @@ def _halve(path):
 
         new.attrs.update(old.attrs)
         old.visititems(copy)
-    os.replace(aside, path)
 
 
 def file_log(log, name, tag):

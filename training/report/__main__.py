@@ -13,7 +13,7 @@ from pathlib import Path
 
 from training import errors
 from training.errors import UserError
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 from training.provenance import commit
 from training.report import entries, page
 

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from training.errors import UserError
+from training.files import digest
 from training.travel import device_results, pieces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,7 +98,7 @@ def unpack(part, manifest, stage):
         if suffix not in FOLDERS:
             raise UserError(f"the pack has {whole['name']!r}, for which there is no place.")
         target = stage / FOLDERS[suffix] / whole["name"]
-        if target.exists() and pieces.digest(target) == whole["sha256"]:
+        if target.exists() and digest(target) == whole["sha256"]:
             continue
         if names := pieces.absent(whole, kept):
             lacking[whole["name"]] = names

@@ -8,7 +8,6 @@ the commands.
 import contextlib
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from training import data
 from training.console import progress_bar
 from training.data import packed, places
 from training.errors import UserError
-from training.fit.run_folder import lock
+from training.files import lock
 from training.jobs import pending_trainings
 from training.jobs.rates import FILE as MULTIPLY_ADDS
 from training.provenance import ROOT, commit
@@ -228,11 +227,9 @@ def _half_done(rows, a, target):
                 if not alike or settings["backend"] != a.backend_there:
                     continue
                 try:
-                    held = lock(training.path)
+                    locks.enter_context(lock(training.path))
                 except UserError:
                     continue  # It is going on here.
-                if held is not None:
-                    locks.callback(os.close, held)
                 found.append(device_results.Folder(training.path))
         return device_results.bundle(target, found) if found else None
 

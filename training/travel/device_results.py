@@ -22,7 +22,7 @@ from pathlib import Path
 
 from training import recipes
 from training.errors import UserError
-from training.fit.run_folder import lock, write_aside
+from training.files import lock, write_aside
 from training.travel import pieces
 
 FORMAT = "keras_recres.results.1"
@@ -263,14 +263,10 @@ def _put_aside(target, new, asked):
         return None
     if _but_backend(old) == _but_backend(asked):
         return None
-    held = lock(target)  # Nobody is to be training there.
-    try:
+    with lock(target):  # Nobody is to be training there.
         numbers = itertools.count(1)
         aside = next(p for n in numbers if not (p := Path(f"{target}.earlier-{n}")).exists())
         target.rename(aside)
-    finally:
-        if held is not None:
-            os.close(held)
     return aside
 
 
@@ -291,7 +287,7 @@ def _take(new, target):
         held = lock(target)
     except UserError:
         return False
-    try:
+    with held:
         old = Folder(target)
         if old.metrics or (old.epochs and not new.metrics and old.epochs >= new.epochs):
             return False
@@ -299,7 +295,4 @@ def _take(new, target):
         # The metrics last: with them a training is whole, and nothing is taken after them.
         for path in sorted(new.path.iterdir(), key=lambda path: path.name == "metrics.json"):
             os.replace(path, target / path.name)
-    finally:
-        if held is not None:
-            os.close(held)
     return True

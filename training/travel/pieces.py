@@ -4,23 +4,16 @@ Nothing that comes back is believed: names are checked, and every piece and the 
 SHA-256 that a manifest gives.
 """
 
-import hashlib
 import json
-import os
 import re
 from pathlib import Path
 
 from training.errors import UserError
+from training.files import digest, replacing
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 MIB = 1 << 20
-
-
-def digest(path):
-    """SHA-256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(path):
@@ -67,20 +60,17 @@ def join(whole, folder, target):
         UserError: a piece is not there, or is not what was written.
     """
     target = Path(target)
-    aside = target.with_name(f".{target.name}.part")
     try:
-        with open(aside, "wb") as file:
-            for piece in whole["pieces"]:
-                path = Path(folder) / piece["name"]
-                verify(path, piece)
-                file.write(path.read_bytes())
-        if (found := digest(aside)) != whole["sha256"]:
-            raise UserError(f"{target.name} has the SHA-256 {found}, not {whole['sha256']}.")
-        os.replace(aside, target)
+        with replacing(target) as aside:
+            with open(aside, "wb") as file:
+                for piece in whole["pieces"]:
+                    path = Path(folder) / piece["name"]
+                    verify(path, piece)
+                    file.write(path.read_bytes())
+            if (found := digest(aside)) != whole["sha256"]:
+                raise UserError(f"{target.name} has the SHA-256 {found}, not {whole['sha256']}.")
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror}).") from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def verify(path, piece):

@@ -18,6 +18,7 @@ from tests.training.pictures import VIT, corners
 from training import data, errors, provenance
 from training.data import packed
 from training.errors import UserError
+from training.files import write_aside
 from training.fit import callbacks, models, optimizers, run_folder
 from training.fit import loop as fit
 from training.jobs import rates
@@ -367,7 +368,7 @@ def test_a_setting_that_only_the_earlier_training_had_is_told(tmp_path):
 @pytest.mark.neutral
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
     file = tmp_path / "settings.json"
-    run_folder.write_aside(file, "old\n")
+    write_aside(file, "old\n")
     write = Path.write_text
 
     def full(self, text, *args, **kwargs):
@@ -376,7 +377,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
-        run_folder.write_aside(file, "new and longer\n")
+        write_aside(file, "new and longer\n")
     assert file.read_text() == "old\n"
 
 
@@ -476,11 +477,12 @@ def test_hardware_is_the_accelerator_or_the_processor(monkeypatch, devices, name
 
 @pytest.mark.neutral
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
-    pytest.importorskip("fcntl")
+    pytest.importorskip("filelock")
     settings = {"name": "vit3", "tag": "x"}
     folder = run_folder.RunFolder(tmp_path / "run", settings)
     code = (
-        "from training import errors, run_folder\n"
+        "from training import errors\n"
+        "from training.fit import run_folder\n"
         f"try: run_folder.RunFolder({str(tmp_path / 'run')!r}, {settings!r})\n"
         "except errors.UserError as error: print(error)\n"
         "else: print('opened')"

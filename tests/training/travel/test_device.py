@@ -14,7 +14,7 @@ import pytest
 
 from keras_recres import zoo
 from training import data, errors, pending, recipes
-from training.fit import run_folder
+from training.files import lock
 from training.jobs import pending_rows, pending_trainings, rates
 from training.ledger import filed_runs, filing
 from training.provenance import ROOT
@@ -53,7 +53,9 @@ def half_done(runs, row, seed, epochs, finished=False, weights=b"w" * 3000, **me
 
 
 def files(path):
-    return sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    return sorted(
+        p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file() and p.name != ".lock"
+    )
 
 
 def test_finished_trainings_travel_with_the_best_weights_and_others_to_go_on(tmp_path):
@@ -122,11 +124,10 @@ def test_what_is_being_trained_is_left_alone(tmp_path):
     half_done(runs, "vit3.mnist", 0, 9, True, train_loss=0.3)
     device_results.pack(runs, out)
     here = half_done(home, "vit3.mnist", 0, 4)
-    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
-    held = run_folder.lock(here)
-    assert collect.collect(out, home) == ([], ["vit3.mnist/0"])
-    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
-    os.close(held)
+    with lock(here):
+        before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+        assert collect.collect(out, home) == ([], ["vit3.mnist/0"])
+        assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
     assert collect.collect(out, home) == (["vit3.mnist/0"], [])
 
 
