@@ -3,9 +3,14 @@
 Only the module of the backend in use is imported.
 """
 
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import Tensor
 
 if keras.backend.backend() == "tensorflow":
     from keras_recres.backend.tensorflow import (
@@ -68,7 +73,7 @@ __all__ = [
 ]
 
 
-def full_precision():
+def full_precision() -> contextlib.AbstractContextManager[None]:
     """A scope in which variables are read and assigned in their own dtype.
 
     Inside a mixed-precision layer `variable.value` is cast to the compute dtype. A value that is
@@ -78,7 +83,7 @@ def full_precision():
     return keras_private.autocast_scope(None)
 
 
-def raw_values(variables):
+def raw_values(variables: Sequence[Any]) -> list[Tensor]:
     """The variables' tensors in their own dtype, whatever dtype policy is active."""
     with full_precision():
         # Tensors, not TensorFlow's variables, which a loop would read again in every turn.

@@ -1,9 +1,14 @@
 """Functions that Keras does not have, for JAX."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 
+from keras_recres.backend.types import Tensor
 
-def prefers_plain_convolutions():
+
+def prefers_plain_convolutions() -> bool:
     """Whether grouped convolutions are slower than the plain ones that can replace them.
 
     See `backend/tensorflow.py`.
@@ -11,12 +16,20 @@ def prefers_plain_convolutions():
     return jax.default_backend() == "cpu"
 
 
-def has_fast_conv3d():
+def has_fast_conv3d() -> bool:
     """Whether 3-D convolutions are as fast as their arithmetic; see `backend/tensorflow.py`."""
     return jax.default_backend() != "cpu"
 
 
-def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
+def scan(
+    step: Callable[..., Any],
+    carry: Any,
+    xs: Any,
+    constants: Any,
+    length: int,
+    unroll: int = 1,
+    recompute: bool = False,
+) -> tuple[Any, Any]:
     """`carry, y = step(carry, x, constants)` for slices of `xs`; see `backend/tensorflow.py`.
 
     What `recompute` asks for, `keras.remat` of the step does here.
@@ -27,18 +40,18 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
     )
 
 
-def scan_sequence(step, carry, xs, like):
+def scan_sequence(step: Callable[..., Any], carry: Any, xs: Any, like: Any) -> tuple[Any, Any]:
     """`carry, y = step(carry, x)` over sequences; see `backend/tensorflow_scan.py`."""
     del like
     return jax.lax.scan(step, carry, xs)
 
 
-def gradients(function, inputs):
+def gradients(function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:
     """The gradients of a scalar function by its tensors; see `backend/tensorflow.py`."""
     return list(jax.grad(function, argnums=tuple(range(len(inputs))))(*inputs))
 
 
-def is_traced(x):
+def is_traced(x: Any) -> bool:
     """Whether a value is part of a function that is being compiled or differentiated."""
     return isinstance(x, jax.core.Tracer)
 
@@ -48,16 +61,27 @@ def no_gradients():
     return None
 
 
-def fused_batch_norm(x, gamma, beta, epsilon):
+def fused_batch_norm(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor] | None:
     """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
     return None
 
 
-def peephole_lstm_step(projected, h, c, kernel, peepholes, carried=None):
+def peephole_lstm_step(
+    projected: Tensor,
+    h: Tensor,
+    c: Tensor,
+    kernel: Tensor,
+    peepholes: Tensor,
+    carried: Tensor | None = None,
+) -> list[Tensor] | None:
     """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
     return None
 
 
-def peephole_lstm(projected, h, c, kernel, peephole):
+def peephole_lstm(
+    projected: Tensor, h: Tensor, c: Tensor, kernel: Tensor, peephole: Tensor
+) -> tuple[Tensor, Tensor] | None:
     """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
     return None

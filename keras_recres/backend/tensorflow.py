@@ -1,5 +1,8 @@
 """Functions that Keras does not have, for TensorFlow."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -10,9 +13,10 @@ from keras_recres.backend.tensorflow_scan import (
     slices,
     write,
 )
+from keras_recres.backend.types import Tensor
 
 
-def prefers_plain_convolutions():
+def prefers_plain_convolutions() -> bool:
     """Whether grouped convolutions are slower than the plain ones that can replace them.
 
     On a CPU XLA computes them by loops that take 10 to 100 times as long, and Keras compiles every
@@ -21,7 +25,7 @@ def prefers_plain_convolutions():
     return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
-def has_fast_conv3d():
+def has_fast_conv3d() -> bool:
     """Whether 3-D convolutions are as fast as their arithmetic.
 
     They are outside XLA, where Keras' `compile` leaves a model on a CPU; and whether a function is
@@ -30,7 +34,15 @@ def has_fast_conv3d():
     return True
 
 
-def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
+def scan(
+    step: Callable[..., Any],
+    carry: Any,
+    xs: Any,
+    constants: Any,
+    length: int,
+    unroll: int = 1,
+    recompute: bool = False,
+) -> tuple[Any, Any]:
     """`carry, y = step(carry, x, constants)` for every slice x of `xs`, as `jax.lax.scan` does it.
 
     `keras.ops.scan` wants the outputs y to look like the carry, and fails under XLA. This one
@@ -84,7 +96,7 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
     return carry, keras.tree.pack_sequence_as(y, [array.stack() for array in arrays])
 
 
-def gradients(function, inputs):
+def gradients(function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:
     """The gradients of a scalar function of tensors by each of them.
 
     Args:
@@ -100,7 +112,7 @@ def gradients(function, inputs):
     return tape.gradient(value, inputs, unconnected_gradients="zero")
 
 
-def is_traced(x):
+def is_traced(x: Any) -> bool:
     """Whether a value is part of a function that is being compiled."""
     return not tf.executing_eagerly()
 
@@ -113,7 +125,9 @@ def no_gradients():
     return None
 
 
-def fused_batch_norm(x, gamma, beta, epsilon):
+def fused_batch_norm(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor] | None:
     """Batch normalisation in training by one function, over all axes but the last.
 
     Args:
@@ -148,7 +162,14 @@ def fused_batch_norm(x, gamma, beta, epsilon):
     return tf.reshape(y, tf.shape(x)) if images is not x else y, mean + shift, variance
 
 
-def peephole_lstm_step(projected, h, c, kernel, peepholes, carried=None):
+def peephole_lstm_step(
+    projected: Tensor,
+    h: Tensor,
+    c: Tensor,
+    kernel: Tensor,
+    peepholes: Tensor,
+    carried: Tensor | None = None,
+) -> list[Tensor] | None:
     """A step of an LSTM with peepholes, whose gates are sigmoids and whose features are tanh.
 
     Args:
@@ -165,7 +186,9 @@ def peephole_lstm_step(projected, h, c, kernel, peepholes, carried=None):
     return None
 
 
-def peephole_lstm(projected, h, c, kernel, peephole):
+def peephole_lstm(
+    projected: Tensor, h: Tensor, c: Tensor, kernel: Tensor, peephole: Tensor
+) -> tuple[Tensor, Tensor] | None:
     """All steps of an LSTM with peepholes, where its gradient is wanted.
 
     Args:

@@ -1,5 +1,8 @@
 """A loop on TensorFlow whose gradient is a loop of its own."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -134,7 +137,7 @@ def _spread(like, values):
     return [next(values) if other.dtype.is_floating else None for other in like]
 
 
-def scan_sequence(step, carry, xs, like):
+def scan_sequence(step: Callable[..., Any], carry: Any, xs: Any, like: Any) -> tuple[Any, Any]:
     """`carry, y = step(carry, x)` for every slice x of sequences, of a length known or not.
 
     Args:

@@ -1,23 +1,36 @@
 """Functions that Keras does not have, for PyTorch."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
 import keras
 import torch
 
 from keras_recres.backend.torch_lstm import step as peephole_lstm_step  # noqa: F401 - as of others
 from keras_recres.backend.torch_lstm import whole as peephole_lstm  # noqa: F401 - as of others
+from keras_recres.backend.types import Tensor
 
 
-def prefers_plain_convolutions():
+def prefers_plain_convolutions() -> bool:
     """Whether grouped convolutions are slower than what can replace them: never."""
     return False
 
 
-def has_fast_conv3d():
+def has_fast_conv3d() -> bool:
     """Whether 3-D convolutions are as fast as their arithmetic: always."""
     return True
 
 
-def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
+def scan(
+    step: Callable[..., Any],
+    carry: Any,
+    xs: Any,
+    constants: Any,
+    length: int,
+    unroll: int = 1,
+    recompute: bool = False,
+) -> tuple[Any, Any]:
     """`carry, y = step(carry, x, constants)` for slices of `xs`; see `backend/tensorflow.py`.
 
     PyTorch runs eagerly: its scan is a Python loop, and `unroll` and `recompute` have no meaning.
@@ -35,7 +48,7 @@ def scan(step, carry, xs, constants, length, unroll=1, recompute=False):
 scan_sequence = None
 
 
-def gradients(function, inputs):
+def gradients(function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:
     """The gradients of a scalar function by its tensors; see `backend/tensorflow.py`."""
     inputs = [x.detach().requires_grad_() for x in inputs]
     with torch.enable_grad():
@@ -43,17 +56,19 @@ def gradients(function, inputs):
     return list(torch.autograd.grad(value, inputs, allow_unused=True, materialize_grads=True))
 
 
-def is_traced(x):
+def is_traced(x: Any) -> bool:
     """Whether a value is part of a function that is being compiled: PyTorch runs eagerly here."""
     return False
 
 
-def no_gradients():
+def no_gradients() -> AbstractContextManager[Any]:
     """A scope in which nothing is recorded for gradients; see `backend/tensorflow.py`."""
     return torch.no_grad()
 
 
-def fused_batch_norm(x, gamma, beta, epsilon):
+def fused_batch_norm(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor] | None:
     """Batch normalisation in training by one function; see `backend/tensorflow.py`."""
     features = x.shape[-1]
     count = x.numel() // features if features else 0

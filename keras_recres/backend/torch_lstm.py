@@ -6,8 +6,17 @@ one step at a time: this takes two thirds of the time (`python -m training.bench
 
 import torch
 
+from keras_recres.backend.types import Tensor
 
-def step(projected, h, c, kernel, peepholes, carried=None):
+
+def step(
+    projected: Tensor,
+    h: Tensor,
+    c: Tensor,
+    kernel: Tensor,
+    peepholes: Tensor,
+    carried: Tensor | None = None,
+) -> list[Tensor] | None:
     """A step in few operations; see `peephole_lstm_step` in `backend/tensorflow.py`."""
     z = torch.addmm(projected, h, kernel)
     z_i, z_f, z_c, z_o = (z if z.dtype == c.dtype else z.to(c.dtype)).chunk(4, dim=1)
@@ -21,7 +30,9 @@ def step(projected, h, c, kernel, peepholes, carried=None):
     return [h, c]
 
 
-def whole(projected, h, c, kernel, peephole):
+def whole(
+    projected: Tensor, h: Tensor, c: Tensor, kernel: Tensor, peephole: Tensor
+) -> tuple[Tensor, Tensor] | None:
     """All steps in training; see `peephole_lstm` in `backend/tensorflow.py`."""
     inputs = projected, h, c, kernel, peephole
     same = len({x.dtype for x in inputs}) == 1
