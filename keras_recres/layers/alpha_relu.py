@@ -2,10 +2,12 @@
 
 import math
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_above_one, takes_numpy
 
 MAX_SLOPE = 100.0
@@ -125,7 +127,9 @@ class AlphaReLU(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, alpha, learnable=False, max_slope=MAX_SLOPE, **kwargs):
+    def __init__(
+        self, alpha: float, learnable: bool = False, max_slope: float = MAX_SLOPE, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool) or not 0 < alpha <= 1:
             raise ValueError(f"`alpha` must be a number in (0, 1], but it is {alpha!r}.")
@@ -140,7 +144,7 @@ class AlphaReLU(keras.layers.Layer):
         self.max_slope = float(max_slope)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         if self.learnable:
             self.exponent = self.add_weight(
                 shape=(),
@@ -149,15 +153,15 @@ class AlphaReLU(keras.layers.Layer):
                 name="alpha",
             )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         alpha = self.exponent if self.learnable else self.alpha
         inputs = ops.cast(inputs, self.compute_dtype)
         return alpha_relu(inputs, alpha, self.max_slope)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "alpha": self.alpha,

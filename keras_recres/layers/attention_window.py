@@ -1,8 +1,11 @@
 """AttentionWindow: each step with its neighbours, weighted."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_choice, check_count, check_tokens_shape, takes_numpy
 
 
@@ -37,7 +40,9 @@ class AttentionWindow(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, radius, score="fixed", edges="zero", **kwargs):
+    def __init__(
+        self, radius: int, score: str = "fixed", edges: str = "zero", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_count("radius", radius)
         check_choice("score", score, ("fixed", "additive", "dot"))
@@ -47,7 +52,7 @@ class AttentionWindow(keras.layers.Layer):
         self.edges = edges
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_tokens_shape(self, input_shape)
         features = input_shape[-1]
         if self.score == "fixed":
@@ -64,7 +69,9 @@ class AttentionWindow(keras.layers.Layer):
         padded = ops.pad(x, [(0, 0), (r, r)] + [(0, 0)] * (len(x.shape) - 2))
         return ops.stack([padded[:, i : (i - 2 * r) or None] for i in range(2 * r + 1)], axis=2)
 
-    def call(self, inputs, mask=None, training=None):
+    def call(
+        self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None
+    ) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         there = ops.ones_like(inputs[..., 0]) if mask is None else ops.cast(mask, inputs.dtype)
         if there.shape[1:] != inputs.shape[1:-1]:
@@ -94,10 +101,10 @@ class AttentionWindow(keras.layers.Layer):
         queries = ops.matmul(inputs, self.query_kernel)
         return ops.matmul(ops.tanh(queries[:, :, None] + keys), self.score_kernel)[..., 0]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "radius": self.radius,

@@ -1,9 +1,12 @@
 """BatchNormalization: Keras' own, trained by the framework's fused function where it has one."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_recres.backend import fused_batch_norm
+from keras_recres.backend.types import Tensor
 from keras_recres.layers.checks import check_positive, takes_numpy
 
 
@@ -45,11 +48,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     @takes_numpy
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, **kwargs):
+    def __init__(
+        self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs: Any
+    ) -> None:
         check_positive("epsilon", epsilon)
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         fused = None
         if training and self.trainable and mask is None and self._is_plain(len(inputs.shape)):
             # In float32 at least, as in Keras.

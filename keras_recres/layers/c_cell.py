@@ -1,8 +1,11 @@
 """CCell: the neocognitron's cells that allow features to move."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, check_maps_shape, check_positive, takes_numpy
 from keras_recres.layers.s_cell import check_padding, check_sides, falling, grown, resized
 
@@ -39,7 +42,9 @@ class CCell(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, window=5, alpha=0.5, padding=0, **kwargs):
+    def __init__(
+        self, window: int = 5, alpha: float = 0.5, padding: int | str = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if window is not None:
             check_count("window", window)
@@ -49,7 +54,7 @@ class CCell(keras.layers.Layer):
         self.alpha = float(alpha)
         self.padding = int(padding)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_maps_shape(self, input_shape)
         if self.window is None and None in input_shape[1:3]:
             raise ValueError(
@@ -58,7 +63,7 @@ class CCell(keras.layers.Layer):
             )
         check_sides(self, input_shape, self.window or 1)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         kernel = GAIN * falling(*self._sides(inputs.shape), edge=EDGE)[..., None, None]
         kernel = ops.convert_to_tensor(kernel, self.compute_dtype)
@@ -68,7 +73,7 @@ class CCell(keras.layers.Layer):
         answer = ops.relu((1 + excited) / inhibited - 1)
         return answer / (self.alpha + answer)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         batch, *sides, planes = input_shape
         windows = self._sides(input_shape)
         grow = (grown(s, self.padding, w) for s, w in zip(sides, windows, strict=True))
@@ -78,6 +83,6 @@ class CCell(keras.layers.Layer):
         """Those of the window."""
         return (self.window, self.window) if self.window else tuple(shape[1:3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = "window", "alpha", "padding"
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -1,8 +1,11 @@
 """CeilMaxPooling2D: max pooling that rounds sizes up, as Caffe's."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Sizes, Tensor
 from keras_recres.layers.checks import check_maps_shape, size_tuple, takes_numpy
 
 
@@ -34,7 +37,13 @@ class CeilMaxPooling2D(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, pool_size=2, strides=None, padding=0, **kwargs):
+    def __init__(
+        self,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: int | str = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.pool_size = size_tuple("pool_size", pool_size, 2)
         self.strides = size_tuple("strides", self.pool_size if strides is None else strides, 2)
@@ -50,7 +59,7 @@ class CeilMaxPooling2D(keras.layers.Layer):
             )
         self.padding = int(padding)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_maps_shape(self, input_shape)
         for side, size in zip(input_shape[1:3], self.pool_size, strict=True):
             if side is not None and side + 2 * self.padding < size:
@@ -59,14 +68,14 @@ class CeilMaxPooling2D(keras.layers.Layer):
                     f"must be at least `pool_size`, {self.pool_size}."
                 )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         # So many cells more round any size up.
         edges = [[self.padding, self.padding + step - 1] for step in self.strides]
         padded = ops.pad(inputs, [[0, 0], *edges, [0, 0]], constant_values=float("-inf"))
         return ops.max_pool(padded, self.pool_size, self.strides, data_format="channels_last")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         batch, *sides, maps = input_shape
         pooled = (
             side if side is None else -((size - side - 2 * self.padding) // step) + 1
@@ -74,6 +83,6 @@ class CeilMaxPooling2D(keras.layers.Layer):
         )
         return (batch, *pooled, maps)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = "pool_size", "strides", "padding"
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -5,11 +5,15 @@ import inspect
 import math
 import numbers
 import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from keras_recres.backend import keras_private
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def plain(arguments):
@@ -19,7 +23,7 @@ def plain(arguments):
     )
 
 
-def takes_numpy(function):
+def takes_numpy(function: F) -> F:
     """A function whose arguments may be NumPy's numbers, switches and arrays: it gets Python's."""
 
     @functools.wraps(function)

@@ -1,10 +1,13 @@
 """Conv3dSubstitute: a convolution of maps that slides along the channels, too."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_recres import backend
+from keras_recres.backend.types import Activation, Initializer, Shape, ShapeLike, Sizes, Tensor
 from keras_recres.layers.checks import (
     check_choice,
     check_count,
@@ -77,19 +80,19 @@ class Conv3dSubstitute(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        filters,
-        kernel_size,
-        volume_channels=1,
-        padding="same",
-        unfold=True,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        strides=1,
-        activation=None,
-        form="auto",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Sizes,
+        volume_channels: int = 1,
+        padding: str = "same",
+        unfold: bool = True,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        strides: Sizes = 1,
+        activation: Activation = None,
+        form: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("filters", filters)
         check_count("volume_channels", volume_channels)
@@ -108,7 +111,7 @@ class Conv3dSubstitute(keras.layers.Layer):
         self.form = form
 
     @staticmethod
-    def depth_for(maps, channels, filters, volume_channels=1):
+    def depth_for(maps: int, channels: int, filters: int, volume_channels: int = 1) -> int:
         """The filter depth u with which padding="valid_depth" gives a number of maps.
 
         u = C/v − D/s + 1, from D = (C/v − u + 1)·s (section 2.1 of the paper, where v = 1).
@@ -146,7 +149,7 @@ class Conv3dSubstitute(keras.layers.Layer):
             raise ValueError(f"{what}: at most {depth * filters} maps are possible.")
         return depth - maps // filters + 1
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         self._depths(input_shape)
         self.kernel = self.add_weight(
             shape=(*self.kernel_size, self.volume_channels, self.filters),
@@ -159,7 +162,7 @@ class Conv3dSubstitute(keras.layers.Layer):
             )
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         form = self.form
         # Numbers, also while PyTorch traces a graph, where sides are tensors.
@@ -246,7 +249,7 @@ class Conv3dSubstitute(keras.layers.Layer):
         y = self._convolve(inputs, kernel, self.strides)
         return ops.reshape(y, (-1, *ops.shape(y)[1:3], self.filters, output_depth))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         depth = self._depths(input_shape)[1]
         plane = (
             None if side is None else -(-side // stride)
@@ -256,7 +259,7 @@ class Conv3dSubstitute(keras.layers.Layer):
             return (input_shape[0], depth, *plane, self.filters)
         return (input_shape[0], *plane, self.filters * depth)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

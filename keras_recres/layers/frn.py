@@ -1,8 +1,11 @@
 """FRN: the fully residual layer of mean-field theory."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, ShapeLike, Tensor
 from keras_recres.layers import residual_dense
 from keras_recres.layers.checks import check_count, check_variance, takes_numpy
 
@@ -49,20 +52,20 @@ class FRN(residual_dense.ResidualDense):
     @takes_numpy
     def __init__(
         self,
-        units,
-        activation="tanh",
-        sigma_w_sq=1.0,
-        sigma_v_sq=1.0,
-        sigma_b_sq=0.0,
-        sigma_a_sq=0.0,
-        hidden_units=None,
-        kernel_initializer=None,
-        projection_initializer=None,
-        bias_initializer=None,
-        output_bias_initializer=None,
-        use_bias=True,
-        **kwargs,
-    ):
+        units: int,
+        activation: Activation = "tanh",
+        sigma_w_sq: float = 1.0,
+        sigma_v_sq: float = 1.0,
+        sigma_b_sq: float = 0.0,
+        sigma_a_sq: float = 0.0,
+        hidden_units: int | None = None,
+        kernel_initializer: Initializer = None,
+        projection_initializer: Initializer = None,
+        bias_initializer: Initializer = None,
+        output_bias_initializer: Initializer = None,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
         if hidden_units is not None:
             check_count("hidden_units", hidden_units)
         super().__init__(
@@ -83,7 +86,7 @@ class FRN(residual_dense.ResidualDense):
         self.projection_initializer = residual_dense.get_initializer(projection_initializer)
         self.output_bias_initializer = residual_dense.get_initializer(output_bias_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         super().build(input_shape)
         self.projection = self.add_weight(
             shape=(self.hidden_units, self.units),
@@ -100,11 +103,11 @@ class FRN(residual_dense.ResidualDense):
                 name="output_bias",
             )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         return inputs + self._affine(self.activated(inputs), self.projection, self.output_bias)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = residual_dense.serialize_initializer
         return {
             **super().get_config(),

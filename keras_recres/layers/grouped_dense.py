@@ -1,8 +1,11 @@
 """GroupedDense: many small dense layers, each on its own slice of the features, as one."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, check_rate, takes_numpy
 from keras_recres.layers.shared_slope import (
     EachGroup,
@@ -72,15 +75,15 @@ class GroupedDense(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        units,
-        groups,
-        activation=None,
-        dropout=0.0,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        units: int,
+        groups: int,
+        activation: Activation = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
@@ -95,7 +98,7 @@ class GroupedDense(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         if len(input_shape) < 2 or input_shape[-1] is None:
             raise ValueError(
                 f"The input of {self.name!r} must have the shape (batch, …, features) with a "
@@ -122,7 +125,7 @@ class GroupedDense(keras.layers.Layer):
         self.dropout_layer.build(output_shape)
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         leading = ops.shape(inputs)[1:-1]
         slices = ops.reshape(inputs, (-1, self.groups, self.kernel.shape[1]))
@@ -138,10 +141,10 @@ class GroupedDense(keras.layers.Layer):
             x = self.activation(x)
         return self.dropout_layer(x, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return (*input_shape[:-1], self.units, self.groups)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,9 +1,11 @@
 """Highway: a learnt gate between a layer and its input."""
 
 import numbers
+from typing import Any, Self
 
 import keras
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import takes_numpy
 
 
@@ -44,7 +46,13 @@ class Highway(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, transform, gate=None, gate_bias=-2.0, **kwargs):
+    def __init__(
+        self,
+        transform: keras.layers.Layer,
+        gate: keras.layers.Layer | None = None,
+        gate_bias: float = -2.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(transform, keras.layers.Layer):
             raise ValueError(f"`transform` must be a Keras layer, but it is {transform!r}.")
@@ -57,7 +65,7 @@ class Highway(keras.layers.Layer):
         self.gate_bias = float(gate_bias)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         if self.gate is None:
             self.gate = self._default_gate(input_shape[-1])
         for name, layer in (("transform", self.transform), ("gate", self.gate)):
@@ -82,15 +90,15 @@ class Highway(keras.layers.Layer):
             return type(self.transform).from_config({**config, **own, "use_bias": True})
         return keras.layers.Dense(features, **own)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = keras.ops.cast(inputs, self.compute_dtype)
         gate = self.gate(inputs)
         return self.transform(inputs) * gate + inputs * (1 - gate)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         gate = self.gate
         return {
             **super().get_config(),
@@ -100,7 +108,7 @@ class Highway(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(
             **{
                 key: keras.saving.deserialize_keras_object(value)

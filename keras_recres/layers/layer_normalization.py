@@ -1,8 +1,11 @@
 """LayerNormalization: Keras' own, in a form of which XLA makes fast gradients on JAX."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Tensor
 from keras_recres.layers.checks import check_positive, takes_numpy
 
 
@@ -38,11 +41,11 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """
 
     @takes_numpy
-    def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
+    def __init__(self, axis: int = -1, epsilon: float = 1e-3, **kwargs: Any) -> None:
         check_positive("epsilon", epsilon)
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         last = self.axis in ([-1], [len(inputs.shape) - 1])
         if keras.backend.backend() != "jax" or not last or self.rms_scaling:

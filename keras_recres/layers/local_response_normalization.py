@@ -1,8 +1,11 @@
 """LocalResponseNormalization: maps divided by the energy of their neighbours."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, check_positive, check_switch, takes_numpy
 
 
@@ -37,7 +40,15 @@ class LocalResponseNormalization(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, size=5, bias=2.0, alpha=1e-4, beta=0.75, average=False, **kwargs):
+    def __init__(
+        self,
+        size: int = 5,
+        bias: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        average: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("size", size)
         if size % 2 == 0:
@@ -50,7 +61,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.average = average
         self.supports_masking = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         channels, around = inputs.shape[-1], self.size // 2
         padding = [[0, 0]] * (len(inputs.shape) - 1) + [[around, around]]
@@ -59,9 +70,9 @@ class LocalResponseNormalization(keras.layers.Layer):
         alpha = self.alpha / self.size if self.average else self.alpha
         return inputs * (self.bias + alpha * energy) ** -self.beta
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = "size", "bias", "alpha", "beta", "average"
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

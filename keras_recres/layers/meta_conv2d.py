@@ -1,8 +1,11 @@
 """MetaConv2D: independent convolutions of groups of maps, and a MetaLayer between the groups."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, Shape, ShapeLike, Sizes, Tensor
 from keras_recres.layers.batch_normalization import BatchNormalization
 from keras_recres.layers.checks import (
     check_choice,
@@ -81,25 +84,25 @@ class MetaConv2D(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        filters,
-        kernel_size,
-        groups,
-        meta_groups=None,
-        strides=1,
-        padding="same",
-        activation="prelu",
-        batch_norm=True,
-        pool_size=None,
-        meta_activation="prelu",
-        softmax=False,
-        flatten=True,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        meta_initializer=None,
-        form="auto",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Sizes,
+        groups: int,
+        meta_groups: int | None = None,
+        strides: Sizes = 1,
+        padding: str = "same",
+        activation: Activation = "prelu",
+        batch_norm: bool = True,
+        pool_size: Sizes | None = None,
+        meta_activation: Activation = "prelu",
+        softmax: bool = False,
+        flatten: bool = True,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        meta_initializer: Initializer = None,
+        form: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("filters", filters)
         check_count("groups", groups)
@@ -147,7 +150,7 @@ class MetaConv2D(keras.layers.Layer):
                 pool_size, data_format="channels_last", dtype=self.dtype_policy, name="pool"
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_maps_shape(self, input_shape)
         channels = input_shape[-1]
         if channels % self.groups:
@@ -182,7 +185,7 @@ class MetaConv2D(keras.layers.Layer):
             )
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         x = grouped_convolution(
             inputs,
@@ -210,12 +213,12 @@ class MetaConv2D(keras.layers.Layer):
             return x if self.flatten else self._split(x, self.meta_groups)
         return self._merge(x) if self.flatten else x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         width = self.filters // self.groups
         maps = (self.meta_groups * width,) if self.flatten else (self.meta_groups, width)
         return (input_shape[0], *self._plane(input_shape[1:3]), *maps)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,8 +1,11 @@
 """MetaDense: a dense layer for many features that needs few weights."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, takes_numpy
 from keras_recres.layers.grouped_dense import GroupedDense
 from keras_recres.layers.meta_layer import MetaLayer
@@ -53,19 +56,19 @@ class MetaDense(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        units,
-        groups,
-        meta_groups=None,
-        activation="prelu",
-        dropout=0.0,
-        meta_activation="prelu",
-        softmax=False,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        meta_initializer=None,
-        **kwargs,
-    ):
+        units: int,
+        groups: int,
+        meta_groups: int | None = None,
+        activation: Activation = "prelu",
+        dropout: float = 0.0,
+        meta_activation: Activation = "prelu",
+        softmax: bool = False,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        meta_initializer: Initializer = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         if meta_groups is not None:
@@ -90,7 +93,7 @@ class MetaDense(keras.layers.Layer):
         )
         self.meta_activation = get_activation(meta_activation)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         self.dense.build(input_shape)
         shape = self.dense.compute_output_shape(input_shape)
         self.meta.build(shape)
@@ -99,7 +102,7 @@ class MetaDense(keras.layers.Layer):
             self.meta_prelu = shared_slope(shape, self.dtype_policy, "meta_prelu")
         self.input_spec = self.dense.input_spec
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = self.meta(self.dense(inputs, training=training))
         if self.meta_activation == "prelu":
             x = self.meta_prelu(x)
@@ -108,10 +111,10 @@ class MetaDense(keras.layers.Layer):
             return x
         return self.meta_activation(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return (*input_shape[:-1], self.dense.units * self.meta.groups)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         dense, meta = self.dense.get_config(), self.meta.get_config()
         shared = ("units", "groups", "activation", "dropout", "use_bias")
         return {

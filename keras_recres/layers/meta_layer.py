@@ -1,11 +1,13 @@
 """MetaLayer: groups of features mixed as wholes, one number a pair of groups."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_recres import backend
+from keras_recres.backend.types import Initializer, Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, takes_numpy
 
 
@@ -49,7 +51,14 @@ class MetaLayer(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, groups, softmax=False, axis=-1, kernel_initializer=None, **kwargs):
+    def __init__(
+        self,
+        groups: int,
+        softmax: bool = False,
+        axis: int = -1,
+        kernel_initializer: Initializer = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("groups", groups)
@@ -64,7 +73,7 @@ class MetaLayer(keras.layers.Layer):
         self.axis = axis
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         shape = self._stacked_shape(input_shape)
         self.kernel = self.add_weight(
             shape=(shape[self._positive_axis(len(shape))], self.groups),
@@ -72,7 +81,7 @@ class MetaLayer(keras.layers.Layer):
             name="kernel",
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if isinstance(inputs, list | tuple):
             inputs = ops.stack(inputs, axis=self._positive_axis(len(inputs[0].shape) + 1))
         inputs = ops.cast(inputs, self.compute_dtype)
@@ -123,12 +132,12 @@ class MetaLayer(keras.layers.Layer):
         x = ops.matmul(ops.reshape(inputs, (-1, *others[1:], groups * width)), kernel)
         return ops.reshape(x, (-1, *others[1:], self.groups, width))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         shape = list(self._stacked_shape(input_shape))
         shape[self._positive_axis(len(shape))] = self.groups
         return tuple(shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "groups": self.groups,

@@ -1,9 +1,13 @@
 """PartialConv2D: a convolution whose filters see some of the maps each."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, Shape, ShapeLike, Sizes, Tensor
 from keras_recres.layers.checks import check_choice, check_maps_shape, size_tuple, takes_numpy
 
 
@@ -43,14 +47,14 @@ class PartialConv2D(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        table,
-        kernel_size,
-        padding="valid",
-        activation=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        table: Sequence[Sequence[int]],
+        kernel_size: Sizes,
+        padding: str = "valid",
+        activation: Activation = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.table = _checked(table)
         self.kernel_size = size_tuple("kernel_size", kernel_size, 2)
@@ -60,7 +64,7 @@ class PartialConv2D(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_maps_shape(self, input_shape)
         maps, filters = input_shape[-1], len(self.table)
         largest = max(map(max, self.table))
@@ -85,14 +89,14 @@ class PartialConv2D(keras.layers.Layer):
         whole = self.kernel_initializer((*self.kernel_size, seen, filters), dtype=dtype)
         return ops.reshape(whole, (*self.kernel_size, -1))[..., : shape[-1]]
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         kernel = ops.pad(ops.convert_to_tensor(self.kernel), [[0, 0], [0, 0], [0, 1]])
         kernel = ops.take(kernel, self.places, axis=-1)
         y = ops.conv(inputs, kernel, padding=self.padding, data_format="channels_last")
         return self.activation(y + self.bias)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         batch, *sides, _ = input_shape
         if self.padding == "valid":
             sides = [
@@ -101,7 +105,7 @@ class PartialConv2D(keras.layers.Layer):
             ]
         return (batch, *sides, len(self.table))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "table": self.table,

@@ -1,8 +1,11 @@
 """PeepholeConvLSTM2D: a convolutional LSTM whose gates see its memory."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Initializer, Shape, Shapes, Sizes, Tensor
 from keras_recres.layers.cells.gates import add_bias, add_kernel, bias_initializer
 from keras_recres.layers.checks import check_choice, check_count, size_tuple, takes_numpy
 from keras_recres.layers.recurrent import Recurrent
@@ -142,13 +145,13 @@ class PeepholeConvLSTM2D(Recurrent):
     @takes_numpy
     def __init__(
         self,
-        filters,
-        kernel_size,
-        peephole="channel",
-        recurrent_kernel_size=None,
-        peephole_initializer="zeros",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Sizes,
+        peephole: Tensor = "channel",
+        recurrent_kernel_size: Sizes | None = None,
+        peephole_initializer: Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         check_count("filters", filters)
         sizes = [size_tuple("kernel_size", kernel_size, 2)] * 2
         if recurrent_kernel_size is not None:
@@ -175,13 +178,15 @@ class PeepholeConvLSTM2D(Recurrent):
             )
         return (shape[0], *shape[2:])
 
-    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
+    def compute_output_shape(
+        self, sequences_shape: Shapes, initial_state_shape: Shapes = None
+    ) -> Shape:
         maps = (*self._step_shape(sequences_shape)[1:3], self.cell.units)
         batch, steps = sequences_shape[:2]
         shape = (batch, steps, *maps) if self.return_sequences else (batch, *maps)
         return (shape, (batch, *maps), (batch, *maps)) if self.return_state else shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config, of_cell = super().get_config(), self.cell.get_config()
         del config["cell"]
         sizes = self.cell.sizes
@@ -196,5 +201,5 @@ class PeepholeConvLSTM2D(Recurrent):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)

@@ -1,10 +1,12 @@
 """RandomizedReLU: a leaky ReLU whose slope is drawn in training."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import takes_numpy
 
 
@@ -35,7 +37,13 @@ class RandomizedReLU(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, lower=1 / 8, upper=1 / 3, seed=None, **kwargs):
+    def __init__(
+        self,
+        lower: float = 1 / 8,
+        upper: float = 1 / 3,
+        seed: int | keras.random.SeedGenerator | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         for name, value, least in (("lower", lower, 0), ("upper", upper, lower)):
             if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value >= least:
@@ -47,7 +55,7 @@ class RandomizedReLU(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         slope = (self.lower + self.upper) / 2
         if training:
@@ -56,9 +64,9 @@ class RandomizedReLU(keras.layers.Layer):
             )
         return ops.where(inputs >= 0, inputs, slope * inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"lower": self.lower, "upper": self.upper, "seed": self.seed}
         return {**super().get_config(), **own}

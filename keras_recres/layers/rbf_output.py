@@ -1,9 +1,12 @@
 """RBFOutput: the distance to a fixed code for each class."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Data, Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import takes_numpy
 
 
@@ -33,7 +36,7 @@ class RBFOutput(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, codes, **kwargs):
+    def __init__(self, codes: Data, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         try:
             values = np.asarray(codes, "float32")
@@ -46,7 +49,7 @@ class RBFOutput(keras.layers.Layer):
             )
         self.codes = values.tolist()
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         classes, features = np.shape(self.codes)
         if input_shape[-1] != features:
             raise ValueError(
@@ -59,12 +62,12 @@ class RBFOutput(keras.layers.Layer):
             name="codes",
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         return ops.sum(ops.square(inputs[..., None, :] - self.kernel), axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return (*input_shape[:-1], len(self.codes))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "codes": self.codes}

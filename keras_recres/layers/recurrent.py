@@ -2,12 +2,15 @@
 
 import functools
 import types
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_recres import backend
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import Data, Shapes, Tensor
 from keras_recres.layers import time_loop
 from keras_recres.layers.checks import a_kind, check_choice, check_count, check_switch, takes_numpy
 
@@ -84,16 +87,16 @@ class Recurrent(keras.layers.RNN):
     @takes_numpy
     def __init__(
         self,
-        cell,
-        return_sequences=False,
-        return_state=False,
-        stateful=False,
-        go_backwards=False,
-        truncate=None,
-        loop="auto",
-        zero_output_for_mask=False,
-        **kwargs,
-    ):
+        cell: keras.layers.Layer | Sequence[keras.layers.Layer],
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        go_backwards: bool = False,
+        truncate: int | None = None,
+        loop: str = "auto",
+        zero_output_for_mask: bool = False,
+        **kwargs: Any,
+    ) -> None:
         cells = cell if isinstance(cell, list | tuple) else [cell]
         if not cells or not all(hasattr(c, "call") and hasattr(c, "state_size") for c in cells):
             raise ValueError(
@@ -118,7 +121,7 @@ class Recurrent(keras.layers.RNN):
         self.loop = loop
 
     @property
-    def states(self):
+    def states(self) -> Any:
         """The states that a stateful layer goes on from, as the cell has them, or None."""
         return self._carried.states
 
@@ -128,11 +131,16 @@ class Recurrent(keras.layers.RNN):
         self._carried = types.SimpleNamespace(states=value)
 
     @property
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         # Without being weights, states go through `fit` and `predict` as random seeds do.
         return [*super().variables, *keras.tree.flatten(self.states or [])]
 
-    def build(self, sequences_shape, initial_state_shape=None, constants_shape=None):
+    def build(
+        self,
+        sequences_shape: Shapes,
+        initial_state_shape: Shapes = None,
+        constants_shape: Shapes = None,
+    ) -> None:
         steps = _map_shapes(self._step_shape, sequences_shape)
         if isinstance(self.cell, keras.layers.Layer) and not self.cell.built:
             self.cell.build(steps)
@@ -161,7 +169,7 @@ class Recurrent(keras.layers.RNN):
             )
         return (shape[0], *shape[2:])
 
-    def state_specs(self, batch=None):
+    def state_specs(self, batch: int | None = None) -> list[Any]:
         """Each state as a `keras.KerasTensor`, in the cell's structure."""
         specs = self._specs_of(self.cell, batch)
         return specs if isinstance(specs, list) else [specs]
@@ -178,7 +186,7 @@ class Recurrent(keras.layers.RNN):
         size = size if isinstance(size, list | tuple) else (size,)
         return keras.KerasTensor((batch, *size), dtype=self.variable_dtype)
 
-    def output_spec(self, *axes):
+    def output_spec(self, *axes: int | None) -> keras.KerasTensor:
         """A step's output as a `keras.KerasTensor`, with these axes before its own."""
         cell = self.cell
         while isinstance(cell, keras.layers.StackedRNNCells):
@@ -189,7 +197,7 @@ class Recurrent(keras.layers.RNN):
         size = size if isinstance(size, list | tuple) else (size,)
         return keras.KerasTensor((*axes, *size), dtype=self.compute_dtype)
 
-    def get_initial_state(self, batch_size):
+    def get_initial_state(self, batch_size: int | None) -> list[Any]:
         """The cell's own first states, else zeros, in the dtypes that they keep."""
         if hasattr(self.cell, "get_initial_state"):
             states = self.cell.get_initial_state(batch_size=batch_size)
@@ -219,7 +227,7 @@ class Recurrent(keras.layers.RNN):
         ]
         return keras.tree.pack_sequence_as(specs, states)
 
-    def reset_state(self, states=None):
+    def reset_state(self, states: Data = None) -> None:
         """Lets a stateful layer begin anew.
 
         Args:
@@ -240,11 +248,18 @@ class Recurrent(keras.layers.RNN):
         for variable, state in zip(variables, keras.tree.flatten(states), strict=True):
             variable.assign(state)
 
-    def reset_states(self, states=None):
+    def reset_states(self, states: Data = None) -> None:
         """`reset_state`, as Keras 2 called it."""
         self.reset_state(states)
 
-    def call(self, sequences, initial_state=None, mask=None, training=None, constants=None):
+    def call(
+        self,
+        sequences: Data,
+        initial_state: Data = None,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+        constants: Data = None,
+    ) -> Any:
         if mask is None:
             # Keras looks for it only where the sequences are all that the call is given.
             mask = keras.tree.map_structure(keras_private.get_mask, sequences)
@@ -299,7 +314,7 @@ class Recurrent(keras.layers.RNN):
         masks = [ops.cast(ops.convert_to_tensor(part), "bool") for part in masks]
         return functools.reduce(ops.logical_and, masks) if masks else None
 
-    def compute_mask(self, sequences, mask=None):
+    def compute_mask(self, sequences: Data, mask: Tensor | None = None) -> Any:
         masks = [part for part in keras.tree.flatten(mask) if part is not None]
         of_output = None
         if masks and self.return_sequences:
@@ -310,7 +325,9 @@ class Recurrent(keras.layers.RNN):
             return of_output
         return (of_output, *keras.tree.map_structure(lambda spec: None, self.state_specs()))
 
-    def compute_output_spec(self, sequences, initial_state=None, constants=None, **_):
+    def compute_output_spec(
+        self, sequences: Data, initial_state: Data = None, constants: Data = None, **_: Any
+    ) -> Any:
         shape = keras.tree.flatten(sequences)[0].shape
         self._check_call(shape, constants)
         batch, length = shape[:2]
@@ -318,11 +335,13 @@ class Recurrent(keras.layers.RNN):
         output = self.output_spec(*axes)
         return (output, *self.state_specs(batch)) if self.return_state else output
 
-    def compute_output_shape(self, sequences_shape, initial_state_shape=None, **_):
+    def compute_output_shape(
+        self, sequences_shape: Shapes, initial_state_shape: Shapes = None, **_: Any
+    ) -> Any:
         x = _map_shapes(lambda s: keras.KerasTensor(s, dtype=self.compute_dtype), sequences_shape)
         return keras.tree.map_structure(lambda spec: spec.shape, self.compute_output_spec(x))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["unroll"]
         return {**config, "truncate": self.truncate, "loop": self.loop}

@@ -1,12 +1,15 @@
 """RecurrentResidual: one residual branch, run several times in depth."""
 
 import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import ShapeLike, Tensor
 from keras_recres.layers import depth_loop, dropping, tying, unsharing
 from keras_recres.layers.checks import (
     check_choice,
@@ -19,6 +22,7 @@ from keras_recres.layers.checks import (
     check_switch,
     takes_numpy,
 )
+from keras_recres.layers.corrections import Correction
 
 SHORTCUTS = ("add", "none")
 INJECTIONS = (None, "add", "concat")
@@ -121,23 +125,23 @@ class RecurrentResidual(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        branch,
-        steps=1,
-        shortcut="add",
-        residual_scale=None,
-        unshare=(),
-        step_embedding=False,
-        inject_input=None,
-        backprop_steps=None,
-        remat=False,
-        return_states=False,
-        return_steps_used=False,
-        exit_threshold=None,
-        loop="auto",
-        corrections=None,
-        drop_rates=None,
-        **kwargs,
-    ):
+        branch: keras.layers.Layer,
+        steps: int = 1,
+        shortcut: str = "add",
+        residual_scale: float | str | None = None,
+        unshare: str | Sequence[str] = (),
+        step_embedding: bool = False,
+        inject_input: str | None = None,
+        backprop_steps: int | None = None,
+        remat: bool = False,
+        return_states: bool = False,
+        return_steps_used: bool = False,
+        exit_threshold: float | None = None,
+        loop: str = "auto",
+        corrections: Mapping[str, int | str] | None = None,
+        drop_rates: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(branch, keras.layers.Layer):
             raise ValueError(f"`branch` must be a Keras layer or model, but it is {branch!r}.")
@@ -202,7 +206,7 @@ class RecurrentResidual(keras.layers.Layer):
         )
         self.scale = self.embedding = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         channels = input_shape[-1]
         wanted = tuple(input_shape)
         unknown = (
@@ -238,7 +242,7 @@ class RecurrentResidual(keras.layers.Layer):
                 shape=(self.steps, channels), initializer="zeros", name="step_embedding"
             )
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # Of NumPy's numbers Keras would make tensors.
         numbers = {k: v for k, v in kwargs.items() if isinstance(v, np.generic | np.ndarray)}
         kwargs.update({k: v.item() for k, v in numbers.items() if v.ndim == 0})
@@ -246,14 +250,14 @@ class RecurrentResidual(keras.layers.Layer):
 
     def call(
         self,
-        inputs,
-        steps=None,
-        mask=None,
-        training=None,
-        return_states=None,
-        return_steps_used=None,
-        backprop_steps=None,
-    ):
+        inputs: Tensor,
+        steps: int | None = None,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+        return_states: bool | None = None,
+        return_steps_used: bool | None = None,
+        backprop_steps: int | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         asked = self.of_call(steps, return_states, return_steps_used, backprop_steps)
         outputs, used = depth_loop.run(
             self,
@@ -270,8 +274,13 @@ class RecurrentResidual(keras.layers.Layer):
         return (outputs, used) if asked.return_steps_used else outputs
 
     def of_call(
-        self, steps=None, return_states=None, return_steps_used=None, backprop_steps=None, **_
-    ):
+        self,
+        steps: int | None = None,
+        return_states: bool | None = None,
+        return_steps_used: bool | None = None,
+        backprop_steps: int | None = None,
+        **_: Any,
+    ) -> types.SimpleNamespace:
         """What a call with these arguments, None where not given, does: a namespace of them.
 
         Raises:
@@ -292,63 +301,63 @@ class RecurrentResidual(keras.layers.Layer):
         )
 
     @property
-    def first_scale(self):
+    def first_scale(self) -> int:
         """The first step that `scale` has a number for."""
         return int(self.residual_scale == "grown")
 
     @property
-    def own_variables(self):
+    def own_variables(self) -> list[keras.Variable]:
         """The branch's variables that are not shared: step 0's."""
         return self._own.variables
 
     @property
-    def own_per_step(self):
+    def own_per_step(self) -> list[list[keras.Variable]]:
         """For each of `own_variables` the list of its variables, one a step."""
         return self._own.per_step
 
     @property
-    def own_corrections(self):
+    def own_corrections(self) -> list[Correction]:
         """What every step has of low-rank changes of shared weights, a list of `Correction`."""
         return self._own.corrections
 
     @property
-    def own_singles(self):
+    def own_singles(self) -> list[tuple[keras.layers.Layer, keras.Variable]]:
         """Pairs of a sub-layer and a weight of it of which every step has its own, or a change."""
         return self._own.singles
 
     @property
-    def own_rates(self):
+    def own_rates(self) -> list[tuple[keras.layers.Layer, str, Sequence[float]]]:
         """Which sub-layers drop with another rate in every step."""
         return self._own.rates
 
-    def check_own(self):
+    def check_own(self) -> None:
         """Raises a ValueError if variables were replaced of which every step has its own."""
         unsharing.check_own(self, self._own.sublayers)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         # Or a file would be written that fits no layer.
         self.check_own()
         super().save_own_variables(store)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         # `call` sets it, since it alone knows what this call returns.
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> tuple[Any, ...]:
         shape = tuple(input_shape)
         states = (self.steps, *shape) if self.return_states else shape
         return (states, (shape[0],)) if self.return_steps_used else states
 
     def compute_output_spec(
         self,
-        inputs,
-        steps=None,
-        mask=None,
-        training=None,
-        return_states=None,
-        return_steps_used=None,
-        backprop_steps=None,
-    ):
+        inputs: Tensor,
+        steps: int | None = None,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+        return_states: bool | None = None,
+        return_steps_used: bool | None = None,
+        backprop_steps: int | None = None,
+    ) -> Any:
         # Stated rather than traced: tracing would run the branch `steps` times.
         asked = self.of_call(steps, return_states, return_steps_used, backprop_steps)
         shape = tuple(inputs.shape)
@@ -359,7 +368,7 @@ class RecurrentResidual(keras.layers.Layer):
             return states, keras.KerasTensor((inputs.shape[0],), dtype="int32")
         return states
 
-    def untie(self):
+    def untie(self) -> list["RecurrentResidual"]:
         """`steps` separate layers that compute, one after another, what this one does.
 
         Returns:
@@ -374,7 +383,13 @@ class RecurrentResidual(keras.layers.Layer):
         return tying.untie(self)
 
     @classmethod
-    def tie(cls, blocks, unshare=None, shortcut="none", **kwargs):
+    def tie(
+        cls,
+        blocks: Sequence[keras.layers.Layer],
+        unshare: str | Sequence[str] | None = None,
+        shortcut: str = "none",
+        **kwargs: Any,
+    ) -> Self:
         """One recurrent layer from T separate blocks of the same architecture.
 
         Equal blocks are tied exactly. Weights that differ are averaged, with a warning that says
@@ -397,7 +412,7 @@ class RecurrentResidual(keras.layers.Layer):
         """
         return tying.tie(cls, blocks, unshare=unshare, shortcut=shortcut, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         branch = keras.saving.serialize_keras_object(self.branch)
         keras_private.let_share(self.branch, branch)
         return {
@@ -420,7 +435,7 @@ class RecurrentResidual(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         branch = config["branch"]
         # Copies of layers that share a branch are given a layer.
         if not isinstance(branch, keras.layers.Layer):

@@ -1,8 +1,11 @@
 """What `FRN` and `RRN` share: h = W x + b, with the initial variances of mean-field theory."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, check_variance, takes_numpy
 
 
@@ -41,16 +44,16 @@ class ResidualDense(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        units,
-        hidden_units,
-        activation,
-        sigma_w_sq,
-        sigma_b_sq,
-        kernel_initializer,
-        bias_initializer,
-        use_bias,
-        **kwargs,
-    ):
+        units: int,
+        hidden_units: int | None,
+        activation: Activation,
+        sigma_w_sq: float,
+        sigma_b_sq: float,
+        kernel_initializer: Initializer,
+        bias_initializer: Initializer,
+        use_bias: bool,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
@@ -65,7 +68,7 @@ class ResidualDense(keras.layers.Layer):
         self.bias_initializer = get_initializer(bias_initializer)
         self.use_bias = bool(use_bias)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         if len(input_shape) < 2 or input_shape[-1] != self.units:
             raise ValueError(
                 f"`units` of {self.name!r} must be the number of its input's features, since the "
@@ -87,12 +90,12 @@ class ResidualDense(keras.layers.Layer):
         if isinstance(self.activation, keras.layers.Layer) and not self.activation.built:
             self.activation.build((*input_shape[:-1], self.hidden_units))
 
-    def preactivation(self, inputs):
+    def preactivation(self, inputs: Tensor) -> Tensor:
         """The h = W x + b of which the theory's q and λ are."""
         inputs = ops.convert_to_tensor(inputs, dtype=self.compute_dtype)
         return self._affine(inputs, self.kernel, self.bias)
 
-    def activated(self, inputs):
+    def activated(self, inputs: Tensor) -> Tensor:
         """The φ(h) of the input."""
         h = self.preactivation(inputs)
         # An activation that is a layer has a dtype of its own.
@@ -103,10 +106,10 @@ class ResidualDense(keras.layers.Layer):
         y = ops.cast(ops.matmul(x, ops.cast(kernel, x.dtype)), x.dtype)
         return y if bias is None else y + ops.cast(bias, x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,8 +1,11 @@
 """RRN: the reduced residual layer of mean-field theory."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, Tensor
 from keras_recres.layers.checks import takes_numpy
 from keras_recres.layers.residual_dense import ResidualDense
 
@@ -43,15 +46,15 @@ class RRN(ResidualDense):
     @takes_numpy
     def __init__(
         self,
-        units,
-        activation="tanh",
-        sigma_w_sq=1.0,
-        sigma_b_sq=0.0,
-        kernel_initializer=None,
-        bias_initializer=None,
-        use_bias=True,
-        **kwargs,
-    ):
+        units: int,
+        activation: Activation = "tanh",
+        sigma_w_sq: float = 1.0,
+        sigma_b_sq: float = 0.0,
+        kernel_initializer: Initializer = None,
+        bias_initializer: Initializer = None,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             units=units,
             hidden_units=units,
@@ -64,6 +67,6 @@ class RRN(ResidualDense):
             **kwargs,
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         return inputs + self.activated(inputs)

@@ -1,11 +1,13 @@
 """SCell: the neocognitron's cells that find features, and how they learn without a teacher."""
 
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Data, Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, check_maps_shape, check_positive, takes_numpy
 
 # Of the weights c in the middle: what is left of them at the middle of a side.
@@ -52,7 +54,15 @@ class SCell(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, planes, window=5, selectivity=1.5, rate=16.0, padding=0, **kwargs):
+    def __init__(
+        self,
+        planes: int,
+        window: int = 5,
+        selectivity: float = 1.5,
+        rate: float = 16.0,
+        padding: int | str = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("planes", planes)
         check_count("window", window)
@@ -65,7 +75,7 @@ class SCell(keras.layers.Layer):
         self.rate = float(rate)
         self.padding = int(padding)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_sides(self, input_shape, self.window)
         before = input_shape[-1]
         self.excitation = self.add_weight(
@@ -75,7 +85,7 @@ class SCell(keras.layers.Layer):
         )
         self.inhibition = self.add_weight((self.planes,), "zeros", name="inhibition")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = resized(ops.cast(inputs, self.compute_dtype), self.padding)
         excited = ops.conv(inputs, ops.cast(self.excitation, self.compute_dtype), padding="valid")
         ratio = 2 * self.selectivity / (1 + self.selectivity)
@@ -92,7 +102,7 @@ class SCell(keras.layers.Layer):
         )
         return ops.sqrt(ops.maximum(ops.conv(squares, kernel, padding="valid"), TINY))
 
-    def learn(self, inputs, column=3):
+    def learn(self, inputs: Data, column: int = 3) -> bool:
         """Learns from patterns, one after the other, without a teacher.
 
         Of the cells of all planes in a column, `column` positions wide and high, the one with the
@@ -127,11 +137,11 @@ class SCell(keras.layers.Layer):
             self.excitation.assign(excitation)
             self.inhibition.assign(inhibition)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         batch, *sides, _ = input_shape
         return (batch, *(grown(side, self.padding, self.window) for side in sides), self.planes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = "planes", "window", "selectivity", "rate", "padding"
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 

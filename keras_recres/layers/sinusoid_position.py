@@ -1,9 +1,12 @@
 """SinusoidPosition: a fixed code of the position, added to a sequence."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_positive, check_tokens_shape, takes_numpy
 
 
@@ -34,13 +37,13 @@ class SinusoidPosition(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, max_wavelength=10000.0, **kwargs):
+    def __init__(self, max_wavelength: float = 10000.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         check_positive("max_wavelength", max_wavelength)
         self.max_wavelength = max_wavelength
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_tokens_shape(self, input_shape)
         if input_shape[1] is None:
             raise ValueError(
@@ -55,14 +58,14 @@ class SinusoidPosition(keras.layers.Layer):
             name="positions",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         return ops.add(inputs, ops.cast(self.positions, inputs.dtype))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "max_wavelength": self.max_wavelength}
 
 

@@ -1,10 +1,12 @@
 """SoftSplit: overlapping patches of an image as a sequence of tokens."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Sizes, Tensor
 from keras_recres.layers.checks import check_count, refuse_mask, takes_numpy
 
 
@@ -40,7 +42,9 @@ class SoftSplit(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, kernel_size, strides=1, padding=None, **kwargs):
+    def __init__(
+        self, kernel_size: Sizes, strides: Sizes = 1, padding: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_count("kernel_size", kernel_size)
         check_count("strides", strides)
@@ -54,10 +58,10 @@ class SoftSplit(keras.layers.Layer):
         self.strides = strides
         self.padding = padding
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         self.grid(input_shape)
 
-    def grid(self, input_shape):
+    def grid(self, input_shape: ShapeLike) -> tuple[int, int]:
         """Rows and columns of tokens, (H', W'), for an image of `input_shape`.
 
         Args:
@@ -83,11 +87,11 @@ class SoftSplit(keras.layers.Layer):
             )
         return height, width
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
         refuse_mask(self, inputs)
         return super().__call__(inputs, *args, **kwargs)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         # Why not ops.image.extract_patches: it is a convolution with an identity kernel on every
         # backend, k²C multiplications for each number copied. Why not k² strided slices: slices
         # with a step are slow outside XLA, forward and backward. Instead the image is read as
@@ -120,11 +124,11 @@ class SoftSplit(keras.layers.Layer):
         )
         return ops.reshape(x, (-1, rows * columns, k * k * channels))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         rows, columns = self.grid(input_shape)
         return (input_shape[0], rows * columns, self.kernel_size**2 * input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

@@ -1,8 +1,11 @@
 """TokenPerformer: attention of linear cost, by random features."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import (
     check_count,
     check_positive,
@@ -51,7 +54,14 @@ class TokenPerformer(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, units=64, kernel_ratio=0.5, dropout=0.1, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        units: int = 64,
+        kernel_ratio: float = 0.5,
+        dropout: float = 0.1,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
@@ -90,7 +100,7 @@ class TokenPerformer(keras.layers.Layer):
         self.mlp_output = dense(units, "mlp_output")
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_tokens_shape(self, input_shape)
         hidden_shape = (*input_shape[:-1], self.units)
         self.norm1.build(input_shape)
@@ -114,13 +124,13 @@ class TokenPerformer(keras.layers.Layer):
             name="random_features",
         )
 
-    def phi(self, x):
+    def phi(self, x: Tensor) -> Tensor:
         """The positive random features φ(x): (batch, N, units) → (batch, N, m)."""
         projected = ops.einsum("bnu,mu->bnm", x, ops.cast(self.random_features, x.dtype))
         half_square = ops.sum(ops.square(x), axis=-1, keepdims=True) / 2
         return ops.exp(projected - half_square) / self.features**0.5
 
-    def attend(self, k, q, v, mask=None):
+    def attend(self, k: Tensor, q: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """The attention y of the class' equation, from k, q and v in float32 or float64."""
         k, q = self.phi(k), self.phi(q)
         if mask is not None:
@@ -129,7 +139,9 @@ class TokenPerformer(keras.layers.Layer):
         memory = ops.einsum("bnm,bnu->bmu", k, v)
         return ops.einsum("bnm,bmu->bnu", q, memory) / (normaliser[..., None] + 1e-8)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         k, q, v = ops.split(self.kqv(self.norm1(inputs)), 3, axis=-1)
         wide = "float64" if self.compute_dtype == "float64" else "float32"
         y = self.attend(*(ops.cast(t, wide) for t in (k, q, v)), mask=mask)
@@ -138,10 +150,10 @@ class TokenPerformer(keras.layers.Layer):
         y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
         return x + self.dropout_layer(y, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,8 +1,11 @@
 """TokenTransformer: softmax attention between the tokens of a soft split."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.attention import multi_head_attention
 from keras_recres.layers.checks import (
     check_count,
@@ -49,7 +52,14 @@ class TokenTransformer(keras.layers.Layer):
     """
 
     @takes_numpy
-    def __init__(self, units=64, num_heads=1, dropout=0.0, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        units: int = 64,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         check_count("units", units)
@@ -84,7 +94,7 @@ class TokenTransformer(keras.layers.Layer):
         self.mlp_output = dense(units, "mlp_output")
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_tokens_shape(self, input_shape)
         if input_shape[-1] < self.num_heads:
             raise ValueError(
@@ -104,7 +114,9 @@ class TokenTransformer(keras.layers.Layer):
         ):
             layer.build(hidden_shape)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         # Keras' matmul gives float32 on PyTorch under a float64 policy.
         qkv = ops.cast(self.qkv(self.norm1(inputs)), self.compute_dtype)
         y, v = multi_head_attention(qkv, self.num_heads, self.scale, mask=mask)
@@ -112,10 +124,10 @@ class TokenTransformer(keras.layers.Layer):
         y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
         return x + self.dropout_layer(y, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,10 +1,12 @@
 """TokensToToken: an image as a sequence of tokens, by splits and attention in turn."""
 
 import difflib
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.checks import check_count, check_rate, refuse_mask, takes_numpy
 from keras_recres.layers.soft_split import SoftSplit
 from keras_recres.layers.token_performer import TokenPerformer
@@ -50,14 +52,14 @@ class TokensToToken(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        units=256,
-        token_dim=64,
-        token_type="performer",
-        first_kernel_size=7,
-        first_strides=4,
-        dropout=None,
-        **kwargs,
-    ):
+        units: int = 256,
+        token_dim: int = 64,
+        token_type: str = "performer",
+        first_kernel_size: int = 7,
+        first_strides: int = 4,
+        dropout: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("units", units)
         check_count("token_dim", token_dim)
@@ -100,7 +102,7 @@ class TokensToToken(keras.layers.Layer):
             name="project",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         shape = tuple(input_shape)
         for split, tokens in ((self.split1, self.tokens1), (self.split2, self.tokens2)):
             grid = split.grid(shape)
@@ -110,11 +112,11 @@ class TokensToToken(keras.layers.Layer):
         self.split3.build(shape)
         self.project.build(self.split3.compute_output_shape(shape))
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
         refuse_mask(self, inputs)
         return super().__call__(inputs, *args, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = inputs
         for split, tokens in ((self.split1, self.tokens1), (self.split2, self.tokens2)):
             grid = split.grid(x.shape)
@@ -122,18 +124,18 @@ class TokensToToken(keras.layers.Layer):
             x = ops.reshape(x, (-1, *grid, self.token_dim))
         return self.project(self.split3(x))
 
-    def grid(self, input_shape):
+    def grid(self, input_shape: ShapeLike) -> tuple[int, int]:
         """Rows and columns of tokens, (H', W'), for an image of `input_shape`."""
         shape = tuple(input_shape)
         for split in (self.split1, self.split2):
             shape = (shape[0], *split.grid(shape), self.token_dim)
         return self.split3.grid(shape)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         rows, columns = self.grid(input_shape)
         return (input_shape[0], rows * columns, self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,8 +1,11 @@
 """TrainableSubsampling2D: LeNet's pooling, a sum with a trained coefficient for each map."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Initializer, Shape, ShapeLike, Sizes, Tensor
 from keras_recres.layers.checks import check_maps_shape, size_tuple, takes_numpy
 
 
@@ -40,12 +43,12 @@ class TrainableSubsampling2D(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        pool_size=2,
-        activation=None,
-        kernel_initializer=None,
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        pool_size: Sizes = 2,
+        activation: Activation = None,
+        kernel_initializer: Initializer = None,
+        bias_initializer: Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.pool_size = size_tuple("pool_size", pool_size, 2)
         self.activation = keras.activations.get(activation)
@@ -58,18 +61,18 @@ class TrainableSubsampling2D(keras.layers.Layer):
     def _cells(self):
         return self.pool_size[0] * self.pool_size[1]
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_maps_shape(self, input_shape)
         maps = (input_shape[-1],)
         self.kernel = self.add_weight(maps, self.kernel_initializer, name="kernel")
         self.bias = self.add_weight(maps, self.bias_initializer, name="bias")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         mean = ops.average_pool(inputs, *2 * (self.pool_size,), data_format="channels_last")
         return self.activation(mean * self._cells * self.kernel + self.bias)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         batch, *sides, maps = input_shape
         pooled = (
             side if side is None else side // size
@@ -77,7 +80,7 @@ class TrainableSubsampling2D(keras.layers.Layer):
         )
         return (batch, *pooled, maps)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pool_size": self.pool_size,

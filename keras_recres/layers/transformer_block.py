@@ -1,8 +1,11 @@
 """TransformerBlock: the pre-norm block of a vision transformer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Shape, ShapeLike, Tensor
 from keras_recres.layers.attention import multi_head_attention
 from keras_recres.layers.checks import (
     check_count,
@@ -53,15 +56,15 @@ class TransformerBlock(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        num_heads=4,
-        mlp_ratio=2.0,
-        mlp_dim=None,
-        dropout=0.0,
-        attention_dropout=0.0,
-        drop_path=0.0,
-        epsilon=1e-5,
-        **kwargs,
-    ):
+        num_heads: int = 4,
+        mlp_ratio: float = 2.0,
+        mlp_dim: int | None = None,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        drop_path: float = 0.0,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("num_heads", num_heads)
         check_positive("mlp_ratio", mlp_ratio)
@@ -80,7 +83,7 @@ class TransformerBlock(keras.layers.Layer):
         self.drop_path = drop_path
         self.epsilon = epsilon
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         check_tokens_shape(self, input_shape)
         features = input_shape[-1]
         if features % self.num_heads:
@@ -131,7 +134,9 @@ class TransformerBlock(keras.layers.Layer):
     def _dropout(self, rate, name, **kwargs):
         return keras.layers.Dropout(rate, dtype=self.dtype_policy, name=name, **kwargs)
 
-    def attend(self, inputs, training=None, mask=None):
+    def attend(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """The attention branch without its norm and shortcut."""
         dropout = None
         if self.attention_dropout:
@@ -144,22 +149,24 @@ class TransformerBlock(keras.layers.Layer):
         y, _ = multi_head_attention(qkv, self.num_heads, self.scale, dropout, mask)
         return self.dropout_layer(self.attention_output(y), training=training)
 
-    def mlp(self, inputs, training=None):
+    def mlp(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """The MLP branch without its norm and shortcut."""
         y = self.dropout_layer(self.mlp_hidden(inputs), training=training)
         return self.dropout_layer(self.mlp_output(y), training=training)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         y = self.attend(self.norm1(inputs), training=training, mask=mask)
         x = inputs + self.drop_path_layer(y, training=training)
         y = self.mlp(self.norm2(x), training=training)
         return x + self.drop_path_layer(y, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,9 +1,12 @@
 """TreeNet: one layer that merges the nodes of a tree."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_recres import backend
+from keras_recres.backend.types import Activation, Data, Initializer, Shape, Shapes, Tensor
 from keras_recres.layers import tree
 from keras_recres.layers.checks import check_count, check_switch, takes_numpy
 from keras_recres.layers.time_loop import form_of_loop
@@ -59,14 +62,14 @@ class TreeNet(keras.layers.Layer):
     @takes_numpy
     def __init__(
         self,
-        units,
-        tensor=False,
-        activation="tanh",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        units: int,
+        tensor: bool = False,
+        activation: Activation = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("units", units)
         check_switch("tensor", tensor)
@@ -79,7 +82,7 @@ class TreeNet(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shapes) -> None:
         self._check_shapes(*(input_shape if _is_nested(input_shape) else [input_shape]))
         d = self.units
         self.kernel = self.add_weight(
@@ -110,7 +113,7 @@ class TreeNet(keras.layers.Layer):
                 f"{tuple(shape[:2])}, but it has the shape {tuple(mask)}."
             )
 
-    def merge(self, children):
+    def merge(self, children: Tensor) -> Tensor:
         """The parents (batch, units) of pairs of children (batch, 2, units)."""
         d = self.units
         pair = ops.reshape(children, (-1, 2 * d))
@@ -121,7 +124,9 @@ class TreeNet(keras.layers.Layer):
             total = total + ops.sum(pair[:, :, None] * products, axis=1)
         return self.activation(total if self.bias is None else total + self.bias)
 
-    def call(self, inputs, mask=None, training=None):
+    def call(
+        self, inputs: Data, mask: Tensor | None = None, training: bool | None = None
+    ) -> Tensor:
         parts = inputs if isinstance(inputs, list | tuple) else [inputs]
         of_leaves = mask[0] if isinstance(mask, list | tuple) else mask
         self._check_shapes(
@@ -168,7 +173,7 @@ class TreeNet(keras.layers.Layer):
         valid = ops.ones_like(merges[..., 0], dtype="bool") if mask is None else mask[:, 1:]
         return leaves, merges, valid
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Data, mask: Tensor | None = None) -> Tensor | None:
         if not isinstance(inputs, list | tuple):
             if mask is None:
                 return None
@@ -181,11 +186,11 @@ class TreeNet(keras.layers.Layer):
             mask = ops.arange(leaves.shape[1])[None] < sizes
         return ops.concatenate([ops.cast(mask, "bool"), valid], axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         shape = tuple(input_shape[0] if _is_nested(input_shape) else input_shape)
         return (shape[0], None if shape[1] is None else 2 * shape[1] - 1, shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

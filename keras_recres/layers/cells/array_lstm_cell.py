@@ -1,8 +1,12 @@
 """ArrayLSTMCell: several memories behind each unit."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import ShapeLike, Tensor
 from keras_recres.layers.cells.gates import add_bias, add_kernel, bias_initializer
 from keras_recres.layers.cells.parts import (
     dropout_masks,
@@ -59,7 +63,7 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
     """
 
     @takes_numpy
-    def __init__(self, units, lanes=2, select="sum", **kwargs):
+    def __init__(self, units: int, lanes: int = 2, select: str = "sum", **kwargs: Any) -> None:
         check_count("units", units)
         check_count("lanes", lanes)
         check_choice("select", select, SELECTIONS)
@@ -70,7 +74,7 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
         self._noise = None
         self.state_size = [units, units * lanes] + [units] * (select in RANDOM)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         size = self.units * self.lanes
         attention = size * (self.select in ATTENTIVE)
         columns = 4 * size + attention
@@ -81,7 +85,7 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
         if attention:
             self.attention_bias = add_bias(self, "attention_bias", attention, self.bias_initializer)
 
-    def project(self, inputs, training=False):
+    def project(self, inputs: Tensor, training: bool = False) -> Tensor:
         """The part of the gates that comes from the input, for one step or for many."""
         projected = product(inputs, self.kernel, dropout_masks(self, inputs, training))
         if self.bias is None:
@@ -90,7 +94,9 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
             return projected + self.bias
         return projected + ops.concatenate([self.bias, self.attention_bias])
 
-    def step(self, projected, states, training=False):
+    def step(
+        self, projected: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         """The output and the new states, of what `project` made of a step's input."""
         h, memory, *fraction = states
         state_dtype = memory.dtype
@@ -141,19 +147,21 @@ class ArrayLSTMCell(keras.layers.LSTMCell):
             self._noise = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
         return self._noise[0], self._noise[1]
 
-    def get_recurrent_dropout_mask(self, step_input):
+    def get_recurrent_dropout_mask(self, step_input: Tensor) -> list[Tensor] | None:
         """As Keras' cells have it; layers ask for it before their loop, where lanes are drawn."""
         if self.select in RANDOM:
             self._numbers(step_input)
         return super().get_recurrent_dropout_mask(step_input)
 
-    def reset_recurrent_dropout_mask(self):
+    def reset_recurrent_dropout_mask(self) -> None:
         """As Keras' cells have it: the next call has another mask and other lanes."""
         super().reset_recurrent_dropout_mask()
         self._noise = None
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         return self.step(self.project(inputs, training), states, training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "lanes": self.lanes, "select": self.select}

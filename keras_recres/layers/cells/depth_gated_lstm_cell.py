@@ -1,8 +1,12 @@
 """DepthGatedLSTMCell: LSTMs one on another, whose memories are joined by gates."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import ShapeLike, Tensor
 from keras_recres.layers.cells.parts import product, value
 from keras_recres.layers.cells.peephole_lstm_cell import PeepholeLSTMCell
 from keras_recres.layers.checks import check_count, check_switch, takes_numpy
@@ -43,7 +47,7 @@ class DepthGatedLSTMCell(PeepholeLSTMCell):
     """
 
     @takes_numpy
-    def __init__(self, units, depth, input_memory=False, **kwargs):
+    def __init__(self, units: int, depth: int, input_memory: bool = False, **kwargs: Any) -> None:
         check_count("depth", depth)
         check_switch("input_memory", input_memory)
         super().__init__(units, **kwargs)
@@ -62,21 +66,23 @@ class DepthGatedLSTMCell(PeepholeLSTMCell):
             for i in range(depth)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         for layer, gate in zip(self.layers, self.gates, strict=True):
             layer.build(input_shape)
             if gate is not None:
                 gate.build(input_shape)
             input_shape = (input_shape[0], self.units)
 
-    def project(self, inputs, training=False):
+    def project(self, inputs: Tensor, training: bool = False) -> Tensor:
         """What the lowest layer makes of inputs (…, batch, features), before its first state."""
         parts = [self.layers[0].project(inputs, training)]
         if self.input_memory:
             parts += self.gates[0].project(inputs)
         return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
-    def step(self, projected, states, training=False):
+    def step(
+        self, projected: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         """The output and the states after a step, of `project`'s output."""
         after, below, n = [], None, self.units
         z, of_gate = projected[..., : 4 * n], projected[..., 4 * n : 5 * n]
@@ -92,11 +98,13 @@ class DepthGatedLSTMCell(PeepholeLSTMCell):
             after, below = [*new, *after], new[1]
         return after[0], after
 
-    def all_steps(self, projected, states, training=False):
+    def all_steps(
+        self, projected: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]] | None:
         """None: one step after another."""
         return None
 
-    def get_dropout_mask(self, step_input):
+    def get_dropout_mask(self, step_input: Tensor) -> list[Tensor] | None:
         """Draws the masks of all layers' inputs; each layer keeps its own."""
         for i, layer in enumerate(self.layers):
             rows = ops.shape(step_input)[0]
@@ -104,22 +112,22 @@ class DepthGatedLSTMCell(PeepholeLSTMCell):
                 ops.zeros((rows, self.units), step_input.dtype) if i else step_input
             )
 
-    def get_recurrent_dropout_mask(self, step_input):
+    def get_recurrent_dropout_mask(self, step_input: Tensor) -> list[Tensor] | None:
         """Draws the masks of all layers' recurrent features."""
         for layer in self.layers:
             layer.get_recurrent_dropout_mask(step_input)
 
-    def reset_dropout_mask(self):
+    def reset_dropout_mask(self) -> None:
         """Forgets the masks of the inputs."""
         for layer in self.layers:
             layer.reset_dropout_mask()
 
-    def reset_recurrent_dropout_mask(self):
+    def reset_recurrent_dropout_mask(self) -> None:
         """Forgets the masks of the recurrent features."""
         for layer in self.layers:
             layer.reset_recurrent_dropout_mask()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "depth": self.depth,

@@ -1,8 +1,12 @@
 """GridLSTMCell: LSTM along time and along depth."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import ShapeLike, Tensor
 from keras_recres.layers.cells.gates import add_bias, add_kernel, bias_initializer
 from keras_recres.layers.cells.parts import (
     dropout_masks,
@@ -54,7 +58,15 @@ class GridLSTMCell(keras.layers.LSTMCell):
     """
 
     @takes_numpy
-    def __init__(self, units, depth=1, tied=False, priority=True, output="o_tanh_m", **kwargs):
+    def __init__(
+        self,
+        units: int,
+        depth: int = 1,
+        tied: bool = False,
+        priority: bool = True,
+        output: str = "o_tanh_m",
+        **kwargs: Any,
+    ) -> None:
         check_count("units", units)
         check_count("depth", depth)
         check_switch("tied", tied)
@@ -69,7 +81,7 @@ class GridLSTMCell(keras.layers.LSTMCell):
         # The output first: JAX's `keras.layers.RNN` repeats this state where a step is masked.
         self.state_size = [units] * (2 * depth + 1)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         n = self.units
         self.kernel = add_kernel(self, "kernel", (input_shape[-1], 2 * n))
         self.bias = add_bias(self, "bias", 2 * n, self.bias_initializer)
@@ -85,12 +97,14 @@ class GridLSTMCell(keras.layers.LSTMCell):
                 }
             )
 
-    def project(self, inputs, training=False):
+    def project(self, inputs: Tensor, training: bool = False) -> Tensor:
         """H and m of the first layer's depth, side by side, for one step or for many."""
         projected = product(inputs, self.kernel, dropout_masks(self, inputs, training))
         return projected if self.bias is None else projected + self.bias
 
-    def step(self, projected, states, training=False):
+    def step(
+        self, projected: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         """The output and the new states, of what `project` made of a step's input."""
         dtype, state_dtype = projected.dtype, states[1].dtype
         mask = recurrent_dropout_masks(self, projected[:, : self.units], training)
@@ -120,10 +134,12 @@ class GridLSTMCell(keras.layers.LSTMCell):
         h = self.activation(o * memory) if inside else o * self.activation(memory)
         return ops.cast(h, h_depth.dtype), memory
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         return self.step(self.project(inputs, training), states, training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "depth": self.depth,

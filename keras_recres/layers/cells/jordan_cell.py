@@ -1,8 +1,12 @@
 """JordanCell: a network that sees its own last output."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, ShapeLike, Tensor
 from keras_recres.layers.cells.parts import dropout_masks, product, recurrent_dropout_masks, value
 from keras_recres.layers.checks import check_count, check_rate, takes_numpy
 
@@ -40,7 +44,14 @@ class JordanCell(keras.layers.SimpleRNNCell):
     """
 
     @takes_numpy
-    def __init__(self, units, output_units, output_activation="sigmoid", decay=0.0, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        output_units: int,
+        output_activation: Activation = "sigmoid",
+        decay: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         check_count("units", units)
         check_count("output_units", output_units)
         check_rate("decay", decay)
@@ -50,7 +61,7 @@ class JordanCell(keras.layers.SimpleRNNCell):
         self.decay = float(decay)
         self.state_size = [output_units] * (2 if decay else 1)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         n, k = self.units, self.output_units
 
         def add(name, shape, of):
@@ -67,12 +78,14 @@ class JordanCell(keras.layers.SimpleRNNCell):
             self.bias = add("bias", (n,), "bias")
             self.output_bias = add("output_bias", (k,), "bias")
 
-    def project(self, inputs, training=False):
+    def project(self, inputs: Tensor, training: bool = False) -> Tensor:
         """W x + b of inputs (…, batch, features): (…, batch, units)."""
         z = product(inputs, self.kernel, dropout_masks(self, inputs, training))
         return z if self.bias is None else z + value(self.bias, z)
 
-    def step(self, projected, states, training=False):
+    def step(
+        self, projected: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         """The output and the states after a step, of `project`'s output (batch, units)."""
         trace = states[0] + self.decay * states[1] if self.decay else states[0]
         s = value(trace, projected)
@@ -84,13 +97,15 @@ class JordanCell(keras.layers.SimpleRNNCell):
         y = self.output_activation(y)
         return y, [y, trace] if self.decay else [y]
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         return self.step(self.project(inputs, training), states, training)
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
         return [ops.zeros((batch_size, k), dtype=self.compute_dtype) for k in self.state_size]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "output_units": self.output_units,

@@ -1,9 +1,13 @@
 """PeepholeLSTMCell: an LSTM whose gates see the memory."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_recres import backend
+from keras_recres.backend.types import Initializer, ShapeLike, Tensor
 from keras_recres.layers.cells.parts import dropout_masks, product, recurrent_dropout_masks, value
 from keras_recres.layers.checks import check_count, takes_numpy
 
@@ -41,25 +45,33 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
     """
 
     @takes_numpy
-    def __init__(self, units, peephole_initializer="zeros", **kwargs):
+    def __init__(
+        self, units: int, peephole_initializer: Initializer = "zeros", **kwargs: Any
+    ) -> None:
         check_count("units", units)
         super().__init__(units, **kwargs)
         self.peephole_initializer = keras.initializers.get(peephole_initializer)
         used = self.activation, self.recurrent_activation
         self.plain = used == (keras.activations.tanh, keras.activations.sigmoid)
 
-    def build(self, input_shape):
+    def build(self, input_shape: ShapeLike) -> None:
         super().build(input_shape)
         self.peephole = self.add_weight(
             shape=(3, self.units), initializer=self.peephole_initializer, name="peephole"
         )
 
-    def project(self, inputs, training=False):
+    def project(self, inputs: Tensor, training: bool = False) -> Tensor:
         """W x + b of inputs (…, batch, features): (…, batch, 4 units)."""
         z = product(inputs, self.kernel, dropout_masks(self, inputs, training))
         return z if self.bias is None else z + value(self.bias, z)
 
-    def step(self, projected, states, training=False, carried=None):
+    def step(
+        self,
+        projected: Tensor,
+        states: Sequence[Tensor],
+        training: bool = False,
+        carried: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
         """The output and the states after a step, of `project`'s output (batch, 4 units).
 
         What is `carried` is added to the memory.
@@ -85,7 +97,9 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
         h = o * self.activation(c)
         return h, [h, c]
 
-    def all_steps(self, projected, states, training=False):
+    def all_steps(
+        self, projected: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]] | None:
         """The outputs (time, batch, units) and the last states, or None if `step` is as fast."""
         drops = 0 < self.recurrent_dropout < 1
         if not (training and self.plain) or drops:
@@ -95,10 +109,12 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
         fast = backend.peephole_lstm(projected, h, c, kernel, peephole)
         return fast and (fast[0], [fast[0][-1], fast[1]])
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         return self.step(self.project(inputs, training), states, training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "implementation": self.implementation,
