@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, Initializer, ShapeLike
 from keras_recres.layers.checks import check_count
 from keras_recres.models import cifar_parts as parts
 from keras_recres.models.families import family
@@ -39,22 +40,22 @@ def _other_size(arguments):
     other_size=_other_size,
 )
 def cifar_net(
-    size="small",
-    variant="conv2d",
-    layout="published",
+    size: str = "small",
+    variant: str = "conv2d",
+    layout: str = "published",
     *,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    meta_softmax=False,
-    meta_initializer=None,
-    head_groups=None,
-    head_outputs=None,
-    head_units=None,
-    map_size=None,
-    features_only=False,
-    classifier_activation=None,
-    name="cifar_net",
-):
+    input_shape: ShapeLike = (32, 32, 3),
+    num_classes: int = 10,
+    meta_softmax: bool = False,
+    meta_initializer: Initializer = None,
+    head_groups: int | None = None,
+    head_outputs: int | None = None,
+    head_units: int | None = None,
+    map_size: int | None = None,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "cifar_net",
+) -> keras.Model:
     """A convolutional network for small images, in a form of full or of fewer parameters.
 
     The networks of K. S. Kondaurova and N. A. Semenov, "Optimisation of the number of parameters

@@ -1,8 +1,11 @@
 """An encoder and a forecaster of convolutional LSTMs, which continue a film."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, ShapeLike, Sizes, Tensor
 from keras_recres.layers import PeepholeConvLSTM2D
 from keras_recres.layers.checks import check_choice, check_count
 from keras_recres.models.families import family
@@ -14,21 +17,21 @@ from keras_recres.models.families import family
     size_bound=lambda arguments: arguments["peephole"] == "map",
 )
 def conv_lstm_forecaster(
-    filters=(128, 64, 64),
-    kernel_size=5,
-    recurrent_kernel_size=None,
+    filters: Sequence[int] = (128, 64, 64),
+    kernel_size: Sizes = 5,
+    recurrent_kernel_size: Sizes | None = None,
     *,
-    patch_size=4,
-    peephole="channel",
-    read_out="all",
-    horizon=None,
-    input_shape=(10, 64, 64, 1),
-    num_classes=None,
-    loop="auto",
-    features_only=False,
-    classifier_activation=None,
-    name="conv_lstm_forecaster",
-):
+    patch_size: int = 4,
+    peephole: Tensor = "channel",
+    read_out: str = "all",
+    horizon: int | None = None,
+    input_shape: ShapeLike = (10, 64, 64, 1),
+    num_classes: int | None = None,
+    loop: str = "auto",
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "conv_lstm_forecaster",
+) -> keras.Model:
     """Continues a film: one stack of ConvLSTMs reads it, another one of the same states goes on.
 
     The encoder's last h and c are the first ones of the forecaster, whose lowest layer has no

@@ -1,7 +1,10 @@
 """Networks that solve larger problems with more steps."""
 
+from collections.abc import Sequence
+
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
@@ -11,20 +14,20 @@ CONVOLUTIONS = {2: keras.layers.Conv1D, 3: keras.layers.Conv2D}
 
 @family(inputs="grid", convolutional=True)
 def deep_thinking(
-    width=32,
-    steps=30,
+    width: int = 32,
+    steps: int = 30,
     *,
-    recall=True,
-    residual_scale=None,
-    unshare=(),
-    exit_threshold=None,
-    input_shape=(32, 1),
-    num_classes=2,
-    loop="auto",
-    features_only=False,
-    classifier_activation=None,
-    name="deep_thinking",
-):
+    recall: bool = True,
+    residual_scale: float | str | None = None,
+    unshare: str | Sequence[str] = (),
+    exit_threshold: float | None = None,
+    input_shape: ShapeLike = (32, 1),
+    num_classes: int = 2,
+    loop: str = "auto",
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "deep_thinking",
+) -> keras.Model:
     """A small convolutional block that runs until the problem is solved, one answer a cell.
 
     x_0 = relu(E u),  x_{t+1} = x_t + s (N(r_2(r_1(relu(R [x_t, x_0])))) − x_t),

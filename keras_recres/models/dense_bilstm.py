@@ -1,7 +1,10 @@
 """Bidirectional LSTMs in which each layer reads all before it."""
 
+from collections.abc import Sequence
+
 import keras
 
+from keras_recres.backend.types import Activation
 from keras_recres.layers.checks import check_count
 from keras_recres.models import text_parts
 from keras_recres.models.families import family
@@ -9,19 +12,19 @@ from keras_recres.models.families import family
 
 @family(inputs="text")
 def dense_bilstm(
-    units=(13,) * 14 + (100,),
+    units: Sequence[int] = (13,) * 14 + (100,),
     *,
-    pooling="average",
-    vocabulary_size=20_000,
-    embedding_dim=300,
-    length=80,
-    dropout=0.0,
-    head_dropout=0.0,
-    num_classes=2,
-    features_only=False,
-    classifier_activation=None,
-    name="dense_bilstm",
-):
+    pooling: str = "average",
+    vocabulary_size: int = 20_000,
+    embedding_dim: int = 300,
+    length: int = 80,
+    dropout: float = 0.0,
+    head_dropout: float = 0.0,
+    num_classes: int = 2,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "dense_bilstm",
+) -> keras.Model:
     """Densely connected bidirectional LSTMs over the words of a text.
 
     h^l = BiLSTM_l([x; h^1; …; h^{l−1}])

@@ -1,5 +1,7 @@
 """ensemble: one model of several."""
 
+from collections.abc import Sequence
+
 import keras
 
 from keras_recres.backend.keras_private import function_of, producer
@@ -9,7 +11,9 @@ from keras_recres.layers.checks import check_choice
 ALIKE = ("preprocess", "class_names")
 
 
-def ensemble(models, average: str = "probabilities", *, name: str = "ensemble") -> keras.Model:
+def ensemble(
+    models: Sequence[keras.Model], average: str = "probabilities", *, name: str = "ensemble"
+) -> keras.Model:
     """One model whose answer is the mean of several models' answers to the same input.
 
     p = (1 / M) Σ_m softmax(z_m), or z = (1 / M) Σ_m z_m for the logits. Of members with auxiliary

@@ -7,13 +7,20 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Activation, Rule
 from keras_recres.layers.checks import check_choice, check_count
 from keras_recres.models.rule_parts import if_smaller, obstacle, taken_over
 
 WAYS = ("stacked", "asymmetric", "bottleneck", "separable")
 
 
-def factorize(how="stacked", init=None, *, width=None, activation=None):
+def factorize(
+    how: str = "stacked",
+    init: str | None = None,
+    *,
+    width: int | None = None,
+    activation: Activation = None,
+) -> Rule:
     """A rule that replaces `Conv2D` by smaller convolutions, one after the other.
 
     Of a kernel of k x k cells from C channels to F maps, k² C F weights, become, with the width R:

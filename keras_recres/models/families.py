@@ -2,8 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
-from keras_recres.layers.checks import takes_numpy
+from keras_recres.layers.checks import F, takes_numpy
 
 INPUTS = ("image", "points", "grid", "tokens", "sequence", "text")
 ANSWERS = ("classes", "numbers")
@@ -82,10 +83,10 @@ class Family:
         return (*(min(side, self.max_side or side) for side in sides), channels)
 
 
-def family(**record):
+def family(**record: Any) -> Callable[[F], F]:
     """Gives a builder its record, the attribute `family`: `@family(min_side=32)`."""
 
-    def decorate(builder):
+    def decorate(builder: F) -> F:
         build = takes_numpy(builder)
         build.family = Family(**record)
         return build

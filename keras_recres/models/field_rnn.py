@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_recres.backend.keras_private import function_of
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import Recurrent
 from keras_recres.layers.cells.residual_cell import ResidualCell
 from keras_recres.layers.checks import check_count
@@ -13,18 +14,18 @@ from keras_recres.models.families import family
 
 @family(inputs="points", answers="numbers", size_bound=lambda arguments: True)
 def field_rnn(
-    hidden=100,
-    steps=10,
+    hidden: int = 100,
+    steps: int = 10,
     *,
-    dt=0.01,
-    input_scale=1.0,
-    input_shape=(2,),
-    num_classes=2,
-    trajectory=False,
-    features_only=False,
-    classifier_activation=None,
-    name="field_rnn",
-):
+    dt: float = 0.01,
+    input_scale: float = 1.0,
+    input_shape: ShapeLike = (2,),
+    num_classes: int = 2,
+    trajectory: bool = False,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "field_rnn",
+) -> keras.Model:
     """A network for a vector field, run as a recurrent one along its trajectories.
 
     ds/dt = g(s) = A tanh(B s + θ) + a,  s_{t+1} = s_t + f(s_t)
@@ -89,7 +90,14 @@ def field_rnn(
     return _run(field, RungeKutta(field, dt, name="step"), (size,), steps, trajectory, name)
 
 
-def field_to_rnn(model, *, dt=0.01, steps=1, trajectory=False, name="field_to_rnn"):
+def field_to_rnn(
+    model: keras.Model,
+    *,
+    dt: float = 0.01,
+    steps: int = 1,
+    trajectory: bool = False,
+    name: str = "field_to_rnn",
+) -> keras.Model:
     """The recurrent network that follows a fitted vector field, with hidden units as its state.
 
     Of g(s) = A tanh(B s + θ) + a, a layer with tanh and a linear one, y = B s + θ obeys

@@ -1,6 +1,8 @@
 """fold: a rule by which a run of equal blocks becomes one block, run several times."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +25,9 @@ INITS = ("first", "last", "average", "least_squares")
 KINDS = ("norm", "bias", "scale", "depthwise")
 
 
-def fold(*, init="first", rank=0, own=KINDS, keep=None):
+def fold(
+    *, init: str = "first", rank: int = 0, own: Sequence[str] = KINDS, keep: Any = None
+) -> "Fold":
     """A rule of `recurrent` by which a run of equal blocks becomes one block with as many steps.
 
     The steps share their kernels W, W_t = W + A_t B_t if they have a rank, and differ in what is

@@ -2,21 +2,22 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
 
 
 @family(inputs="sequence")
 def jet_lstm(
-    units=128,
-    hidden_units=64,
+    units: int = 128,
+    hidden_units: int = 64,
     *,
-    input_shape=(120, 3),
-    num_classes=1,
-    features_only=False,
-    classifier_activation=None,
-    name="jet_lstm",
-):
+    input_shape: ShapeLike = (120, 3),
+    num_classes: int = 1,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "jet_lstm",
+) -> keras.Model:
     """Tells jets of top quarks from others: an LSTM over a jet's constituents, and two dense maps.
 
     arXiv 1711.09059: pT, η and φ of each constituent, one after the other as a walk through the

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import FRN, RRN, AlphaReLU
 from keras_recres.layers.checks import check_count
 from keras_recres.layers.residual_dense import weight_initializer
@@ -20,22 +21,22 @@ PROJECTION = {r"block\d+/projection": ROWS}
     layout=lambda arguments: LAYOUT | (PROJECTION if arguments["kind"] == "frn" else {}),
 )
 def mean_field_net(
-    kind="frn",
-    activation="tanh",
+    kind: str = "frn",
+    activation: Activation = "tanh",
     *,
-    depth=50,
-    width=64,
-    alpha=0.75,
-    sigma_w_sq=1.0,
-    sigma_v_sq=1.0,
-    sigma_b_sq=0.0,
-    sigma_a_sq=0.0,
-    input_shape=(28, 28, 1),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="mean_field_net",
-):
+    depth: int = 50,
+    width: int = 64,
+    alpha: float = 0.75,
+    sigma_w_sq: float = 1.0,
+    sigma_v_sq: float = 1.0,
+    sigma_b_sq: float = 0.0,
+    sigma_a_sq: float = 0.0,
+    input_shape: ShapeLike = (28, 28, 1),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "mean_field_net",
+) -> keras.Model:
     """A deep and narrow dense residual network: an embedding, `FRN` or `RRN` layers, a head.
 
     x⁰ = E · flatten(image), x^l = FRN(x^(l−1)) or RRN(x^(l−1)) for l = 1 … depth, logits = H x + c

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, Initializer, ShapeLike
 from keras_recres.layers import AlphaReLU
 from keras_recres.layers.checks import check_count
 from keras_recres.models.convnets.parts import image_input
@@ -19,17 +20,17 @@ MIN_SIDE = 9
     maps=r"conv1_relu|conv\d_block\d_out",
 )
 def mnist_resnet50(
-    activation="relu",
-    initializer="he_normal",
+    activation: Activation = "relu",
+    initializer: Initializer = "he_normal",
     *,
-    alpha=0.1,
-    max_slope=3.0,
-    input_shape=(28, 28, 1),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="mnist_resnet50",
-):
+    alpha: float = 0.1,
+    max_slope: float = 3.0,
+    input_shape: ShapeLike = (28, 28, 1),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "mnist_resnet50",
+) -> keras.Model:
     """A ResNet-50 (v1, arXiv 1512.03385) for small images, with one activation everywhere.
 
     The network of G. Borin Macedo's slides on FRN and RRN (Unicamp, 2020), in which He's and

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from keras_recres.backend.keras_private import function_of
+from keras_recres.backend.types import Shapes
 from keras_recres.layers.checks import a_kind
 from keras_recres.models.graph import calls, inputs_of_shape
 from keras_recres.models.product_rules import (
@@ -30,7 +31,7 @@ class MultiplyAdds:
     unknown: tuple
 
 
-def multiply_adds(model, input_shape=None):
+def multiply_adds(model: keras.Model, input_shape: Shapes = None) -> MultiplyAdds:
     """The number of multiply-adds that a model spends on one example in inference.
 
     Counted is one for every product of a feature and a weight in convolutions (those with the

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_count, check_positive
 from keras_recres.models.families import family
@@ -9,19 +10,19 @@ from keras_recres.models.families import family
 
 @family(inputs="points", size_bound=lambda arguments: True)
 def planar(
-    depth=4,
-    steps=1,
+    depth: int = 4,
+    steps: int = 1,
     *,
-    residual_scale=0.3,
-    activation="tanh",
-    kernel_stddev=0.7,
-    input_shape=(2,),
-    num_classes=2,
-    loop="auto",
-    features_only=False,
-    classifier_activation=None,
-    name="planar",
-):
+    residual_scale: float | str | None = 0.3,
+    activation: Activation = "tanh",
+    kernel_stddev: float = 0.7,
+    input_shape: ShapeLike = (2,),
+    num_classes: int = 2,
+    loop: str = "auto",
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "planar",
+) -> keras.Model:
     """A residual network of narrow dense layers, whose last neurons are the logits.
 
     x ← x + s · φ(W x + b) in each of `depth` layers, each run `steps` times (Jiang, Cui and Wang,

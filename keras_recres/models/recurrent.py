@@ -3,20 +3,28 @@
 import difflib
 import fnmatch
 import functools
+from collections.abc import Mapping
 
 import keras
 
 from keras_recres.backend.keras_private import function_of, print_message, unsafe_code_allowed
+from keras_recres.backend.types import Data
 from keras_recres.models.blocks import search
 from keras_recres.models.copying import check_copies, copy_states
+from keras_recres.models.fold import Fold
 from keras_recres.models.graph import keep_facts
 from keras_recres.models.recurrent_data import learn
 from keras_recres.models.recurrent_parts import rebuilt
 from keras_recres.models.recurrent_table import RecurrentTable, compare
+from keras_recres.models.repeat import Repeat
 
 
 def recurrent(
-    model: keras.Model, rules, *, data=None, verbose: bool = True
+    model: keras.Model,
+    rules: Repeat | Fold | Mapping[str, Repeat | Fold],
+    *,
+    data: Data = None,
+    verbose: bool = True,
 ) -> tuple[keras.Model, RecurrentTable]:
     """A copy of a model that is recurrent in depth: deeper, or with fewer parameters.
 

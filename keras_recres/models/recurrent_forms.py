@@ -1,5 +1,7 @@
 """A residual block run in depth as a recurrent network in time, and back."""
 
+from typing import Any
+
 import keras
 
 from keras_recres.layers import Recurrent, RecurrentResidual
@@ -8,7 +10,7 @@ from keras_recres.layers.checks import check_count
 from keras_recres.layers.tying import copy_state
 
 
-def residual_to_rnn(layer: RecurrentResidual, **kwargs) -> Recurrent:
+def residual_to_rnn(layer: RecurrentResidual, **kwargs: Any) -> Recurrent:
     """The recurrent network in time that a recurrent residual block is in depth.
 
     rnn(sequence, initial_state=x) computes what `layer(x)` does, step for step: its length is the
@@ -68,7 +70,7 @@ def residual_to_rnn(layer: RecurrentResidual, **kwargs) -> Recurrent:
     return rnn
 
 
-def rnn_to_residual(layer, steps: int) -> RecurrentResidual:
+def rnn_to_residual(layer: keras.layers.Layer, steps: int) -> RecurrentResidual:
     """The block in depth that a recurrent network in time is, its input being constant.
 
     block([h, u]) = [h_T, u], with the states h, one after the other, and the input u that each of

@@ -8,7 +8,7 @@ from keras_recres.layers.checks import check_choice, check_count
 from keras_recres.models.recurrent_parts import branch_of, obstacle
 
 
-def repeat(steps, *, residual_scale="learned"):
+def repeat(steps: int, *, residual_scale: float | str | None = "learned") -> "Repeat":
     """A rule of `recurrent` by which every residual block runs `steps` times.
 
     With f the whole block, x ← f(x) first and x ← x + s_t (f(x) − x) in each later step t, s_t = 0

@@ -9,6 +9,7 @@ would have no fewer parameters.
 
 import keras
 
+from keras_recres.backend.types import Activation, Initializer, Rule
 from keras_recres.layers import Conv3dSubstitute, MetaConv2D, MetaDense
 from keras_recres.layers.checks import check_count
 from keras_recres.models.factorize import factorize
@@ -19,7 +20,13 @@ from keras_recres.models.rule_parts import if_smaller, obstacle, taken_over
 __all__ = ["conv3d", "factorize", "fold", "meta_conv2d", "meta_dense", "repeat"]
 
 
-def conv3d(volume_channels=None, *, volume_depth=None, kernel_depth=None, filters=None):
+def conv3d(
+    volume_channels: int | None = None,
+    *,
+    volume_depth: int | None = None,
+    kernel_depth: int | None = None,
+    filters: int | None = None,
+) -> Rule:
     """A rule that replaces `Conv2D` by `Conv3dSubstitute`.
 
     The C channels are a volume of v channels and depth D = C/v. For F maps it has s = F/D filters
@@ -104,14 +111,14 @@ def conv3d(volume_channels=None, *, volume_depth=None, kernel_depth=None, filter
 
 
 def meta_conv2d(
-    groups,
-    meta_groups=None,
+    groups: int,
+    meta_groups: int | None = None,
     *,
-    activation="prelu",
-    batch_norm=True,
-    softmax=False,
-    meta_initializer="lecun_normal",
-):
+    activation: Activation = "prelu",
+    batch_norm: bool = True,
+    softmax: bool = False,
+    meta_initializer: Initializer = "lecun_normal",
+) -> Rule:
     """A rule that replaces `Conv2D` by `MetaConv2D`.
 
     For C channels and F maps it has h·w·(C/G)·(F·G/M) + G·M weights in the place of h·w·C·F. The
@@ -176,14 +183,14 @@ def meta_conv2d(
 
 
 def meta_dense(
-    groups,
-    meta_groups=None,
+    groups: int,
+    meta_groups: int | None = None,
     *,
-    activation="prelu",
-    dropout=0.0,
-    softmax=False,
-    meta_initializer="lecun_normal",
-):
+    activation: Activation = "prelu",
+    dropout: float = 0.0,
+    softmax: bool = False,
+    meta_initializer: Initializer = "lecun_normal",
+) -> Rule:
     """A rule that replaces `Dense` by `MetaDense`.
 
     For K features and U units it has (K/G)·(U/M)·G + G·M weights in the place of K·U. The old

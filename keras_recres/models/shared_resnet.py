@@ -1,7 +1,10 @@
 """Residual networks of convolutions with one block a stage, run several times."""
 
+from collections.abc import Sequence
+
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
@@ -11,18 +14,18 @@ from keras_recres.models.shared_states import states
 
 @family(min_side=4, convolutional=True, maps=r"stage\d+")
 def shared_resnet(
-    steps=3,
+    steps: int = 3,
     *,
-    filters=(16, 32, 64),
-    unshare=("norm",),
-    transitions=None,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    loop="auto",
-    features_only=False,
-    classifier_activation=None,
-    name="shared_resnet",
-):
+    filters: Sequence[int] = (16, 32, 64),
+    unshare: str | Sequence[str] = ("norm",),
+    transitions: str | None = None,
+    input_shape: ShapeLike = (32, 32, 3),
+    num_classes: int = 10,
+    loop: str = "auto",
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "shared_resnet",
+) -> keras.Model:
     """A ResNet whose blocks within a stage are one: as deep, and a fraction of its parameters.
 
     In each stage x ← x + f(x), `steps` times, with f two pre-activation convolutions of 3 x 3,

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import JordanCell, Recurrent
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
@@ -9,16 +10,16 @@ from keras_recres.models.families import family
 
 @family(inputs="sequence")
 def elman(
-    units=16,
+    units: int = 16,
     *,
-    input_shape=(None, 8),
-    num_classes=2,
-    return_sequences=True,
-    truncate=None,
-    features_only=False,
-    classifier_activation=None,
-    name="elman",
-):
+    input_shape: ShapeLike = (None, 8),
+    num_classes: int = 2,
+    return_sequences: bool = True,
+    truncate: int | None = None,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "elman",
+) -> keras.Model:
     """Elman's network: a state that the next step sees, and a readout of every step.
 
     h = tanh(U x + W h₋ + b),  y = V h + c
@@ -57,16 +58,16 @@ def elman(
 
 @family(inputs="sequence")
 def jordan(
-    units=16,
+    units: int = 16,
     *,
-    input_shape=(None, 8),
-    num_classes=2,
-    return_sequences=True,
-    truncate=None,
-    decay=0.0,
-    output_activation="sigmoid",
-    name="jordan",
-):
+    input_shape: ShapeLike = (None, 8),
+    num_classes: int = 2,
+    return_sequences: bool = True,
+    truncate: int | None = None,
+    decay: float = 0.0,
+    output_activation: Activation = "sigmoid",
+    name: str = "jordan",
+) -> keras.Model:
     """Jordan's network: what the next step sees is the output.
 
     h = tanh(U x + W s + b),  y = σ(V h + c),  s = α s₋ + y₋

@@ -2,20 +2,28 @@
 
 import difflib
 import fnmatch
+from collections.abc import Mapping
 
 import keras
 
 from keras_recres.backend.keras_private import function_of, print_message
+from keras_recres.backend.types import Rule, Shapes
 from keras_recres.layers.checks import a_kind
 from keras_recres.models.copying import check_copies, cloned, copy_states
 from keras_recres.models.graph import calls, inputs_of_shape, keep_facts
-from keras_recres.models.substitution_table import compare
+from keras_recres.models.substitution_table import SubstitutionTable, compare
 
 # Arguments of Keras layers that act on the weights, and that a substitute may not have.
 ON_WEIGHTS = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
 
 
-def substitute(model, rules, *, input_shape=None, verbose=True):
+def substitute(
+    model: keras.Model,
+    rules: Rule | Mapping[str, Rule],
+    *,
+    input_shape: Shapes = None,
+    verbose: bool = True,
+) -> tuple[keras.Model, SubstitutionTable]:
     """A copy of a model in which layers with fewer parameters replace some of its layers.
 
     Every substitute gives the shape and dtype that the layer gave which it replaces, so that all

@@ -1,7 +1,10 @@
 """T2T-ViT whose blocks may run several times: the same parameters, more depth."""
 
+from collections.abc import Sequence
+
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers.checks import check_count, check_rate
 from keras_recres.layers.class_token import ClassToken
 from keras_recres.layers.layer_normalization import LayerNormalization
@@ -36,30 +39,30 @@ def _as_map(model, tokens, name):
     map_of=_as_map,
 )
 def t2t_vit(
-    depth=7,
-    steps=1,
+    depth: int = 7,
+    steps: int = 1,
     *,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    embed_dim=256,
-    num_heads=4,
-    mlp_ratio=2.0,
-    token_dim=64,
-    token_type="performer",
-    first_kernel_size=7,
-    first_strides=4,
-    drop_path=0.1,
-    dropout=0.0,
-    token_dropout=None,
-    unshare=(),
-    step_embedding=False,
-    residual_scale=None,
-    loop="auto",
-    remat=False,
-    features_only=False,
-    classifier_activation=None,
-    name=None,
-):
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    embed_dim: int = 256,
+    num_heads: int = 4,
+    mlp_ratio: float = 2.0,
+    token_dim: int = 64,
+    token_type: str = "performer",
+    first_kernel_size: int = 7,
+    first_strides: int = 4,
+    drop_path: float = 0.1,
+    dropout: float = 0.0,
+    token_dropout: float | None = None,
+    unshare: str | Sequence[str] = (),
+    step_embedding: bool = False,
+    residual_scale: float | str | None = None,
+    loop: str = "auto",
+    remat: bool = False,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str | None = None,
+) -> keras.Model:
     """T2T-ViT with recurrent blocks: images in, logits out.
 
     tokens = TokensToToken(image); x = [class token; tokens] + sinusoid

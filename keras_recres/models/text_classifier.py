@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation
 from keras_recres.layers import ArrayLSTMCell, AttentionWindow, PeepholeLSTMCell, Recurrent
 from keras_recres.layers.checks import check_choice, check_count
 from keras_recres.models import text_parts
@@ -19,23 +20,23 @@ CELLS = {
 
 @family(inputs="text")
 def text_classifier(
-    cell="lstm",
+    cell: str = "lstm",
     *,
-    units=128,
-    vocabulary_size=20_000,
-    embedding_dim=128,
-    length=80,
-    bidirectional=False,
-    attention=None,
-    pooling="last",
-    dropout=0.2,
-    recurrent_dropout=0.2,
-    head_dropout=0.0,
-    num_classes=2,
-    features_only=False,
-    classifier_activation=None,
-    name="text_classifier",
-):
+    units: int = 128,
+    vocabulary_size: int = 20_000,
+    embedding_dim: int = 128,
+    length: int = 80,
+    bidirectional: bool = False,
+    attention: str | None = None,
+    pooling: str = "last",
+    dropout: float = 0.2,
+    recurrent_dropout: float = 0.2,
+    head_dropout: float = 0.0,
+    num_classes: int = 2,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "text_classifier",
+) -> keras.Model:
     """Embedding, one recurrent layer over the words, and a dense layer.
 
     Its defaults are those of the LSTM in Keras' examples on IMDB reviews, 2,691,713 parameters. Two

@@ -14,7 +14,7 @@ from keras_recres.models.copying import check_copies, copy_states, inputs_like, 
 from keras_recres.models.graph import calls, keep_facts
 
 
-def untie(model):
+def untie(model: keras.Model) -> keras.Model:
     """A copy of a model in which every recurrent layer is the chain of its steps.
 
     Each `RecurrentResidual` that runs several steps becomes so many layers of one step, with copies

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import LocalResponseNormalization
 from keras_recres.models.convnets.parts import image_input, network
 from keras_recres.models.families import family
@@ -22,13 +23,13 @@ MIN_SIDE = 67
 )
 def alexnet(
     *,
-    two_tower=False,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="alexnet",
-):
+    two_tower: bool = False,
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "alexnet",
+) -> keras.Model:
     """AlexNet: five convolutions and three dense layers.
 
     With `two_tower` the network of the paper (Krizhevsky, Sutskever and Hinton, "ImageNet

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
 from keras_recres.models.families import family
 
@@ -15,15 +16,15 @@ GATE_BIAS = -6.0
 
 @family(min_side=4, convolutional=True)
 def cifar_resnet(
-    depth=20,
+    depth: int = 20,
     *,
-    residual=True,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="cifar_resnet",
-):
+    residual: bool = True,
+    input_shape: ShapeLike = (32, 32, 3),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "cifar_resnet",
+) -> keras.Model:
     """The residual and the plain networks for CIFAR-10 of the paper that introduced ResNets.
 
     A convolution, then three stages of n units of two 3 x 3 convolutions with 16, 32 and 64
@@ -57,17 +58,17 @@ def cifar_resnet(
 
 @family(min_side=4, convolutional=True)
 def preact_resnet(
-    depth=110,
-    shortcut="identity",
-    placement="full",
+    depth: int = 110,
+    shortcut: str = "identity",
+    placement: str = "full",
     *,
-    bottleneck=None,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="preact_resnet",
-):
+    bottleneck: bool | None = None,
+    input_shape: ShapeLike = (32, 32, 3),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "preact_resnet",
+) -> keras.Model:
     """Pre-activation ResNets, and the shortcuts and orders that they were compared with.
 
     x ← f(h(x) + F(x)) with a unit's convolutions F, its shortcut h and what follows the sum, f

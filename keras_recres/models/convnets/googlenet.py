@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import CeilMaxPooling2D, LocalResponseNormalization
 from keras_recres.models.convnets.parts import as_inception_takes_it, image_input, network
 from keras_recres.models.families import family
@@ -39,14 +40,14 @@ def _auxiliary(arguments):
 )
 def googlenet(
     *,
-    auxiliary=True,
-    transform_input=False,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="googlenet",
-):
+    auxiliary: bool = True,
+    transform_input: bool = False,
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "googlenet",
+) -> keras.Model:
     """GoogLeNet with batch norms, as torchvision has it.
 
     Nine Inception modules (arXiv 1409.4842), each of which joins 1 × 1 and 3 × 3 convolutions and
@@ -120,13 +121,13 @@ def googlenet(
 )
 def googlenet_paper(
     *,
-    auxiliary=True,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="googlenet_paper",
-):
+    auxiliary: bool = True,
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "googlenet_paper",
+) -> keras.Model:
     """GoogLeNet as its paper has it.
 
     Nine Inception modules, each of which joins convolutions of 1 × 1, 3 × 3 and 5 × 5 and a

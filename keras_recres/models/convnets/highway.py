@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import CeilMaxPooling2D, Highway
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
@@ -14,17 +15,17 @@ MIN_SIDE = 12
 
 @family(min_side=MIN_SIDE, convolutional=True, size_bound=lambda arguments: True)
 def highway(
-    depth=10,
-    width=16,
+    depth: int = 10,
+    width: int = 16,
     *,
-    dense=False,
-    gate_bias=-1.0,
-    input_shape=(28, 28, 1),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="highway",
-):
+    dense: bool = False,
+    gate_bias: float = -1.0,
+    input_shape: ShapeLike = (28, 28, 1),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "highway",
+) -> keras.Model:
     """Highway networks for MNIST, of convolutions or of dense layers, all of one width.
 
     y = H(x) · T(x) + x · (1 − T(x)) (arXiv 1505.00387, section 2; 1507.06228) with a ReLU in H. The

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.models.convnets.applications import application
 from keras_recres.models.convnets.inception_parts import (
     AVERAGE,
@@ -35,13 +36,13 @@ MIN_SIDE, AUXILIARY_SIDE = 75, 299
 @family(min_side=32, convolutional=True, weights=(), maps=r"inception_\d[a-e]|conv2_relu")
 def bn_inception(
     *,
-    use_bias=True,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="bn_inception",
-):
+    use_bias: bool = True,
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "bn_inception",
+) -> keras.Model:
     """BN-Inception, the first Inception with batch norms; some call it the second version.
 
     GoogLeNet whose 5 × 5 convolutions are two of 3 × 3, with a batch norm after each convolution,
@@ -126,12 +127,12 @@ def _auxiliary(arguments):
 @family(min_side=MIN_SIDE, convolutional=True, weights=(), maps=r"mixed_\d[a-z]|stem\d_relu")
 def inception_v2(
     *,
-    input_shape=(299, 299, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="inception_v2",
-):
+    input_shape: ShapeLike = (299, 299, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "inception_v2",
+) -> keras.Model:
     """The network of table 1 of the paper that also introduced the third version.
 
     Three modules of its figure 5, five of figure 6 with n = 7 and two of figure 7 (arXiv
@@ -175,13 +176,13 @@ def inception_v2(
 @family(min_side=MIN_SIDE, convolutional=True, weights=("keras",), maps=r"mixed\d+|activation_4")
 def inception_v3(
     *,
-    input_shape=(299, 299, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    weights=None,
-    name="inception_v3",
-):
+    input_shape: ShapeLike = (299, 299, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    weights: str | None = None,
+    name: str = "inception_v3",
+) -> keras.Model:
     """Inception, third version, as keras.applications has it: batch norms without scale.
 
     Factorised convolutions of 7 × 7 and 5 × 5 (arXiv 1512.00567). It has no auxiliary classifier;
@@ -226,14 +227,14 @@ def inception_v3(
 )
 def inception_v3_aux(
     *,
-    auxiliary=True,
-    transform_input=False,
-    input_shape=(299, 299, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="inception_v3_aux",
-):
+    auxiliary: bool = True,
+    transform_input: bool = False,
+    input_shape: ShapeLike = (299, 299, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "inception_v3_aux",
+) -> keras.Model:
     """Inception, third version, as torchvision has it: with its auxiliary classifier.
 
     Beside that, it differs from `inception_v3` in batch norms with scale, a dropout of a half, and

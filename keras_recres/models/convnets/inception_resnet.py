@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers.checks import check_choice
 from keras_recres.models.convnets.applications import application, with_layers
 from keras_recres.models.convnets.inception_parts import MAX, conv, modules, stem
@@ -61,12 +62,12 @@ REDUCTIONS = {
 )
 def inception_resnet_v1(
     *,
-    input_shape=(299, 299, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="inception_resnet_v1",
-):
+    input_shape: ShapeLike = (299, 299, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "inception_resnet_v1",
+) -> keras.Model:
     """Inception-ResNet, first version, as its paper draws it: 5, 10 and 5 units.
 
     x ← relu(x + s · F(x)) with F a module of Inception and a 1 x 1 convolution without batch norm,
@@ -119,15 +120,15 @@ def _unit(x, branches, scale, name):
     maps=r"block\d+_\d+_ac|conv_7b_ac",
 )
 def inception_resnet_v2(
-    layout="keras",
+    layout: str = "keras",
     *,
-    input_shape=(299, 299, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    weights=None,
-    name="inception_resnet_v2",
-):
+    input_shape: ShapeLike = (299, 299, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    weights: str | None = None,
+    name: str = "inception_resnet_v2",
+) -> keras.Model:
     """Inception-ResNet, second version, as keras.applications has it.
 
     10, 20 and 10 units (arXiv 1602.07261). The paper's stem is that of `inception_v4`; the released

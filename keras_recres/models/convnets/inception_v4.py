@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.models.convnets.inception_parts import AVERAGE, MAX, conv, modules
 from keras_recres.models.convnets.parts import image_input, network
 from keras_recres.models.families import family
@@ -72,12 +73,12 @@ MODULES = [*[MODULE_A] * 4, REDUCTION_A, *[MODULE_B] * 7, REDUCTION_B, *[MODULE_
 @family(min_side=MIN_SIDE, convolutional=True, weights=("convert",), maps=r"features_\d+(_relu)?")
 def inception_v4(
     *,
-    input_shape=(299, 299, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="inception_v4",
-):
+    input_shape: ShapeLike = (299, 299, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "inception_v4",
+) -> keras.Model:
     """Inception, fourth version: modules of three kinds behind a stem that splits three times.
 
     arXiv 1602.07261, figures 3 to 9, with 4, 7 and 3 modules; batch norms have a scale, as in

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import PartialConv2D, RBFOutput, TrainableSubsampling2D
 from keras_recres.models.convnets.parts import image_input, network
 from keras_recres.models.families import family
@@ -36,13 +37,13 @@ def scaled_tanh(x):
 )
 def lenet5(
     *,
-    original=False,
-    input_shape=(28, 28, 1),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="lenet5",
-):
+    original: bool = False,
+    input_shape: ShapeLike = (28, 28, 1),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "lenet5",
+) -> keras.Model:
     """LeNet-5: three convolutions, two poolings, and two dense layers, for digits.
 
     LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_recres.backend.types import Activation, Data, ShapeLike
 from keras_recres.layers import CCell, SCell
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import family
@@ -15,14 +16,14 @@ STAGES = ((4.0, 1.0, 2, -1), (1.5, 16.0, 1, 1), (1.5, 16.0, 0, 0))
 
 @family(min_side=MIN_SIDE, convolutional=True, maps=r"[sc]\d")
 def neocognitron(
-    planes=24,
+    planes: int = 24,
     *,
-    input_shape=(16, 16, 1),
-    num_classes=24,
-    features_only=False,
-    classifier_activation=None,
-    name="neocognitron",
-):
+    input_shape: ShapeLike = (16, 16, 1),
+    num_classes: int = 24,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "neocognitron",
+) -> keras.Model:
     """The neocognitron of 1980: cells that find features, and cells that let these move.
 
     Three stages of `SCell` and `CCell` (Fukushima, "Neocognitron: a self-organizing neural network
@@ -77,7 +78,7 @@ def neocognitron(
     return keras.Model(inputs, x, name=name)
 
 
-def self_organize(model: keras.Model, images, presentations: int = 20) -> None:
+def self_organize(model: keras.Model, images: Data, presentations: int = 20) -> None:
     """Lets the S-cells of a model learn from images, without labels, one layer after the other.
 
     A layer learns from all images, `presentations` times, before the next one begins.

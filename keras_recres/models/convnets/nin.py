@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import CeilMaxPooling2D
 from keras_recres.layers.checks import check_count
 from keras_recres.models.convnets.parts import image_input
@@ -14,12 +15,12 @@ CIFAR_MIN_SIDE, IMAGENET_MIN_SIDE = 8, 67
 @family(min_side=CIFAR_MIN_SIDE, convolutional=True, maps=MAPS)
 def nin_cifar(
     *,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="nin_cifar",
-):
+    input_shape: ShapeLike = (32, 32, 3),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "nin_cifar",
+) -> keras.Model:
     """Network in network (arXiv 1312.4400) for images of 32 × 32 pixels.
 
     Three "mlpconv" layers: a convolution of 5 × 5, 5 × 5 and 3 × 3, and two of 1 × 1 behind it,
@@ -58,12 +59,12 @@ def nin_cifar(
 @family(min_side=IMAGENET_MIN_SIDE, convolutional=True, weights=(), maps=MAPS)
 def nin_imagenet(
     *,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="nin_imagenet",
-):
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "nin_imagenet",
+) -> keras.Model:
     """Network in network (arXiv 1312.4400) for ImageNet, as its authors' file for Caffe has it.
 
     Four "mlpconv" layers: a convolution of 11 × 11 with stride 4 and no margin, of 5 × 5, 3 × 3 and

@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_positive
 from keras_recres.models.convnets.cifar_resnet import chain, conv, norm, padded_conv, widened
@@ -15,15 +16,15 @@ STEM = 16
 
 @family(min_side=MIN_SIDE, convolutional=True)
 def pyramidnet(
-    depth=110,
-    alpha=48,
+    depth: int = 110,
+    alpha: float = 48,
     *,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="pyramidnet",
-):
+    input_shape: ShapeLike = (32, 32, 3),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "pyramidnet",
+) -> keras.Model:
     """The additive PyramidNets for CIFAR-10, of units of two convolutions.
 
     The i-th of N units is ⌊16 + α i / N + ½⌋ maps wide (arXiv 1610.02915, section 2.1, and the

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.models.convnets.applications import application
 from keras_recres.models.convnets.parts import image_input, network
 from keras_recres.models.families import family
@@ -30,15 +31,15 @@ KERAS = {
     min_side=MIN_SIDE, convolutional=True, weights=("convert",), maps=r"stem_relu|layer\d_\d+_relu"
 )
 def resnet(
-    depth=50,
+    depth: int = 50,
     *,
-    residual=True,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    name="resnet",
-):
+    residual: bool = True,
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "resnet",
+) -> keras.Model:
     """ResNets as torchvision has them, and the plain networks that they were compared with.
 
     Four stages of units of two 3 x 3 convolutions, or of bottlenecks of 1 x 1, 3 x 3 and 1 x 1,
@@ -122,16 +123,16 @@ def _norm(x, name):
 
 @family(min_side=MIN_SIDE, convolutional=True, weights=("keras",), maps=r"conv\d_block\d+_out")
 def keras_resnet(
-    depth=50,
-    version=1,
+    depth: int = 50,
+    version: int = 1,
     *,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    weights=None,
-    name="keras_resnet",
-):
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    weights: str | None = None,
+    name: str = "keras_resnet",
+) -> keras.Model:
     """ResNets of keras.applications: the authors' weights, and their pre-activated successors.
 
     Version 1 is the network of arXiv 1512.03385, with its weights out of Caffe: where a stage

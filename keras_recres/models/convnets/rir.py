@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers.checks import check_count
 from keras_recres.models.convnets.cifar_resnet import norm, widened
 from keras_recres.models.families import family
@@ -13,15 +14,15 @@ MIN_SIDE = 4
 
 @family(min_side=MIN_SIDE, convolutional=True)
 def rir(
-    width=48,
+    width: int = 48,
     *,
-    use_bias=True,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    features_only=False,
-    classifier_activation=None,
-    name="rir",
-):
+    use_bias: bool = True,
+    input_shape: ShapeLike = (32, 32, 3),
+    num_classes: int = 10,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    name: str = "rir",
+) -> keras.Model:
     """ResNet in ResNet, 18 layers deep and wide, for CIFAR-10.
 
     Every unit takes a residual stream r and a transient one t (arXiv 1603.08029, section 3), with

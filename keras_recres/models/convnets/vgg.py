@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import LocalResponseNormalization
 from keras_recres.layers.checks import check_choice, check_count
 from keras_recres.models.convnets.applications import application
@@ -29,15 +30,15 @@ MIN_SIDE = 32
     maps=r"block\d_(conv\d|norm)",
 )
 def vgg(
-    configuration="D",
+    configuration: str = "D",
     *,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    weights=None,
-    name="vgg",
-):
+    input_shape: ShapeLike = (224, 224, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    weights: str | None = None,
+    name: str = "vgg",
+) -> keras.Model:
     """VGG: blocks of 3 × 3 convolutions between poolings, then three dense layers.
 
     The columns of table 1 of arXiv 1409.1556: "A", 11 layers; "A-LRN" with local response

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers.checks import check_choice
 from keras_recres.models.convnets.applications import application, with_layers
 from keras_recres.models.families import family
@@ -16,15 +17,15 @@ MIN_SIDE = 71
     maps=r"block1_conv2_act|add(_\d+)?|block14_sepconv2_act",
 )
 def xception(
-    layout="keras",
+    layout: str = "keras",
     *,
-    input_shape=(299, 299, 3),
-    num_classes=1000,
-    features_only=False,
-    classifier_activation=None,
-    weights=None,
-    name="xception",
-):
+    input_shape: ShapeLike = (299, 299, 3),
+    num_classes: int = 1000,
+    features_only: bool = False,
+    classifier_activation: Activation = None,
+    weights: str | None = None,
+    name: str = "xception",
+) -> keras.Model:
     """Xception, as keras.applications has it: separable convolutions with shortcuts.
 
     arXiv 1610.02357, without its dropout before the logits.
