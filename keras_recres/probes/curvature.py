@@ -6,15 +6,18 @@ import re
 import threading
 import types
 import weakref
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_recres.backend import keras_private, probe
+from keras_recres.backend.types import Data
 from keras_recres.layers.checks import check_count
 from keras_recres.probes import jets
 from keras_recres.probes.curvature_record import CurvatureRecord
+from keras_recres.probes.curves import Curve
 from keras_recres.probes.derivative_check import check as check_derivatives
 from keras_recres.probes.measurement import Measurement
 from keras_recres.probes.recorder import Refusal
@@ -35,16 +38,16 @@ OF_OPS = "make it of keras.ops, and its constants tensors by keras.ops.convert_t
 
 
 def extrinsic_curvature(
-    model,
-    curve,
-    theta,
-    layers=None,
-    steps=True,
-    method="auto",
-    batch_size=None,
-    dtype=None,
-    check=True,
-):
+    model: keras.Model,
+    curve: Curve,
+    theta: Data,
+    layers: str | Sequence[str] | None = None,
+    steps: bool = True,
+    method: str = "auto",
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    check: bool = True,
+) -> CurvatureRecord:
     """Curvature of a curve's image in the output of every layer of a model.
 
     A curve θ ↦ x(θ) in input space has an image l(θ) in each layer's output, flattened. With its

@@ -2,11 +2,14 @@
 
 import csv
 import pathlib
+from typing import Any
 
 import keras
 
+from keras_recres.backend.types import Path
 from keras_recres.layers.checks import check_count
 from keras_recres.probes.curvature import extrinsic_curvature
+from keras_recres.probes.curves import Curve
 
 COLUMNS = (
     "epoch",
@@ -53,7 +56,16 @@ class CurvatureCallback(keras.callbacks.Callback):
         **options: For `extrinsic_curvature`: `layers`, `steps`, `method`, `batch_size`.
     """
 
-    def __init__(self, curve, path=None, every=1, points=64, logs=True, append=False, **options):
+    def __init__(
+        self,
+        curve: Curve,
+        path: Path | None = None,
+        every: int = 1,
+        points: int = 64,
+        logs: bool = True,
+        append: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__()
         check_count("every", every)
         check_count("points", points)
@@ -67,10 +79,10 @@ class CurvatureCallback(keras.callbacks.Callback):
         self.records = {}
         self._begun = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._begun = False
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Not in on_train_begin, which does not know with which epoch a continued training begins.
         if self._begun:
             return
@@ -80,7 +92,7 @@ class CurvatureCallback(keras.callbacks.Callback):
             self._write([COLUMNS, *self._kept(epoch)], "w")
         self._measure(epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every == 0:
             self._measure(epoch + 1)
         if self.logs and logs is not None:

@@ -1,9 +1,18 @@
 """What the curvature probe measured: numbers by layer and θ, as a table, a picture, a CSV."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from keras_recres.backend.types import Path, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -25,14 +34,14 @@ class CurvatureRecord:
     """
 
     theta: np.ndarray
-    rows: list
+    rows: list[tuple[str, int | None]]
     kappa: np.ndarray
     speed: np.ndarray
     kinks: np.ndarray | None = None
     method: str = ""
     backend: str = ""
     dtype: str = ""
-    interval: tuple | None = None
+    interval: tuple[float, float] | None = None
     closed: bool = False
 
     def __post_init__(self):
@@ -46,7 +55,7 @@ class CurvatureRecord:
         if self.kinks is not None and np.shape(self.kinks) != shape[:1]:
             raise ValueError(f"`kinks` must have the shape {shape[:1]}, not {self.kinks!r}.")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         about = ", ".join(part for part in (self.method, self.backend, self.dtype) if part)
         ends = f", {self.names[0]} to {self.names[-1]}" if self.rows else ""
         return (
@@ -55,30 +64,30 @@ class CurvatureRecord:
         )
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """The rows' names: "block0", or "block0[2]" for its step 2 (the third)."""
         return [name if step is None else f"{name}[{step}]" for name, step in self.rows]
 
     @property
-    def arc_length(self):
+    def arc_length(self) -> np.ndarray:
         """∫ |v| dθ over the interval, (rows,)."""
         return self._integral(self.speed)
 
     @property
-    def total_curvature(self):
+    def total_curvature(self) -> np.ndarray:
         """∫ κ |v| dθ, (rows,): by how many radians the curve turns in all, whatever its scale."""
         return self._integral(self.kappa * self.speed)
 
     @property
-    def median(self):
+    def median(self) -> np.ndarray:
         """Median of κ over θ, (rows,): unlike the mean it is not ruled by a few near-cusps."""
         return self.quantile(0.5)
 
-    def quantile(self, q):
+    def quantile(self, q: float | Sequence[float]) -> np.ndarray:
         """Quantiles of κ over θ: (rows,) for one q in [0, 1], (len(q), rows) for several."""
         return np.quantile(self.kappa, q, axis=1)
 
-    def table(self):
+    def table(self) -> Rows:
         """A dict for each row: names, quantiles of κ, median |v|, length, turning, kinks."""
         low, median, high = self.quantile((0.25, 0.5, 0.75))
         speed, length = np.median(self.speed, axis=1), self.arc_length
@@ -98,7 +107,7 @@ class CurvatureRecord:
             for i, (name, step) in enumerate(self.rows)
         ]
 
-    def summary(self):
+    def summary(self) -> str:
         """The table as text, a line a row."""
         heads = ("layer", "κ median", "quartiles", "|v| median", "length", "turns, rad", "kinks")
         lines = [heads]
@@ -121,7 +130,13 @@ class CurvatureRecord:
         about = ", ".join(part for part in (self.method, self.backend, self.dtype) if part)
         return "\n".join([f"Curvature over {len(self.theta)} θ ({about})", *text])
 
-    def plot(self, path=None, axis=None, label=None, color="#0072B2"):
+    def plot(
+        self,
+        path: Path | None = None,
+        axis: Axes | None = None,
+        label: str | None = None,
+        color: str = "#0072B2",
+    ) -> Axes:
         """Draws κ against depth: the median over θ, its quartiles, and 5 to 95 % fainter.
 
         Needs matplotlib. The scale is logarithmic where the medians span a factor over 30.
@@ -164,7 +179,7 @@ class CurvatureRecord:
             axis.figure.savefig(path, dpi=150)
         return axis
 
-    def to_csv(self, path):
+    def to_csv(self, path: Path) -> None:
         """Writes a line for every row and θ: layer, step, theta, curvature, speed."""
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -1,8 +1,12 @@
 """Curves θ ↦ x(θ) in input space, for the probes to send through a model."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Data, Tensor
 from keras_recres.layers.checks import a_kind
 from keras_recres.probes import curve_points
 
@@ -28,7 +32,14 @@ class Curve:
         name: What pictures and tables call it.
     """
 
-    def __init__(self, function, interval, shape, closed=False, name="curve"):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        interval: tuple[float, float],
+        shape: Sequence[int],
+        closed: bool = False,
+        name: str = "curve",
+    ) -> None:
         low, high = (float(end) for end in interval)
         if not low < high:
             raise ValueError(f"`interval` must be (low, high) with low < high, not {interval!r}.")
@@ -38,11 +49,11 @@ class Curve:
         self.closed = closed
         self.name = name
 
-    def __call__(self, theta):
+    def __call__(self, theta: Data) -> Tensor:
         """The inputs at θ: a tensor (n, *shape) of θ's dtype."""
         return self.function(ops.convert_to_tensor(theta))
 
-    def theta(self, count, dtype="float32"):
+    def theta(self, count: int, dtype: str = "float32") -> np.ndarray:
         """`count` evenly spaced θ: the middles of as many parts of the interval.
 
         Returns:
@@ -52,7 +63,7 @@ class Curve:
         low, high = self.interval
         return (low + (high - low) * (np.arange(count) + 0.5) / count).astype(dtype)
 
-    def reparametrise(self, function, interval):
+    def reparametrise(self, function: Callable[..., Any], interval: tuple[float, float]) -> "Curve":
         """The same points, run through at another speed: τ ↦ x(g(τ)).
 
         Example:
@@ -64,13 +75,13 @@ class Curve:
         """
         return Curve(lambda tau: self.function(function(tau)), interval, self.shape, name=self.name)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = self.interval
         closed = ", closed" if self.closed else ""
         return f"<Curve {self.name}: [{low:g}, {high:g}] to {self.shape}{closed}>"
 
 
-def circle(radius=1.0, center=None, axes=None):
+def circle(radius: float = 1.0, center: Data = None, axes: Data = None) -> Curve:
     """A circle in a plane: x(θ) = c + R (cos θ · u + sin θ · w), θ in [0, 2π], curvature 1/R.
 
     Args:
@@ -95,7 +106,7 @@ def circle(radius=1.0, center=None, axes=None):
     return ellipse(center, radius * u, radius * w, name="circle")
 
 
-def ellipse(center, u, w, name="ellipse"):
+def ellipse(center: Data, u: Data, w: Data, name: str = "ellipse") -> Curve:
     """x(θ) = c + cos θ · u + sin θ · w, θ in [0, 2π]: orthogonal u and w are the half axes.
 
     Args:
@@ -117,7 +128,7 @@ def ellipse(center, u, w, name="ellipse"):
     return Curve(function, (0, 2 * np.pi), center.shape, closed=True, name=name)
 
 
-def great_circle(a, b, arc=False):
+def great_circle(a: Data, b: Data, arc: bool = False) -> Curve:
     """The great circle from input a towards input b, on the sphere about the origin.
 
     x(θ) = cos θ · a + sin θ · |a| w with w ⊥ a, |w| = 1, in the plane of a and b (as in Poole et
@@ -142,7 +153,7 @@ def great_circle(a, b, arc=False):
     return Curve(whole.function, (0, angle), a.shape, name="great arc")
 
 
-def line(a, b):
+def line(a: Data, b: Data) -> Curve:
     """The straight line x(θ) = a + θ (b − a), θ in [0, 1]: no curvature of its own.
 
     Args:
@@ -165,7 +176,7 @@ def line(a, b):
     return Curve(function, (0, 1), a.shape, name="line")
 
 
-def spline(inputs, closed=False, knots="chord", name="spline"):
+def spline(inputs: Data, closed: bool = False, knots: str = "chord", name: str = "spline") -> Curve:
     """The cubic spline through given inputs: twice continuously differentiable.
 
     θ goes from 0 to the number of pieces. An open spline is the natural one (x'' = 0 at both
@@ -222,7 +233,13 @@ def spline(inputs, closed=False, knots="chord", name="spline"):
     return curve
 
 
-def from_dataset(images, by="pca", labels=None, label=None, points=8):
+def from_dataset(
+    images: Data,
+    by: str = "pca",
+    labels: Data = None,
+    label: int | str | None = None,
+    points: int = 8,
+) -> Curve:
     """A curve through a data set, which the paper takes for a curve in a high-dimensional space.
 
     Example:

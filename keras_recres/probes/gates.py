@@ -1,16 +1,24 @@
 """gates: what the gates of a recurrent cell let pass, step by step."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_recres.backend import probe
+from keras_recres.backend.types import Data, Path, Rows
 from keras_recres.layers.checks import a_kind
 from keras_recres.probes.gradient_flow import spectral_norm
 from keras_recres.probes.recurrence import Recurrence
 from keras_recres.probes.table_file import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # The gates in the order in which cells compute them, by their number, and which of them multiplies
 # the part of the state that is a memory.
@@ -31,21 +39,21 @@ class GatesRecord:
     """
 
     layer: str
-    values: dict
+    values: dict[str, np.ndarray]
     forget: str
     product: np.ndarray
     all_paths: np.ndarray
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         means = ", ".join(f"{name} {np.nanmean(value):.3g}" for name, value in self.values.items())
         return f"<GatesRecord: {self.layer}, {self.product.shape[1] - 1} steps, means {means}>"
 
     @property
-    def carousel(self):
+    def carousel(self) -> np.ndarray:
         """Spectral norm of ∂c_T/∂c_t through c alone, the largest product, (examples, T + 1)."""
         return self.product.max(-1)
 
-    def table(self):
+    def table(self) -> Rows:
         """A dict for each step: mean gates, mean product, medians of both norms; none at t = 0."""
         medians = [np.median(value, axis=0) for value in (self.carousel, self.all_paths)]
         with np.testing.suppress_warnings() as quiet:
@@ -63,11 +71,11 @@ class GatesRecord:
             )
         return rows
 
-    def to_csv(self, path):
+    def to_csv(self, path: Path) -> None:
         """Writes the table, a line a step."""
         write_csv(path, self.table())
 
-    def plot(self, path=None, axes=None):
+    def plot(self, path: Path | None = None, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
         """Draws mean gates with the middle half of their values, and the two norms.
 
         Needs matplotlib.
@@ -108,7 +116,9 @@ class GatesRecord:
         return axes
 
 
-def gates(model: keras.Model, x, *, layer=None) -> GatesRecord:
+def gates(
+    model: keras.Model, x: Data, *, layer: str | keras.layers.Layer | None = None
+) -> GatesRecord:
     """The gates of a recurrent layer: their values, and how far its memory carries an error.
 
     c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t: through c alone ∂c_T/∂c_t is diag(∏ f_k), k from t + 1 to T,

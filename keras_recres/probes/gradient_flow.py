@@ -1,9 +1,12 @@
 """gradient_flow: what becomes of a gradient on its way through the steps of a recurrence."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_recres.backend.types import Data
 from keras_recres.layers import JordanCell, RecurrentResidual
 from keras_recres.layers.checks import check_choice, check_count
 from keras_recres.probes.gradient_record import GradientFlowRecord
@@ -22,7 +25,7 @@ SLOPES = {
 }
 
 
-def gradient_product(w, steps: int):
+def gradient_product(w: Data, steps: int) -> np.ndarray:
     """∏ ∂h_t/∂h_{t−1} = w^steps of the linear recurrence h_t = w h_{t−1}, in float64.
 
     Example:
@@ -44,7 +47,13 @@ def gradient_product(w, steps: int):
 
 
 def gradient_flow(
-    model: keras.Model, x, y=None, *, loss=None, along: str = "time", layer=None
+    model: keras.Model,
+    x: Data,
+    y: Data = None,
+    *,
+    loss: Any = None,
+    along: str = "time",
+    layer: str | keras.layers.Layer | None = None,
 ) -> GradientFlowRecord:
     """Gradients at every step of a recurrence: of the loss, and of the last state.
 

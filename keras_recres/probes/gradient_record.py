@@ -1,10 +1,18 @@
 """What `gradient_flow` measured, as numbers, a table and a picture."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_recres.backend.types import Path, Rows
 from keras_recres.probes.table_file import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -31,7 +39,7 @@ class GradientFlowRecord:
     factor: float | None
     live: np.ndarray
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         first, last = np.median(self.jacobian[:, 0]), self.gradient.shape[1] - 1
         return (
             f"<GradientFlowRecord: {self.layer}, {last} steps in {self.along}, "
@@ -39,14 +47,14 @@ class GradientFlowRecord:
         )
 
     @property
-    def bound(self):
+    def bound(self) -> np.ndarray | None:
         """factor^(T−t), T−t the steps that are taken, (examples, T + 1); None without factor."""
         if self.factor is None:
             return None
         left = np.cumsum(self.live[:, ::-1], axis=1)[:, ::-1]
         return self.factor ** np.pad(left, ((0, 0), (0, 1))).astype(float)
 
-    def table(self):
+    def table(self) -> Rows:
         """A dict for each step: medians over the examples of the gradient, its norm and bound."""
         columns = {"gradient": self.gradient, "jacobian": self.jacobian, "bound": self.bound}
         medians = {
@@ -56,11 +64,13 @@ class GradientFlowRecord:
         rows = zip(*medians.values(), strict=True)
         return [{"step": t, **dict(zip(medians, row, strict=True))} for t, row in enumerate(rows)]
 
-    def to_csv(self, path):
+    def to_csv(self, path: Path) -> None:
         """Writes the table, a line a step."""
         write_csv(path, self.table())
 
-    def plot(self, path=None, axes=None, label=None):
+    def plot(
+        self, path: Path | None = None, axes: Sequence[Axes] | None = None, label: str | None = None
+    ) -> Sequence[Axes]:
         """Draws medians over the examples, and between which the middle half of them lies.
 
         Needs matplotlib. Several records fit into one picture: draw each into the same axes.

@@ -1,14 +1,22 @@
 """lesion: what a residual network still knows with blocks deleted or in another order."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from keras_recres.backend.types import Data, Path, Rows
 from keras_recres.layers.checks import check_count
 from keras_recres.probes import residual
 from keras_recres.probes.table_file import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +51,11 @@ class LesionRecord:
     rows: tuple[Lesion, ...]
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Accuracy of the network as it is."""
         return self.rows[0].accuracy
 
-    def table(self):
+    def table(self) -> Rows:
         """A dict for each row: kind, blocks, their number, Kendall's τ, accuracy, error in %."""
         return [
             {
@@ -59,12 +67,12 @@ class LesionRecord:
             for row in self.rows
         ]
 
-    def to_csv(self, path):
+    def to_csv(self, path: Path) -> None:
         """Writes the table, a line a row; names of blocks have spaces between."""
         rows = [{**row, "blocks": " ".join(row["blocks"])} for row in self.table()]
         write_csv(path, rows)
 
-    def plot(self, path=None, axis=None):
+    def plot(self, path: Path | None = None, axis: Axes | None = None) -> Axes:
         """Draws error in % against the block that was deleted, their number, or Kendall's τ.
 
         Needs matplotlib. Lines are medians of what was drawn at random.
@@ -112,12 +120,12 @@ class LesionRecord:
 
 def lesion(
     model: keras.Model,
-    x,
-    y,
+    x: Data,
+    y: Data,
     *,
-    blocks=None,
-    delete=None,
-    reorder=None,
+    blocks: Any = None,
+    delete: Sequence[int] | None = None,
+    reorder: Sequence[int] | None = None,
     repeats: int = 10,
     seed: int = 0,
     batch_size: int = 256,

@@ -2,13 +2,16 @@
 
 import dataclasses
 import statistics
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_recres.backend import probe
+from keras_recres.backend.types import Data
 from keras_recres.probes.curvature_record import CurvatureRecord
+from keras_recres.probes.curves import Curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,21 +35,28 @@ class Correlation:
     confidence: float
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """Whether the interval lies above 0 ("positive"), below ("negative"), or neither."""
         if self.low > 0:
             return "positive"
         return "negative" if self.high < 0 else "undecided"
 
-    def __str__(self):
+    def __str__(self) -> str:
         name = {"spearman": "Spearman's ρ", "kendall": "Kendall's τ"}[self.kind]
         interval = f"{100 * self.confidence:g} % interval {self.low:.2f} to {self.high:.2f}"
         return f"{name} {self.value:.2f} ({interval}, {self.count} models)"
 
 
 def rank_correlation(
-    x, y, kind="spearman", interval="bootstrap", confidence=0.95, groups=None, samples=2000, seed=0
-):
+    x: Data,
+    y: Data,
+    kind: str = "spearman",
+    interval: str | None = "bootstrap",
+    confidence: float = 0.95,
+    groups: Data = None,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Correlation:
     """Rank correlation of two measurements over a set of models, such as κ with accuracy.
 
     Spearman's ρ is Pearson's correlation of the ranks, ties sharing their mean rank; Kendall's
@@ -106,7 +116,7 @@ def rank_correlation(
     return Correlation(float(value), float(low), float(high), len(x), kind, confidence)
 
 
-def of_curve(curve, theta, dtype="float32"):
+def of_curve(curve: Curve, theta: Data, dtype: str = "float32") -> CurvatureRecord:
     """Curvature and speed of the curve itself, before any layer.
 
     Args:
@@ -139,7 +149,9 @@ def of_curve(curve, theta, dtype="float32"):
     )
 
 
-def stretch(record, curve, q=(0.05, 0.25, 0.5, 0.75, 0.95)):
+def stretch(
+    record: CurvatureRecord, curve: Curve, q: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)
+) -> dict[str, np.ndarray]:
     """Flat but stretched, or curved: how layers change a curve's length, evenness and turning.
 
     √g(θ) = |∂l/∂θ| / |∂x/∂θ| is the pulled-back metric along the curve (Poole et al., arXiv

@@ -1,5 +1,8 @@
 """paths: how much of a residual network's gradient comes through paths of each length."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,6 +10,7 @@ from keras import ops
 from keras_recres import backend
 from keras_recres.backend import probe
 from keras_recres.backend.keras_private import function_of
+from keras_recres.backend.types import Data
 from keras_recres.layers.checks import a_kind, check_count
 from keras_recres.models.regions import Graph, adds_its_input
 from keras_recres.probes import residual
@@ -15,11 +19,11 @@ from keras_recres.probes.paths_record import PathsRecord
 
 def paths(
     model: keras.Model,
-    x,
-    y=None,
+    x: Data,
+    y: Data = None,
     *,
-    blocks=None,
-    lengths=None,
+    blocks: Any = None,
+    lengths: Sequence[int] | None = None,
     repeats: int = 10,
     scale: float = 1.0,
     seed: int = 0,

@@ -1,12 +1,20 @@
 """What `paths` measured: gradients by the length of paths and by depth, as tables, a picture."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_recres.backend.types import Path, Rows
 from keras_recres.layers.checks import check_count
 from keras_recres.probes.table_file import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def path_lengths(units: int) -> np.ndarray:
@@ -54,7 +62,7 @@ class PathsRecord:
         examples: How many examples the means are of.
     """
 
-    names: tuple
+    names: tuple[str, ...]
     lengths: np.ndarray
     gradient: np.ndarray
     whole: np.ndarray
@@ -64,7 +72,7 @@ class PathsRecord:
     scale: float
     examples: int
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = self.effective()
         return (
             f"<PathsRecord: {len(self.names)} units, λ = {self.scale:g}, 95 % of the gradient "
@@ -72,17 +80,17 @@ class PathsRecord:
         )
 
     @property
-    def distribution(self):
+    def distribution(self) -> np.ndarray:
         """The share of all 2ⁿ paths that have each of the lengths, (m,)."""
         return path_lengths(len(self.names))[self.lengths]
 
     @property
-    def contribution(self):
+    def contribution(self) -> np.ndarray:
         """`distribution` times `gradient`, as shares of the sum over the lengths, (m,)."""
         product = self.distribution * self.gradient
         return product / product.sum() if product.any() else product
 
-    def effective(self, share=0.95):
+    def effective(self, share: float = 0.95) -> tuple[int, int]:
         """The effective lengths: those between which a share of the contribution lies.
 
         Args:
@@ -98,7 +106,7 @@ class PathsRecord:
         ends = np.searchsorted(below, ((1 - share) / 2 + 1e-12, (1 + share) / 2 - 1e-12))
         return tuple(int(lengths[min(end, len(lengths) - 1)]) for end in ends)
 
-    def table(self):
+    def table(self) -> Rows:
         """A dict for each length: its share of the paths, gradient, share of the product."""
         columns = {
             "length": self.lengths,
@@ -111,7 +119,7 @@ class PathsRecord:
             for row in zip(*columns.values(), strict=True)
         ]
 
-    def depth_table(self):
+    def depth_table(self) -> Rows:
         """A dict for each unit, and "end": norms at its input of the gradient and its parts."""
         kinds = "whole", "shortcut", "branches", "plain"
         return [
@@ -119,11 +127,11 @@ class PathsRecord:
             for i, name in enumerate((*self.names, "end"))
         ]
 
-    def to_csv(self, path, depth=False):
+    def to_csv(self, path: Path, depth: bool = False) -> None:
         """Writes the table, a line a length; or, with `depth`, the table by depth."""
         write_csv(path, self.depth_table() if depth else self.table())
 
-    def plot(self, path=None, axes=None):
+    def plot(self, path: Path | None = None, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
         """Draws the distribution, the gradient by length, their product, the parts by depth.
 
         Needs matplotlib. The effective lengths are shaded.

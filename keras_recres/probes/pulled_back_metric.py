@@ -1,16 +1,27 @@
 """The metric that a layer pulls back to input space: how far it stretches in which directions."""
 
+from collections.abc import Sequence
+
+import keras
 import numpy as np
 from keras import ops
 
 from keras_recres.backend import probe
+from keras_recres.backend.types import Data
 from keras_recres.layers.checks import check_count
 from keras_recres.probes import curve_points
 from keras_recres.probes.curves import Curve
 from keras_recres.probes.measurement import Measurement
 
 
-def metric_spectrum(model, inputs, directions, layers=None, steps=True, batch_size=64):
+def metric_spectrum(
+    model: keras.Model,
+    inputs: Data,
+    directions: Data,
+    layers: str | Sequence[str] | None = None,
+    steps: bool = True,
+    batch_size: int = 64,
+) -> tuple[list[tuple[str, int | None]], np.ndarray]:
     """Singular values of every layer's Jacobian on some directions in input space.
 
     For a layer l(x) with the Jacobian J the pulled-back metric is g = JᵀJ (Hauser and Ray,

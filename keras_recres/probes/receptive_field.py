@@ -1,5 +1,7 @@
 """receptive_field: which part of the input each layer of a network sees."""
 
+from typing import overload
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,6 +9,7 @@ from keras import ops
 from keras_recres import backend
 from keras_recres.backend import probe
 from keras_recres.backend.keras_private import function_of
+from keras_recres.backend.types import Data, ShapeLike
 from keras_recres.layers.checks import a_kind
 from keras_recres.models.graph import inputs_of_shape
 from keras_recres.probes.receptive_fields import ReceptiveField, ReceptiveFields
@@ -17,7 +20,36 @@ from keras_recres.probes.windows import OpenSideError, Unknown, seen
 SHARE = 0.9545
 
 
-def receptive_field(model: keras.Model, layer=None, *, input_shape=None, x=None, seed: int = 0):
+@overload
+def receptive_field(
+    model: keras.Model,
+    layer: None = None,
+    *,
+    input_shape: ShapeLike | None = ...,
+    x: Data = ...,
+    seed: int = ...,
+) -> ReceptiveFields: ...
+
+
+@overload
+def receptive_field(
+    model: keras.Model,
+    layer: str | keras.layers.Layer,
+    *,
+    input_shape: ShapeLike | None = ...,
+    x: Data = ...,
+    seed: int = ...,
+) -> ReceptiveField: ...
+
+
+def receptive_field(
+    model: keras.Model,
+    layer: str | keras.layers.Layer | None = None,
+    *,
+    input_shape: ShapeLike | None = None,
+    x: Data = None,
+    seed: int = 0,
+) -> ReceptiveFields | ReceptiveField:
     """Size, stride and offset of the part of the input that a layer's units see, exactly.
 
     Unit i of an axis sees the cells s i + o … s i + o + r − 1 of the input, of which those below 0

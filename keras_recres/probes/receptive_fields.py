@@ -1,11 +1,18 @@
 """What `receptive_field` found: one layer's field, and those of a network as a table, a picture."""
 
+from __future__ import annotations
+
 import collections.abc
 import dataclasses
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from keras_recres.backend.types import Path, Rows
 from keras_recres.probes.table_file import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +32,15 @@ class ReceptiveField:
     """
 
     layer: str
-    size: tuple
-    stride: tuple
-    offset: tuple
-    effective: tuple | None = None
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: tuple[int, ...]
+    effective: tuple[int, ...] | None = None
     gradient: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class ReceptiveFields(collections.abc.Sequence):
+class ReceptiveFields(collections.abc.Sequence[ReceptiveField]):
     """The fields of the layers that see more than what they are given, in a network's order.
 
     Attributes:
@@ -43,22 +50,28 @@ class ReceptiveFields(collections.abc.Sequence):
             None where all are.
     """
 
-    rows: tuple
-    sides: tuple
-    unknown: tuple | None = None
+    rows: tuple[ReceptiveField, ...]
+    sides: tuple[int, ...]
+    unknown: tuple[str, str] | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> ReceptiveField: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ReceptiveField, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ReceptiveField | tuple[ReceptiveField, ...]:
         return self.rows[index]
 
-    def table(self):
+    def table(self) -> Rows:
         """A dict for each layer: layer, size, stride, offset, effective, tuples of its axes."""
         keys = "layer", "size", "stride", "offset", "effective"
         return [{key: getattr(row, key) for key in keys} for row in self.rows]
 
-    def to_csv(self, path):
+    def to_csv(self, path: Path) -> None:
         """Writes the table, a line a layer; numbers of several axes have an x between."""
 
         def text(value):
@@ -66,7 +79,7 @@ class ReceptiveFields(collections.abc.Sequence):
 
         write_csv(path, [{k: text(v) for k, v in row.items()} for row in self.table()])
 
-    def plot(self, path=None, axis=None):
+    def plot(self, path: Path | None = None, axis: Axes | None = None) -> Axes:
         """Draws the size of the fields against depth, beside the input's, on the first axis.
 
         Needs matplotlib.

@@ -1,6 +1,10 @@
 """layer_responses: how strongly each 3 x 3 convolution of a network answers."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -8,9 +12,13 @@ from keras import ops
 
 from keras_recres.backend import probe
 from keras_recres.backend.keras_private import function_of
+from keras_recres.backend.types import Data, Path, Rows
 from keras_recres.layers.checks import a_kind, check_count, size_tuple
 from keras_recres.probes import tracing
 from keras_recres.probes.table_file import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -25,22 +33,22 @@ class ResponsesRecord:
         examples: How many examples they are of.
     """
 
-    names: tuple
+    names: tuple[str, ...]
     std: np.ndarray
     examples: int
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<ResponsesRecord: {len(self.names)} layers, {self.names[0]} to {self.names[-1]}, "
             f"{self.std.min():.3g} to {self.std.max():.3g}, {self.examples} examples>"
         )
 
     @property
-    def sorted(self):
+    def sorted(self) -> np.ndarray:
         """The standard deviations from the largest to the smallest, (layers,)."""
         return np.sort(self.std)[::-1]
 
-    def table(self):
+    def table(self) -> Rows:
         """A dict for each layer: name, standard deviation, and its rank, 1 for the largest."""
         ranks = np.argsort(np.argsort(-self.std, kind="stable"), kind="stable")
         return [
@@ -48,11 +56,13 @@ class ResponsesRecord:
             for name, std, rank in zip(self.names, self.std, ranks, strict=True)
         ]
 
-    def to_csv(self, path):
+    def to_csv(self, path: Path) -> None:
         """Writes the table, a line a layer."""
         write_csv(path, self.table())
 
-    def plot(self, path=None, axes=None, label=None):
+    def plot(
+        self, path: Path | None = None, axes: Sequence[Axes] | None = None, label: str | None = None
+    ) -> Sequence[Axes]:
         """Draws the standard deviations in the layers' order, and sorted.
 
         Needs matplotlib. Figure 7 of arXiv 1512.03385 has several networks in one picture: draw
@@ -87,7 +97,9 @@ class ResponsesRecord:
         return axes
 
 
-def layer_responses(model: keras.Model, x, *, kernel_size=3, batch_size: int = 64):
+def layer_responses(
+    model: keras.Model, x: Data, *, kernel_size: int | None = 3, batch_size: int = 64
+) -> ResponsesRecord:
     """The standard deviation of what each 3 x 3 convolution of a network puts out.
 
     As in figure 7 of arXiv 1512.03385: after the batch normalisation that follows the

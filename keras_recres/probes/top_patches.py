@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_recres.backend.types import Data, Path
 from keras_recres.layers.checks import check_count
 from keras_recres.probes.receptive_field import receptive_field
 
@@ -29,14 +30,14 @@ class TopPatches:
     positions: np.ndarray
     patches: np.ndarray
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         height, width = self.patches.shape[2:4]
         return (
             f"<TopPatches: {len(self.units)} units of {self.layer!r}, "
             f"{self.values.shape[1]} patches of {height} x {width} pixels each>"
         )
 
-    def plot(self, path=None):
+    def plot(self, path: Path | None = None) -> np.ndarray:
         """Draws a row of patches for each unit, the strongest first; padding is grey.
 
         Needs matplotlib. Pixels are drawn from the least to the largest value of all patches.
@@ -68,7 +69,14 @@ class TopPatches:
 
 
 def top_patches(
-    model: keras.Model, layer, units, images, *, count: int = 9, shown=None, batch_size: int = 64
+    model: keras.Model,
+    layer: str | keras.layers.Layer,
+    units: Data,
+    images: Data,
+    *,
+    count: int = 9,
+    shown: Data = None,
+    batch_size: int = 64,
 ) -> TopPatches:
     """The patches of images that units of a layer answer most strongly.
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from keras_recres.backend.types import Activation
 from keras_recres.probes.mean_field import arguments
 from keras_recres.probes.mean_field.prediction import Prediction, predict
 from keras_recres.probes.mean_field.suggestion import check_alpha
@@ -41,16 +42,16 @@ class Asymptotics:
             for one that is a ten-thousandth nearer to 1.
     """
 
-    laws: tuple
+    laws: tuple[Law, ...]
     prediction: Prediction
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Law:
         for law in self.laws:
             if law.name == name:
                 return law
         raise KeyError(f"{name!r}; there are {', '.join(law.name for law in self.laws)}")
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [f"{'law':<13} {'predicted':>12} {'fitted':>12}  equation"]
         for law in self.laws:
             rows.append(
@@ -60,18 +61,18 @@ class Asymptotics:
 
 
 def asymptotics(
-    kind,
-    activation,
-    depth=4096,
+    kind: str,
+    activation: Activation,
+    depth: int = 4096,
     *,
-    sigma_w_sq=1.0,
-    sigma_b_sq=0.0,
-    sigma_v_sq=1.0,
-    sigma_a_sq=0.0,
-    p0=1.0,
-    e0=0.3,
-    alpha=None,
-):
+    sigma_w_sq: float = 1.0,
+    sigma_b_sq: float = 0.0,
+    sigma_v_sq: float = 1.0,
+    sigma_a_sq: float = 0.0,
+    p0: float = 1.0,
+    e0: float = 0.3,
+    alpha: float | None = None,
+) -> Asymptotics:
     """The laws of large depth l (arXiv 1712.08969, section 3), fitted to the recursion.
 
     With C = √(2/π), v = σ_v² + σ_a², B = σ_v² σ_w² / 2, and an RRN being σ_v = 1, σ_a = 0:

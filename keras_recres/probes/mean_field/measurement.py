@@ -2,15 +2,18 @@
 
 import dataclasses
 import gc
+from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_recres import backend
+from keras_recres.backend.types import Data
 from keras_recres.layers.checks import check_count
 from keras_recres.layers.residual_dense import ResidualDense
 from keras_recres.probes.mean_field.arguments import numbers_in
+from keras_recres.probes.mean_field.prediction import Prediction
 
 PARAMETERS = {"w": "kernel", "b": "bias", "v": "projection", "a": "output_bias"}
 # Weights of networks that may be held before a collection.
@@ -46,9 +49,9 @@ class Measurement:
     draws: int
     depth: int
     width: int
-    values: dict
+    values: dict[str, np.ndarray]
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> np.ndarray:
         if name not in (*MEANS, *DERIVED):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.")
         return self._of_means(name, {key: v.mean(axis=0) for key, v in self.values.items()})
@@ -56,7 +59,7 @@ class Measurement:
     def __dir__(self):
         return [*super().__dir__(), *MEANS, *DERIVED]
 
-    def standard_error(self, name):
+    def standard_error(self, name: str) -> np.ndarray:
         """The standard error of an attribute, (depth + 1,), by the jackknife over the networks."""
         if name not in (*MEANS, *DERIVED):
             raise ValueError(
@@ -74,7 +77,7 @@ class Measurement:
         spread = left_out - left_out.mean(axis=0)
         return np.sqrt(rest / self.draws * (spread**2).sum(axis=0))
 
-    def z_scores(self, prediction, name):
+    def z_scores(self, prediction: Prediction, name: str) -> np.ndarray:
         """How many standard errors an attribute lies above a `Prediction`, (depth + 1,).
 
         0 where both agree to rounding, as at an input that was made with p₀ and e₀.
@@ -90,7 +93,16 @@ class Measurement:
         return DERIVED[name](means) if name in DERIVED else means[name]
 
 
-def measure(network, x=None, *, draws=16, p0=1.0, e0=0.3, seed=None, advance=None):
+def measure(
+    network: keras.Model,
+    x: Data = None,
+    *,
+    draws: int = 16,
+    p0: float = 1.0,
+    e0: float = 0.3,
+    seed: int | None = None,
+    advance: Callable[[], object] | None = None,
+) -> Measurement:
     """The quantities of `predict` in real networks at initialisation, averaged over several.
 
     p = ⟨x_i²⟩, q = ⟨h_i²⟩, γ = ⟨x_i x′_i⟩, λ = ⟨h_i h′_i⟩, V φ = ⟨φ(h_i)²⟩, V φ′ = ⟨φ′(h_i)²⟩ are

@@ -1,10 +1,14 @@
 """Depth against σ_w: where He's and Glorot's initialisations lie, which do not know the depth."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_recres.backend.types import Activation, Data
 from keras_recres.layers.checks import check_positive
 from keras_recres.probes.mean_field import arguments
 from keras_recres.probes.mean_field.prediction import sizes
@@ -14,6 +18,10 @@ from keras_recres.probes.mean_field.suggestion import (
     growth_of_gradients,
     largest_p,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # σ_w² = N Var W_ij for a square matrix: Glorot's 2/(fan-in + fan-out) is 1/N, He's 2/fan-in is 2/N.
 MARKS = {"Xavier": 1.0, "He": 2.0}
@@ -49,21 +57,21 @@ class Phase:
     marks: dict
 
     @property
-    def depths(self):
+    def depths(self) -> np.ndarray:
         """0 … depth, the rows."""
         return np.arange(len(self.log_p))
 
     @property
-    def sound(self):
+    def sound(self) -> np.ndarray:
         """Whether both bounds are kept, boolean (depth + 1, n)."""
         return (self.log_p <= self.log_largest_p) & (self.log_chi_ratio <= self.gradient_budget)
 
     @property
-    def deepest(self):
+    def deepest(self) -> np.ndarray:
         """For each σ_w the deepest sound network of this plane, integers (n,)."""
         return np.logical_and.accumulate(self.sound).sum(axis=0) - 1
 
-    def deepest_of(self, mark):
+    def deepest_of(self, mark: str) -> int:
         """The deepest sound network, up to the plane's depth, of "He" or "Xavier", an integer."""
         if mark not in self.marks:
             raise ValueError(
@@ -73,7 +81,7 @@ class Phase:
         column = int(np.searchsorted(self.sigma_w, self.marks[mark] * (1 - 1e-12)))
         return int(self.deepest[column])
 
-    def plot(self, axes=None):
+    def plot(self, axes: Axes | None = None) -> Figure:
         """Draws the plane: colour for what bounds it, a thick line for the bound.
 
         Args:
@@ -120,20 +128,20 @@ class Phase:
 
 
 def phase(
-    kind,
-    activation,
-    depth=200,
+    kind: str,
+    activation: Activation,
+    depth: int = 200,
     *,
-    sigma_w=None,
-    sigma_b_sq=0.0,
-    sigma_v_sq=None,
-    sigma_a_sq=0.0,
-    p0=1.0,
-    alpha=None,
-    gradient_budget=GRADIENT_BUDGET,
-    dtype="float32",
-    width=1024,
-):
+    sigma_w: Data = None,
+    sigma_b_sq: float = 0.0,
+    sigma_v_sq: float | None = None,
+    sigma_a_sq: float = 0.0,
+    p0: float = 1.0,
+    alpha: float | None = None,
+    gradient_budget: float = GRADIENT_BUDGET,
+    dtype: str = "float32",
+    width: int = 1024,
+) -> Phase:
     """The plane of depth and σ_w, with what bounds it and with He and Xavier marked.
 
     For a square matrix Glorot's ("Xavier") initialisation is σ_w² = 1 and He's σ_w² = 2, at every

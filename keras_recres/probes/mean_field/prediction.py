@@ -1,9 +1,12 @@
 """The mean-field recursions: lengths, correlations and gradients, layer by layer."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from keras_recres.backend.types import Activation
 from keras_recres.probes.mean_field import arguments
 
 _LOGARITHMS = (
@@ -65,7 +68,7 @@ class Prediction:
     log_chi_v: np.ndarray | None
     log_chi_a: np.ndarray | None
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> np.ndarray | None:
         if name not in _LOGARITHMS:
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.")
         logarithm = getattr(self, "log_" + name)
@@ -76,40 +79,40 @@ class Prediction:
         return [*super().__dir__(), *_LOGARITHMS]
 
     @property
-    def e(self):
+    def e(self) -> np.ndarray:
         """γ/p, the cosine of two inputs' states."""
         return 1 - self.one_minus_e
 
     @property
-    def gamma(self):
+    def gamma(self) -> np.ndarray:
         """γ = E x_i x′_i."""
         return _product(self.e, self.p)
 
     @property
-    def lam(self):
+    def lam(self) -> np.ndarray:
         """λ = E h_i h′_i."""
         return _product(self.c, self.q)
 
     @property
-    def layers(self):
+    def layers(self) -> np.ndarray:
         """0 … depth."""
         return np.arange(self.depth + 1)
 
 
 def predict(
-    kind,
-    activation,
-    depth,
+    kind: str,
+    activation: Activation,
+    depth: int,
     *,
-    sigma_w_sq=1.0,
-    sigma_b_sq=0.0,
-    sigma_v_sq=1.0,
-    sigma_a_sq=0.0,
-    p0=1.0,
-    e0=0.3,
-    alpha=None,
-    derivative=None,
-):
+    sigma_w_sq: float = 1.0,
+    sigma_b_sq: float = 0.0,
+    sigma_v_sq: float = 1.0,
+    sigma_a_sq: float = 0.0,
+    p0: float = 1.0,
+    e0: float = 0.3,
+    alpha: float | None = None,
+    derivative: Callable[..., Any] | None = None,
+) -> Prediction:
     """Lengths, correlations and gradients of an infinitely wide residual network, layer by layer.
 
     With h = W x + b, W_ij ~ N(0, σ_w²/N), V_ij ~ N(0, σ_v²/N), b_i ~ N(0, σ_b²), a_i ~ N(0, σ_a²)

@@ -3,8 +3,10 @@
 import dataclasses
 import math
 
+import keras
 import numpy as np
 
+from keras_recres.backend.types import Activation
 from keras_recres.layers.checks import check_count, check_positive
 from keras_recres.layers.residual_dense import bias_initializer, weight_initializer
 from keras_recres.probes.mean_field import arguments
@@ -61,14 +63,14 @@ class Suggestion:
     log_chi_ratio: float
     log_largest_p: float
 
-    def arguments(self):
+    def arguments(self) -> dict[str, float]:
         """The variances by the names of the arguments of `layers.FRN` or `layers.RRN`."""
         names = ["sigma_w_sq", "sigma_b_sq"]
         if self.kind == "frn":
             names += ["sigma_v_sq", "sigma_a_sq"]
         return {name: getattr(self, name) for name in names}
 
-    def initializers(self):
+    def initializers(self) -> dict[str, keras.initializers.Initializer]:
         """Keras initializers by the names of the arguments of `layers.FRN` or `layers.RRN`.
 
         Kernels N(0, σ²/fan_in), not truncated; biases N(0, σ²). Each call makes new ones, which
@@ -85,21 +87,21 @@ class Suggestion:
 
 
 def suggest(
-    kind,
-    activation,
-    depth,
+    kind: str,
+    activation: Activation,
+    depth: int,
     *,
-    sigma_b_sq=0.0,
-    sigma_v_sq=1.0,
-    sigma_a_sq=0.0,
-    p0=1.0,
-    alpha=None,
-    gradient_budget=GRADIENT_BUDGET,
-    dtype="float32",
-    width=1024,
-    ceiling=CEILING,
-    learning_rate=None,
-):
+    sigma_b_sq: float = 0.0,
+    sigma_v_sq: float = 1.0,
+    sigma_a_sq: float = 0.0,
+    p0: float = 1.0,
+    alpha: float | None = None,
+    gradient_budget: float = GRADIENT_BUDGET,
+    dtype: str = "float32",
+    width: int = 1024,
+    ceiling: float = CEILING,
+    learning_rate: float | None = None,
+) -> Suggestion:
     """The initial σ_w² for a depth: the largest one with which gradients and numbers stay sound.
 
     He's and Glorot's initialisations do not know the depth; the best σ_w² depends on it (arXiv
@@ -212,7 +214,7 @@ def suggest(
     )  # fmt: skip
 
 
-def largest_p(dtype, width):
+def largest_p(dtype: str, width: int) -> float:
     """The largest mean square p of the features that is safe in a dtype.
 
     Three bounds, the smallest of which holds:
