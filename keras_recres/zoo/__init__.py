@@ -10,6 +10,7 @@
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.record import Record
@@ -31,17 +32,24 @@ __all__ = [
     "set_base_url",
 ]
 
+if TYPE_CHECKING:
+    from keras_recres.zoo import convert
+    from keras_recres.zoo.building import build
+    from keras_recres.zoo.evaluation import decode_predictions
+    from keras_recres.zoo.fine_tuning import fine_tune
+    from keras_recres.zoo.loading import load
+else:
 
-def __getattr__(name):
-    # What needs Keras comes when asked for: names, papers and results can be read without.
-    if name == "build":
-        return importlib.import_module("keras_recres.zoo.building").build
-    if name == "load":
-        return importlib.import_module("keras_recres.zoo.loading").load
-    if name == "fine_tune":
-        return importlib.import_module("keras_recres.zoo.fine_tuning").fine_tune
-    if name == "decode_predictions":
-        return importlib.import_module("keras_recres.zoo.evaluation").decode_predictions
-    if name == "convert":
-        return importlib.import_module("keras_recres.zoo.convert")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        # What needs Keras comes when asked for: names, papers and results can be read without.
+        if name == "build":
+            return importlib.import_module("keras_recres.zoo.building").build
+        if name == "load":
+            return importlib.import_module("keras_recres.zoo.loading").load
+        if name == "fine_tune":
+            return importlib.import_module("keras_recres.zoo.fine_tuning").fine_tune
+        if name == "decode_predictions":
+            return importlib.import_module("keras_recres.zoo.evaluation").decode_predictions
+        if name == "convert":
+            return importlib.import_module("keras_recres.zoo.convert")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from typing import Any
 
 import keras
 
@@ -14,7 +15,9 @@ from keras_recres.zoo.registry import check_tag, nearest, resolve
 from keras_recres.zoo.zoo_model import ZooModel
 
 
-def build(name, tag=None, dtype=None, **overrides):
+def build(
+    name: str, tag: str | None = None, dtype: str | None = None, **overrides: Any
+) -> ZooModel:
     """Builds the network of a name without weights.
 
     Args:

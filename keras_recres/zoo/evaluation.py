@@ -3,9 +3,11 @@
 import statistics
 import time
 
+import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_recres.backend.types import Data
 from keras_recres.layers.checks import check_count
 from keras_recres.models.families import TOLERANCE, family_of
 from keras_recres.zoo.class_names import class_names
@@ -55,7 +57,9 @@ def check_logits(model, logits):
         )
 
 
-def decode_predictions(model, logits, top=5):
+def decode_predictions(
+    model: keras.Model, logits: Data, top: int = 5
+) -> list[list[tuple[int, str, float]]]:
     """The likeliest classes of each image, as `keras.applications` tells them.
 
     Example:

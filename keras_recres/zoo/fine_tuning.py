@@ -7,11 +7,13 @@ import logging
 import math
 import sys
 import time
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import Path
 from keras_recres.models.families import family_of
 from keras_recres.zoo import evaluation, image_folder, registry
 from keras_recres.zoo.head_first import Batches, Best, fit, stoppable
@@ -28,19 +30,19 @@ IMBALANCE = 3
 
 
 def fine_tune(
-    model_or_name,
-    folder,
+    model_or_name: keras.Model | str,
+    folder: Path,
     *,
-    epochs=10,
-    freeze_epochs=2,
-    seed=0,
-    size=None,
-    augment=False,
-    batch_size=32,
-    learning_rate=3e-4,
-    ema=0.0,
-    layer_decay=1.0,
-):
+    epochs: int = 10,
+    freeze_epochs: int = 2,
+    seed: int = 0,
+    size: int | None = None,
+    augment: bool | str = False,
+    batch_size: int = 32,
+    learning_rate: float = 3e-4,
+    ema: float = 0.0,
+    layer_decay: float = 1.0,
+) -> tuple[keras.Model, dict[str, Any]]:
     """Trains a network on images of your own: first its head, then all layers.
 
     The folder has a subfolder for each class, or train/ and val/ with such subfolders, or is a CSV

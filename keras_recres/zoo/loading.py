@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import ShapeLike
 from keras_recres.layers.checks import plain
 from keras_recres.models.families import family_of
 from keras_recres.models.features import feature_maps
 from keras_recres.zoo import building, keras_weights, sources, transfer
 from keras_recres.zoo.registry import Untrained, resolve, trained_tag
+from keras_recres.zoo.zoo_model import ZooModel
 
 logger = logging.getLogger("keras_recres")
 
 
 def load(
-    name,
-    weights="default",
-    num_classes=None,
-    input_shape=None,
-    steps=None,
-    features_only=False,
-    dtype=None,
-    offline=None,
-    progress="auto",
-    classes=None,
-    out_indices=None,
-    in_channels=None,
-):
+    name: str,
+    weights: str | os.PathLike[str] | None = "default",
+    num_classes: int | None = None,
+    input_shape: ShapeLike | None = None,
+    steps: int | None = None,
+    features_only: bool = False,
+    dtype: str | None = None,
+    offline: bool | None = None,
+    progress: bool | str = "auto",
+    classes: Sequence[str] | None = None,
+    out_indices: int | Sequence[int] | None = None,
+    in_channels: int | None = None,
+) -> ZooModel:
     """Builds the network of a name and loads its weights.
 
     A model with weights has the arguments that the weights were trained with; `num_classes`,

@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_recres.backend.types import Data, ShapeLike, Tensor
+
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
@@ -66,7 +71,7 @@ class Preprocessing:
                 f"found mean={self.mean} and std={self.std}."
             )
 
-    def __call__(self, images):
+    def __call__(self, images: Data) -> Tensor:
         """Returns what the network takes.
 
         Args:
@@ -120,7 +125,7 @@ class Preprocessing:
             x = self._resize_and_crop(x)
         return self.normalize(x)
 
-    def normalize(self, x):
+    def normalize(self, x: Data) -> Any:
         """(scale · x − mean) / std over the last axis, reversed first where `bgr` says so.
 
         Plain arithmetic, so that it also runs inside another library's data pipeline whatever the
@@ -148,7 +153,7 @@ class Preprocessing:
             mean, std = x.new_tensor(mean), x.new_tensor(std)
         return (x - mean) / std
 
-    def for_input_shape(self, input_shape):
+    def for_input_shape(self, input_shape: ShapeLike) -> Self:
         """The same preprocessing for a network built with another `input_shape`.
 
         The size follows the shape. With another number of channels, every channel gets the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from keras_recres.zoo import text
 from keras_recres.zoo.preprocessing import Preprocessing
@@ -143,16 +143,16 @@ class Record:
     results: tuple[Result, ...] = field(default=(), compare=False)
 
     @property
-    def trained(self):
+    def trained(self) -> bool:
         """Whether weights of this project exist for any tag."""
         return bool(self.trained_tags)
 
     @property
-    def loadable_tags(self):
+    def loadable_tags(self) -> tuple[str, ...]:
         """The tags that `zoo.load` has weights for, Keras' among them."""
         return (*self.trained_tags, *([self.default_tag] if self.source == "keras" else []))
 
-    def measured(self, dataset=None):
+    def measured(self, dataset: str | None = None) -> Result | None:
         """The `Result` that tells the accuracy on a data set; None for the default tag's; or None.
 
         Of several metrics it is the one that chooses no epoch on the test set.
@@ -166,7 +166,7 @@ class Record:
         rows.sort(key=lambda r: r.metric not in ("top1_percent", "accuracy_percent"))
         return rows[0] if rows else None
 
-    def row(self, dataset=None):
+    def row(self, dataset: str | None = None) -> dict[str, Any]:
         """What a table of names tells of this one, a dict; counts are of what was measured."""
         best, paper = self.measured(dataset), self.paper
         counts = self.parameters
@@ -187,26 +187,26 @@ class Record:
         }
 
     @property
-    def layout(self):
+    def layout(self) -> dict[str, tuple[str | None, ...]] | None:
         """How `keras_recres.distribute` cuts the weights for "model_parallel", or None."""
         # Not at the top: models import Keras, and a record can do without.
         from keras_recres.models.families import family_of
 
         return family_of(self.builder).layout(self.arguments)
 
-    def arguments_of(self, tag=None):
+    def arguments_of(self, tag: str | None = None) -> dict[str, Any]:
         """Builder arguments of a tag; of the paper's network when `tag` is None."""
         arguments = {**self.arguments, **(self.tags[tag].arguments if tag else {})}
         # JSON has no tuples; Keras spells shapes and sizes with them.
         return {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
 
-    def preprocessing_of(self, tag=None):
+    def preprocessing_of(self, tag: str | None = None) -> Preprocessing | text.TextPreprocessing:
         """Preprocessing of a tag, of images or texts; the identity where the config has none."""
         base = self.preprocessing or Preprocessing()
         return dataclasses.replace(base, **(self.tags[tag].preprocessing if tag else {}))
 
     @classmethod
-    def from_dict(cls, config, where="config"):
+    def from_dict(cls, config: dict[str, Any], where: str = "config") -> Self:
         """Checks the content of a config file and makes a record of it.
 
         Args:
@@ -283,7 +283,7 @@ class Record:
             record.preprocessing_of(tag)
         return record
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The content of the config file: `Record.from_dict(record.to_dict()) == record`."""
         config = dataclasses.asdict(self)
         del config["trained_tags"], config["results"]
@@ -305,7 +305,7 @@ class Record:
             }
         return config
 
-    def state(self, tag):
+    def state(self, tag: str) -> str:
         """What is known of a tag's weights, in words."""
         if tag in self.trained_tags:
             return "weights"
@@ -313,11 +313,11 @@ class Record:
             return "weights of keras.applications, which Keras downloads"
         return "not trained yet"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         trained = ", ".join(self.loadable_tags) or "no weights yet"
         return f"<{self.name}: {self.parameters.total:,} parameters, {trained}>"
 
-    def __str__(self):
+    def __str__(self) -> str:
         paper, counts = self.paper, self.parameters
         source = f"{paper.title}{f' (arXiv:{paper.arxiv})' if paper.arxiv else ''}, {paper.where}"
         arguments = ", ".join(f"{key}={value}" for key, value in self.arguments.items())

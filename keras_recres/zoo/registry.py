@@ -9,9 +9,14 @@ import difflib
 import fnmatch
 import json
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, overload
 
 from keras_recres.zoo import sources
 from keras_recres.zoo.record import SOURCES, Record, Result
+
+if TYPE_CHECKING:
+    import pandas
 
 # `list` below is the public name, as in `zoo.list()`; the type is `builtins.list` in this file.
 __all__ = ["info", "list", "resolve", "trained_tag"]
@@ -33,16 +38,43 @@ class Untrained(ValueError):
         self.what, self.instead = what, instead
 
 
+@overload
 def list(
-    pattern="*",
-    trained=None,
-    dataset=None,
-    max_params=None,
-    family=None,
-    sort=None,
-    as_frame=False,
-    source=None,
-):
+    pattern: str | Sequence[str] = ...,
+    trained: bool | None = ...,
+    dataset: str | None = ...,
+    max_params: int | None = ...,
+    family: str | None = ...,
+    sort: str | None = ...,
+    as_frame: Literal[False] = ...,
+    source: str | None = ...,
+) -> builtins.list[Record]: ...
+
+
+@overload
+def list(
+    pattern: str | Sequence[str] = ...,
+    trained: bool | None = ...,
+    dataset: str | None = ...,
+    max_params: int | None = ...,
+    family: str | None = ...,
+    sort: str | None = ...,
+    *,
+    as_frame: Literal[True],
+    source: str | None = ...,
+) -> pandas.DataFrame: ...
+
+
+def list(
+    pattern: str | Sequence[str] = "*",
+    trained: bool | None = None,
+    dataset: str | None = None,
+    max_params: int | None = None,
+    family: str | None = None,
+    sort: str | None = None,
+    as_frame: bool = False,
+    source: str | None = None,
+) -> builtins.list[Record]:
     """Records of all names that match, in natural order (vit3 before vit10).
 
     Args:
@@ -116,7 +148,7 @@ def _frame(rows):
     return pandas.DataFrame(rows, columns=[*(rows[0] if rows else ())])
 
 
-def info(name):
+def info(name: str) -> Record:
     """The record of a name: parameters, paper, tags, and what was measured.
 
     Args:
@@ -192,7 +224,7 @@ def _natural(name):
     return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
 
 
-def _read(names) -> builtins.list[Record]:
+def _read(names) -> builtins.list[Record] | pandas.DataFrame:
     # Read anew every time: a config is small, and whoever trains adds weights and results while
     # the process runs.
     listed, results = sources.listed_files(), _results()

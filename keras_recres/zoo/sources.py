@@ -30,7 +30,7 @@ CHUNK_BYTES = 1 << 18
 _base_url = None
 
 
-def set_base_url(url):
+def set_base_url(url: str | None) -> None:
     """Sets where weights are downloaded from, before KERAS_RECRES_ZOO_URL and the default.
 
     Args:

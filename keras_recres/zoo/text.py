@@ -6,12 +6,17 @@ import collections
 import dataclasses
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from keras_recres.zoo import sources
 from keras_recres.zoo.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from keras_recres.backend.types import Data, Tensor
 
 # What stands before a short text, and for a word that the vocabulary lacks; words follow.
 PADDING, UNKNOWN, FIRST = 0, 1, 2
@@ -49,7 +54,7 @@ class TextPreprocessing:
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{key} must be an integer of at least {least}, found {value!r}.")
 
-    def __call__(self, texts):
+    def __call__(self, texts: Data) -> Tensor:
         """Returns what the network takes.
 
         Args:
@@ -72,7 +77,7 @@ class TextPreprocessing:
 
         return ops.convert_to_tensor(self.numbers(texts), dtype="int32")
 
-    def numbers(self, texts):
+    def numbers(self, texts: Sequence[str | bytes]) -> np.ndarray:
         """`self(texts)` as a NumPy array."""
         if isinstance(texts, str | bytes):
             raise ValueError(f"texts must be a list of strings, found {texts!r}: give [{texts!r}].")
@@ -87,11 +92,11 @@ class TextPreprocessing:
         return np.array(rows, np.int32).reshape(-1, self.length)
 
     @property
-    def known(self):
+    def known(self) -> tuple[str, ...]:
         """The words of the vocabulary that count, a tuple: the i-th has the number i + 2."""
         return tuple(_numbers_of(self.vocabulary, self.words))
 
-    def whole(self):
+    def whole(self) -> Self:
         """The same with the words themselves, to be kept with a model."""
         return dataclasses.replace(self, vocabulary=self.known)
 

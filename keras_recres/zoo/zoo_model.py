@@ -3,10 +3,14 @@
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
+import numpy as np
 
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import Rows
 from keras_recres.zoo import registry, text
 from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.record import Record
@@ -14,8 +18,14 @@ from keras_recres.zoo.record import Record
 logger = logging.getLogger("keras_recres")
 
 
+if TYPE_CHECKING:
+    Functional = keras.Model
+else:
+    Functional = keras_private.functional_class()
+
+
 @keras.saving.register_keras_serializable(package="keras_recres")
-class ZooModel(keras_private.functional_class()):
+class ZooModel(Functional):
     """A functional model whose four attributes are saved with it.
 
     Attributes:
@@ -25,8 +35,13 @@ class ZooModel(keras_private.functional_class()):
         class_names: Names of the classes in the order of the logits, or None.
     """
 
+    preprocess: Preprocessing | text.TextPreprocessing
+    zoo_record: Record
+    zoo_tag: str | None
+    class_names: tuple[str, ...] | None
+
     @property
-    def feature_info(self):
+    def feature_info(self) -> Rows:
         """Of each output a dict: `name` of the layer, `channels`, `reduction` of the image's side.
 
         As timm's; `reduction` is None where the features are no map.
@@ -42,7 +57,7 @@ class ZooModel(keras_private.functional_class()):
             for x in self.outputs
         ]
 
-    def predict_texts(self, texts, batch_size=64):
+    def predict_texts(self, texts: Sequence[str | bytes], batch_size: int = 64) -> np.ndarray:
         """Probabilities of the classes of texts.
 
         Example:
@@ -69,7 +84,7 @@ class ZooModel(keras_private.functional_class()):
         evaluation.check_logits(self, logits)
         return evaluation.softmax(logits)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         record, preprocess = getattr(self, "zoo_record", None), getattr(self, "preprocess", None)
         names = getattr(self, "class_names", None)
         if isinstance(preprocess, text.TextPreprocessing):
@@ -89,7 +104,9 @@ class ZooModel(keras_private.functional_class()):
         return {**super().get_config(), "zoo": zoo}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Self:
         config = dict(config)
         zoo = config.pop("zoo")
         model = super().from_config(config, custom_objects)

@@ -9,10 +9,13 @@ compares with a plain `torch.nn` network, tests/models/convnets/plain_torch.py.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import Path
 from keras_recres.zoo import building, registry
 from keras_recres.zoo.convert import alexnet, googlenet, inception, resnet, vgg
 from keras_recres.zoo.convert.layout import beginnings_of
@@ -21,7 +24,9 @@ from keras_recres.zoo.convert.state_dict import a_few, check, read_state_dict
 LAYOUTS = alexnet.LAYOUTS | googlenet.LAYOUTS | inception.LAYOUTS | resnet.LAYOUTS | vgg.LAYOUTS
 
 
-def checkpoint(name: str, path_or_state_dict, **arguments) -> keras.Model:
+def checkpoint(
+    name: str, path_or_state_dict: Path | Mapping[str, Any], **arguments: Any
+) -> keras.Model:
     """A network of the zoo with the weights of a checkpoint of torchvision or timm.
 
     Every name and shape is checked in both directions before a weight is set. The network's

@@ -2,11 +2,14 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_recres.backend.keras_private import print_message
+from keras_recres.backend.types import Path
 from keras_recres.layers.sinusoid_position import sinusoid_table
 from keras_recres.models import t2t_vit as build_t2t_vit
 from keras_recres.zoo.convert.state_dict import a_few, check, read_state_dict, to_tensors
@@ -53,7 +56,14 @@ class ConversionReport:
         )
 
 
-def t2t_vit(path_or_state_dict, depth=7, steps=1, num_classes=1000, verbose=True, **arguments):
+def t2t_vit(
+    path_or_state_dict: Path | Mapping[str, Any],
+    depth: int = 7,
+    steps: int = 1,
+    num_classes: int = 1000,
+    verbose: bool = True,
+    **arguments: Any,
+) -> keras.Model:
     """A `t2t_vit` model with the weights of an official T2T-ViT checkpoint.
 
     Every name and shape is checked in both directions before a weight is set. Dense kernels are
