@@ -8,6 +8,8 @@ with distribute.scope("auto") as devices:
 
 import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -16,6 +18,7 @@ from keras_recres.backend import distribution
 
 AUTO = "auto"
 SINGLE = "single"
+ModelT = TypeVar("ModelT", bound=keras.Model)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,16 +38,16 @@ class Devices:
     process: int = 0
     # Of the backend: what is done to a model, whether it is this that shares out batches, and the
     # mean of a number over all replicas.
-    ready: object = dataclasses.field(default=None, repr=False)
+    ready: Callable[[keras.Model], object] | None = dataclasses.field(default=None, repr=False)
     shards: bool = dataclasses.field(default=True, repr=False)
-    mean: object = dataclasses.field(default=None, repr=False)
+    mean: Callable[[float], float] | None = dataclasses.field(default=None, repr=False)
 
     @property
-    def chief(self):
+    def chief(self) -> bool:
         """Whether this process writes files and says what goes on."""
         return self.process == 0
 
-    def check_batch(self, size):
+    def check_batch(self, size: int) -> None:
         """Raises a ValueError unless a batch of `size` can be shared out equally."""
         if size % self.replicas:
             near = max(1, round(size / self.replicas)) * self.replicas
@@ -53,7 +56,7 @@ class Devices:
                 f"take a multiple, such as {near:,}."
             )
 
-    def agree(self, number):
+    def agree(self, number: int) -> bool:
         """Whether an integer is the same in all processes, which all ask; their sum below 2^24.
 
         Where processes go on from different states, every step of theirs waits for the others all
@@ -65,7 +68,7 @@ class Devices:
         apart = self.mean(abs(number - self.mean(float(number))))
         return apart < 0.25 / self.processes
 
-    def prepare(self, model):
+    def prepare(self, model: ModelT) -> ModelT:
         """The same model, for training in this scope, in which it was made.
 
         Batch normalization is of the whole batch, not of each replica's part of it.
@@ -78,7 +81,7 @@ class Devices:
             self.ready(model)
         return model
 
-    def shard(self, batches):
+    def shard(self, batches: keras.utils.PyDataset) -> keras.utils.PyDataset:
         """Of each batch this process' part.
 
         Args:
@@ -99,15 +102,15 @@ class Shard(keras.utils.PyDataset):
     2.21, on processors), so that what the batch was cut from would be other data afterwards.
     """
 
-    def __init__(self, batches, devices):
+    def __init__(self, batches: keras.utils.PyDataset, devices: Devices) -> None:
         super().__init__(workers=batches.workers)
         self.batches = batches
         self.devices = devices
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         made = getattr(self.batches, "part", None)
         if callable(made) and self.devices.shards:
             own = made(index, self.devices.process, self.devices.processes)
@@ -123,20 +126,20 @@ class Shard(keras.utils.PyDataset):
 
         return keras.tree.map_structure(part, self.batches[index])
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         self.batches.on_epoch_begin()
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.batches.on_epoch_end()
 
 
-def kinds():
+def kinds() -> tuple[str, ...]:
     """What `scope` takes on the backend in use, "auto" and "single" first."""
     return (AUTO, SINGLE, *distribution.KINDS)
 
 
 @contextlib.contextmanager
-def scope(kind=AUTO, **options):
+def scope(kind: str = AUTO, **options: Any) -> Iterator[Devices]:
     """A scope in which models are made, compiled and trained on several devices.
 
     | kind           | backend    | what it is                                    |

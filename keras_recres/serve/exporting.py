@@ -7,11 +7,14 @@ import re
 import shutil
 import tempfile
 import uuid
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_recres.backend.keras_private import function_of, sublayers
+from keras_recres.backend.types import Data, Path
 from keras_recres.layers.checks import check_count, check_positive
 from keras_recres.models.graph import keep_facts
 from keras_recres.serve import formats as other_formats
@@ -27,23 +30,23 @@ logger = logging.getLogger("keras_recres")
 
 
 def export(
-    model_or_name,
-    directory,
-    version=None,
+    model_or_name: keras.Model | str,
+    directory: Path,
+    version: int | None = None,
     *,
-    name=None,
-    preprocessing=None,
-    labels=None,
-    warmup="auto",
-    max_pixels=2**24,
-    max_steps=64,
-    tolerance=1e-5,
-    formats=(),
-    format_batch=None,
-    quantize=None,
-    representative=None,
-    server="tensorflow",
-):
+    name: str | None = None,
+    preprocessing: Preprocessing | TextPreprocessing | None = None,
+    labels: Sequence[str] | None = None,
+    warmup: Any = "auto",
+    max_pixels: float = 2**24,
+    max_steps: int = 64,
+    tolerance: float = 1e-5,
+    formats: str | Sequence[str] = (),
+    format_batch: int | None = None,
+    quantize: str | None = None,
+    representative: Data = None,
+    server: str = "tensorflow",
+) -> pathlib.Path:
     """Exports a classifier for TensorFlow Serving, and compares what it answers with the model.
 
     `directory/NAME/VERSION/` appears complete and checked or not at all: it is written aside,

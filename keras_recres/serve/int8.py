@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_recres.backend.keras_private import function_of, sublayers
+from keras_recres.backend.types import Data
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import a_kind
 from keras_recres.models.copying import copied
@@ -24,11 +25,11 @@ class AccuracyLost(NamedTuple):
     examples: int
 
     @property
-    def lost(self):
+    def lost(self) -> float:
         return self.before - self.after
 
 
-def quantized(model):
+def quantized(model: keras.Model) -> keras.Model:
     """A copy of a model whose dense layers compute with 8-bit integers.
 
     Keras' int8 scheme: weights with one scale a channel, activations with one a row, found anew
@@ -75,7 +76,9 @@ def _ids(layer):
     return {id(weight) for weight in layer.weights}
 
 
-def accuracy_lost(model, other, images, labels, batch_size=128):
+def accuracy_lost(
+    model: keras.Model, other: keras.Model, images: Data, labels: Data, batch_size: int = 128
+) -> AccuracyLost:
     """What share of examples each of two models classifies rightly.
 
     Example:
