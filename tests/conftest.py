@@ -20,7 +20,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 # Rooms whose tests train, ask or export a network a few times: on TensorFlow a graph takes longer
 # to trace than all that is computed with it. Those that are `slow` have graphs, as users do.
-EAGER = {"cli", "serve", "training", "zoo"}
+EAGER = {"cli", "models", "serve", "training", "zoo"}
 
 
 def room_of(item):
@@ -41,7 +41,11 @@ def pytest_runtest_setup(item):
 def pytest_collection_modifyitems(items):
     for item in items:
         slow, about_it = map(item.get_closest_marker, ("slow", "tensorflow"))
-        if room_of(item) == "training" and slow and not about_it:
+        on = {backend for mark in item.iter_markers("slow_on") for backend in mark.args}
+        if keras.backend.backend() in on:
+            item.add_marker("slow")
+        trains = room_of(item) == "training" and slow
+        if (trains or "tensorflow" in on) and not about_it:
             item.add_marker("on_torch")
 
 

@@ -1,13 +1,8 @@
-"""Marks that depend on the backend in use."""
+"""Marks that depend on the backend in use: tests/conftest.py reads them."""
 
-import keras
 import pytest
 
-
-def slow_on(*backends):
-    """Marks as `slow` what these backends trace and compile for long, on them alone."""
-    there = keras.backend.backend() in backends
-    return pytest.mark.slow if there else pytest.mark.skipif(False, reason="")  # Does nothing.
-
-
+# `slow` on the backends that it is given, which trace and compile for long. What TensorFlow traces
+# PyTorch runs in its place, unless the test is marked `tensorflow`.
+slow_on = pytest.mark.slow_on
 slow_on_tensorflow = slow_on("tensorflow")

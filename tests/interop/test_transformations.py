@@ -17,7 +17,7 @@ from keras_recres import models, probes, serve
 from keras_recres.layers import RecurrentResidual
 from keras_recres.serve import formats
 from tests.interop.models import MODELS
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on
 from tests.serve.conftest import checked_here
 
 BACKEND = keras.backend.backend()
@@ -158,7 +158,7 @@ def equal_or_refused(model, inputs):
         np.testing.assert_array_equal(a, b)
 
 
-@slow_on_tensorflow
+@slow_on("jax", "tensorflow")
 @pytest.mark.parametrize("transform", TRANSFORMATIONS, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("build", MODELS, ids=lambda one: one.__name__)
 def test_outputs_are_equal_or_a_layer_is_named(build, transform, tmp_path):

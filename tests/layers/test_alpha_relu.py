@@ -12,6 +12,7 @@ from keras import ops
 from keras_recres.layers import AlphaReLU
 from keras_recres.layers.alpha_relu import alpha_relu, linear_below
 from tests.gradients import gradients
+from tests.marks import slow_on_tensorflow
 
 ALPHAS = (0.1, 0.5, 0.6, 0.75, 0.999, 1.0)
 DTYPES = ["float32", "bfloat16"]
@@ -177,6 +178,7 @@ def test_alpha_is_learnt_from_data():
     assert float(model.layers[0].exponent.value) == pytest.approx(0.4, abs=0.01)
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(("target", "end"), [(3.0, 1.0), (-3.0, 0.01)])
 def test_training_keeps_alpha_in_its_range(target, end):
     x = np.full((8, 1), 2.0, "float32")

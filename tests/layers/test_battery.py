@@ -17,7 +17,7 @@ from keras_recres import layers, models
 from keras_recres.backend import keras_private
 from keras_recres.layers.checks import takes_numpy
 from tests.gradients import computed
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 
@@ -574,7 +574,7 @@ def make(name, kwargs):
 IDS = {f"{name}{i}": (name, i) for name, cases in CASES.items() for i in range(len(cases))}
 # The further cases of a class add configs and shapes to Keras' test, which need no other backend.
 OWN_TESTS = [
-    pytest.param(identity, marks=[pytest.mark.neutral] if i else [])
+    pytest.param(identity, marks=[pytest.mark.neutral if i else pytest.mark.tensorflow])
     for identity, (_, i) in IDS.items()
 ]
 
@@ -667,6 +667,8 @@ def with_policy(case, policy):
 
 
 def test_mixed_bfloat16_computes_in_bfloat16_near_float32(case):
+    if BACKEND == "jax" and not case.first:
+        pytest.skip("JAX takes a second or more to compile each")
     layer, dtypes = with_policy(case, "mixed_bfloat16"), []
 
     def call(x):
@@ -681,10 +683,9 @@ def test_mixed_bfloat16_computes_in_bfloat16_near_float32(case):
     np.testing.assert_allclose(got / scale, case.y / scale, atol=0.05)
 
 
+@slow_on("jax")
 @pytest.mark.parametrize(("policy", "dtype"), [("float32", "int32"), ("mixed_bfloat16", "uint8")])
 def test_integers_are_computed_with_as_the_floats_they_stand_for(case, policy, dtype):
-    if BACKEND == "jax" and not case.first:
-        pytest.skip("JAX takes a second or more to compile each")
     layer = case.layer if policy == "float32" else with_policy(case, policy)
     # Up to 255, which bfloat16 holds exactly and no sum of uint8 does.
     x = np.random.default_rng(0).integers(0, 256, case.shape)
@@ -710,7 +711,7 @@ def test_float64_computes_in_float64_and_float32_agrees(case):
         assert 0 < np.abs(ops.convert_to_numpy(rounded) - want).max() < 1e-4
 
 
-@slow_on_tensorflow
+@slow_on("jax", "tensorflow")
 def test_any_batch_size_in_functional_and_subclassed_models(case):
     class Subclassed(keras.Model):
         def __init__(self):
@@ -735,6 +736,7 @@ def test_any_batch_size_in_functional_and_subclassed_models(case):
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@slow_on("jax")
 def test_saved_and_loaded_as_keras_file(case, tmp_path):
     case.model.save(tmp_path / "model.keras")
     with keras_private.values_given_later():

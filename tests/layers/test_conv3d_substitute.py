@@ -11,6 +11,7 @@ from keras_recres.backend import keras_private
 from keras_recres.layers import Conv3dSubstitute
 from keras_recres.layers.conv3d_substitute import FORMS
 from tests.gradients import JIT, computed, gradients
+from tests.marks import slow_on
 
 
 def random(*shape, seed=0):
@@ -205,6 +206,7 @@ def test_depth_for_finds_every_depth_and_no_other():
                         Conv3dSubstitute.depth_for(maps, 12, filters, volume_channels)
 
 
+@slow_on("jax", "tensorflow")
 def test_it_learns_in_fit():
     inputs = keras.Input((6, 6, 4))
     x = Conv3dSubstitute(2, 3, 1, unfold=False)(inputs)

@@ -11,7 +11,7 @@ from keras_recres.backend import keras_private
 from keras_recres.layers import Conv3dSubstitute, GroupedDense, MetaConv2D, MetaDense, MetaLayer
 from keras_recres.layers.grouped_convolution import FORMS
 from tests.gradients import JIT, computed, gradients
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 
 
 def random(*shape, seed=0):
@@ -396,7 +396,7 @@ def test_the_last_activation_of_meta_conv_gets_all_maps_of_a_pixel(flatten):
     np.testing.assert_allclose(computed(last, x).reshape(maps.shape), want, atol=1e-6)
 
 
-@slow_on_tensorflow
+@slow_on("jax", "tensorflow")
 def test_meta_conv_learns_in_fit():
     inputs = keras.Input((8, 8, 4))
     x = MetaConv2D(8, 3, groups=4, pool_size=2)(inputs)

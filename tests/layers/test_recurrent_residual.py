@@ -13,7 +13,7 @@ from keras_recres import backend
 from keras_recres.backend import keras_private
 from keras_recres.layers import RecurrentResidual
 from tests.gradients import computed, gradients
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 # TensorFlow and PyTorch train as well without compiling, which takes longer than these trainings.
@@ -40,6 +40,9 @@ OPTIONS = {
     "states": {"return_states": True},
     "remat_unshared_learned": {"remat": True, "unshare": ("norm",), "residual_scale": "learned"},
 }
+# Together they have every option: JAX compiles the values and gradients of each.
+COMPILED = ("grown_truncated", "step_embedding", "truncated_inject", "inject_concat", "states")
+COMPILED += ("remat_unshared_learned",)
 
 
 def branch(width=WIDTH):
@@ -110,7 +113,9 @@ def assert_same(got, want, names):
         np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    "option", [pytest.param(o, marks=[slow_on("jax")] * (o not in COMPILED)) for o in OPTIONS]
+)
 def test_values_and_gradients_equal_an_explicit_loop(option):
     layer = RecurrentResidual(branch(), steps=TWO_TURNS, **OPTIONS[option])
     randomised(layer, (None, WIDTH))
@@ -137,7 +142,7 @@ def test_a_call_may_say_how_many_steps_gradients_flow_through():
         layer(x, backprop_steps=0)
 
 
-@slow_on_tensorflow
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX compiled above, and PyTorch has no XLA")
 @pytest.mark.parametrize(
     ("loop", "steps", "options"),
@@ -244,9 +249,9 @@ def replaced(dense):
     "change",
     [
         lambda dense: dense.quantize("int8"),
-        lambda dense: dense.quantize("int4"),
-        lambda dense: dense.quantize("float8"),
-        lambda dense: dense.enable_lora(2),
+        pytest.param(lambda dense: dense.quantize("int4"), marks=slow_on("jax", "tensorflow")),
+        pytest.param(lambda dense: dense.quantize("float8"), marks=slow_on("jax", "tensorflow")),
+        pytest.param(lambda dense: dense.enable_lora(2), marks=slow_on("jax", "tensorflow")),
         replaced,
     ],
     ids=["int8", "int4", "float8", "lora", "swap"],
@@ -455,6 +460,7 @@ def test_remat_and_truncation_do_not_change_inference():
         )
 
 
+@slow_on_tensorflow
 def test_fit_learns_and_a_deeper_call_works_in_a_functional_model():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(256, 4)).astype("float32")
@@ -611,6 +617,7 @@ def test_every_step_learns_its_own_statistics_beside_dropout(policy, remat, loop
 
 
 @slow_on_tensorflow
+@pytest.mark.tensorflow  # Whose loop it is about.
 @pytest.mark.parametrize(
     ("options", "forms"),
     [

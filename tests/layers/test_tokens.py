@@ -21,6 +21,7 @@ from keras_recres.layers import (
 )
 from keras_recres.layers.sinusoid_position import sinusoid_table
 from tests.gradients import JIT, computed, gradients
+from tests.marks import slow_on
 
 
 def random(*shape, seed=0, scale=1.0):
@@ -264,6 +265,7 @@ def test_gelu_is_the_exact_one():
     np.testing.assert_allclose(to_numpy(layer.mlp_hidden(x)), 1.954500, atol=3e-6)
 
 
+@slow_on("jax")
 @pytest.mark.parametrize("layer_class", [TokenPerformer, TokenTransformer])
 def test_token_layers_in_half_precision(layer_class):
     x = random(1, 300, 27)
@@ -338,7 +340,9 @@ def test_sinusoid_wavelength_and_faults():
         SinusoidPosition().build((None, None, 4))
 
 
-@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize(
+    "token_type", ["performer", pytest.param("transformer", marks=slow_on("jax"))]
+)
 def test_tokens_to_token_is_its_layers(token_type):
     x = random(2, 16, 24, 3)
     layer = TokensToToken(
@@ -382,7 +386,14 @@ def test_wrong_arguments_are_named(make, sentence):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["block", "transformer", "performer", "recurrent"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "block",
+        *(pytest.param(kind, marks=slow_on("jax")) for kind in ("transformer", "performer")),
+        "recurrent",
+    ],
+)
 def test_masked_tokens_are_as_if_they_were_not_there(kind):
     layer = {
         "block": lambda: TransformerBlock(num_heads=2),

@@ -21,7 +21,8 @@ def kept(model):
 COPIES = {"substitute": (kept, 1e-5), "untie": (models.untie, 1e-5), "int8": (serve.quantized, 0.1)}
 
 # TensorFlow compiles what quantises.
-WAYS = ["substitute", "untie", pytest.param("int8", marks=slow_on_tensorflow)]
+WAYS = ["substitute", "untie", pytest.param("int8", marks=slow_on("jax", "tensorflow"))]
+LOOKUPS = [*WAYS[:2], pytest.param("int8", marks=[pytest.mark.slow, pytest.mark.tensorflow])]
 
 
 def around(layer, shape=(4,), dtype="float32"):
@@ -50,7 +51,7 @@ def test_what_a_normalization_adapted_to_is_copied(name):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="lookups in a model need TensorFlow")
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", LOOKUPS)
 def test_vocabularies_are_copied(name):
     copied, tolerance = COPIES[name]
     text = keras.layers.TextVectorization(output_mode="tf_idf")
@@ -106,6 +107,7 @@ def test_what_cannot_be_copied_is_refused(name):
             copied(model)
 
 
+@slow_on_tensorflow
 def test_frozen_layers_and_random_ones_are_copied():
     class Noise(keras.layers.Layer):
         def __init__(self, **kwargs):
@@ -158,7 +160,7 @@ def test_models_of_any_size_are_compared_and_others_warned_of():
         kept(around(Choosy()))
 
 
-@slow_on("jax")
+@slow_on("jax", "tensorflow")
 @pytest.mark.parametrize(("tokens", "sequential"), [(True, True), (False, False)])
 def test_what_masks_is_copied(tokens, sequential):
     parts = [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
-from tests.marks import slow_on
+from tests.marks import slow_on, slow_on_tensorflow
 
 # (height, channels, reduction) of each map of the network of the zoo's images.
 MAPS = {
@@ -22,7 +22,10 @@ MAPS = {
 
 
 @slow_on("jax")
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[slow_on_tensorflow] * (len(MAPS[n]) == 5)) for n in MAPS],
+)
 def test_each_image_family_has_maps(name):
     trained = zoo.info(name).trained
     weights = "default" if trained else None

@@ -28,6 +28,7 @@ def model():
     return convnet(4)
 
 
+@slow_on_tensorflow
 def test_exact_folding_computes_what_the_model_did(model, tmp_path):
     before, want = held(model), computed(model, X)
     exact, table = folded(model, rank="exact")

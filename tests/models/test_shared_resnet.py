@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_recres.models import multiply_adds, shared_resnet
+from tests.marks import slow_on
 
 UNTIED = ("norm", "conv1", "conv2")
 
@@ -29,6 +30,7 @@ def test_counts_are_those_of_the_arithmetic(arguments, parameters, products):
     assert shared_resnet(1).count_params() == block + rest
 
 
+@slow_on("jax")
 def test_a_block_is_added_as_often_as_it_runs():
     x = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3)).astype("float32")
     small = {"filters": (4, 6), "input_shape": (8, 8, 3)}

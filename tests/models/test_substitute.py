@@ -11,7 +11,7 @@ from keras import ops
 from keras_recres import layers
 from keras_recres.models import multiply_adds, rules, substitute, t2t_vit
 from tests.gradients import computed
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 
 JIT = keras.backend.backend() == "jax"  # Compiling these trainings takes TensorFlow longer.
 
@@ -82,6 +82,7 @@ def test_vgg16():
     assert np.isfinite(outputs).all()
 
 
+@slow_on("jax", "tensorflow")
 @pytest.mark.neutral
 def test_mobilenet():
     model = keras.applications.MobileNet(
@@ -104,6 +105,7 @@ def test_mobilenet():
     assert table.uncounted == ()
 
 
+@slow_on("jax")
 def test_the_result_is_saved_and_substituted_further(tmp_path):
     model = small_model()
     slim, _ = substitute(model, {"conv?": rules.meta_conv2d(groups=2)}, verbose=False)

@@ -7,9 +7,10 @@ from keras import layers, ops
 
 from keras_recres import layers as own
 from keras_recres.probes import curves, extrinsic_curvature
+from tests.marks import slow_on, slow_on_tensorflow
 
 # On TensorFlow forward derivatives, which are not its default, take several times as long to trace.
-SLOW_THERE = [pytest.mark.slow] if keras.backend.backend() == "tensorflow" else []
+SLOW_THERE = [slow_on_tensorflow, pytest.mark.tensorflow]
 METHODS = [pytest.param("forward", marks=SLOW_THERE)]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 PAIRS = [pytest.param("forward", dtype, marks=SLOW_THERE) for dtype in TOLERANCE]
@@ -223,12 +224,27 @@ def piecewise_linear(activation):
     ("activation", "kinks_at", "batch_size"),
     [
         (lambda x: layers.ReLU()(x), (0,), None),
-        (lambda x: layers.ReLU()(x), (0,), 4),
-        (lambda x: layers.Activation("leaky_relu")(x), (0,), None),
-        (lambda x: layers.PReLU(alpha_initializer="ones")(x), (0,), None),
+        pytest.param(lambda x: layers.ReLU()(x), (0,), 4, marks=slow_on("jax", "tensorflow")),
+        pytest.param(
+            lambda x: layers.Activation("leaky_relu")(x),
+            (0,),
+            None,
+            marks=slow_on("jax", "tensorflow"),
+        ),
+        pytest.param(
+            lambda x: layers.PReLU(alpha_initializer="ones")(x),
+            (0,),
+            None,
+            marks=slow_on("jax", "tensorflow"),
+        ),
         (lambda x: layers.Activation("relu6")(6 * x), (0, 1), None),
-        (lambda x: layers.Activation("hard_tanh")(x), (-1, 1), 4),
-        (lambda x: abs(x), (0,), None),
+        pytest.param(
+            lambda x: layers.Activation("hard_tanh")(x),
+            (-1, 1),
+            4,
+            marks=slow_on("jax", "tensorflow"),
+        ),
+        pytest.param(lambda x: abs(x), (0,), None, marks=slow_on("jax", "tensorflow")),
         (lambda x: layers.Maximum()([x, 0.5 - x]), (0.25,), None),
         # As many groups as points at once.
         (lambda x: own.GroupedDense(5, 4, "prelu", kernel_initializer="identity")(x), (0,), 4),

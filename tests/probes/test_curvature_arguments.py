@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from keras_recres import layers as own
 from keras_recres.probes import curves, extrinsic_curvature
+from tests.marks import slow_on, slow_on_tensorflow
 
 BACKEND = keras.backend.backend()
 CIRCLE = curves.circle(1.0)
@@ -39,6 +40,7 @@ def rows(model=None, **options):
     return extrinsic_curvature(model or Subclassed(), CIRCLE, THETA, check=False, **options).rows
 
 
+@slow_on("jax", "tensorflow")
 def test_rows_of_a_subclassed_model():
     block = [("block", step) for step in range(3)]
     shared = [("input", None), ("shared", 0), ("shared", 1), ("inside/inner", None)]
@@ -64,6 +66,7 @@ def test_a_name_with_brackets_is_that_layer():
     assert rows(model, layers="fc[1]") == [("fc[1]", None)]
 
 
+@slow_on("jax", "tensorflow")
 def test_layers_are_chosen_by_name_path_wildcard_and_object():
     model = Subclassed()
     dense = [("block/branch/dense", step) for step in range(3)]
@@ -77,6 +80,7 @@ def test_layers_are_chosen_by_name_path_wildcard_and_object():
     ]
 
 
+@slow_on("jax", "tensorflow")
 def test_rows_of_steps_are_the_states_of_the_recurrence():
     inputs = keras.Input((2,))
     block = own.RecurrentResidual(layers.Dense(2, activation="tanh"), steps=3, name="block")
@@ -92,6 +96,7 @@ def test_a_single_layer_is_a_model_too():
     assert rows(layers.Dense(3, name="dense")) == [("input", None), ("dense", None)]
 
 
+@slow_on_tensorflow
 def test_changed_weights_and_settings_are_seen():
     inputs = keras.Input((2,))
     block = own.RecurrentResidual(layers.Dense(2, activation="tanh"), steps=2, name="block")
@@ -163,6 +168,7 @@ def test_one_theta_and_several_inputs():
     np.testing.assert_allclose(record.kappa[-1], np.sqrt(3) / 2, rtol=1e-6)
 
 
+@slow_on("jax", "tensorflow")
 def test_masks_reach_the_layers():
     inputs = keras.Input((3, 2))
     x = layers.Masking()(inputs)

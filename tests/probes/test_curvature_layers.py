@@ -17,7 +17,7 @@ from tests.marks import slow_on_tensorflow
 BACKEND = keras.backend.backend()
 # Tracing derivatives of derivatives takes TensorFlow half a minute for some models, and most of it
 # where they are forward ones, which are not its default.
-SLOW_THERE = [pytest.mark.slow] if BACKEND == "tensorflow" else []
+SLOW_THERE = [slow_on_tensorflow, pytest.mark.tensorflow]
 METHODS = [pytest.param("forward", marks=SLOW_THERE)]
 if BACKEND == "tensorflow":
     METHODS.append("tape")
@@ -283,6 +283,7 @@ def test_examples_that_depend_on_one_another_are_refused():
 
 
 @slow_on_tensorflow
+@pytest.mark.tensorflow
 def test_layers_inside_loops_are_measured_as_a_whole():
     model = chain((3, 2), layers.SimpleRNN(3, activation="relu", name="rnn"))
     curve = ellipse((3, 2))
@@ -343,6 +344,7 @@ def test_a_layer_that_cannot_be_differentiated_is_named():
     extrinsic_curvature(model, ellipse((3,)), THETA)
 
 
+@slow_on_tensorflow
 def test_half_precision_models_are_computed_in_float32():
     model = chain((6,), dense_branch(6), layers.Dense(4))
     half = keras.models.clone_model(model)

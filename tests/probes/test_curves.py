@@ -54,6 +54,7 @@ def curvature(v, a):
     return np.sqrt(np.maximum(vv * aa - va**2, 0)) / vv**1.5
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize("name", ALL)
 def test_both_derivatives_are_those_of_differences(name):
     curve = ALL[name]()
@@ -180,6 +181,7 @@ def test_class_curves_go_through_images_or_means_nearest_first():
     np.testing.assert_allclose(at(curve, curve.knots)[:, 0], [2, 10.5], atol=1e-5)
 
 
+@slow_on_tensorflow
 def test_another_parameter_does_not_change_the_curvature():
     curve = curves.spline(IMAGES)
     cubed = curve.reparametrise(lambda t: t**3, (0.5, 5 ** (1 / 3)))

@@ -1,5 +1,6 @@
 """Recipes: all of them are what they should be, and a typo in one is a sentence."""
 
+import functools
 import re
 import sys
 
@@ -46,6 +47,11 @@ def test_every_recipe_is_whole(name):
         assert part in said
 
 
+@functools.cache
+def rows_of_all():
+    return pending_rows.rows(["*"])
+
+
 @pytest.mark.parametrize("name", recipes.available())
 def test_docstrings_tell_what_results_csv_has(name):
     recipe, said = recipes.load(name), sys.modules[f"training.recipes.{name}"].__doc__
@@ -57,7 +63,7 @@ def test_docstrings_tell_what_results_csv_has(name):
         if row["tag"] == row["dataset"] == recipe.tag and row["metric"] == "top1_percent"
     }
     # A row of an earlier recipe tells nothing of this one.
-    known = [row for row in pending_rows.rows(["*"]) if row.recipe == recipe]
+    known = [row for row in rows_of_all() if row.recipe == recipe]
     outdated = {row.name for row in known if row.outdated}
     measured = {n: rows[n] for n in recipe.names if n in rows and n not in outdated}
     assert told == measured, f"renew the docstring of training/recipes/{name}.py"

@@ -1,6 +1,7 @@
 """A small zoo of its own, so that loading is tested without trained weights of the real one."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -63,6 +64,9 @@ class Table(keras.layers.Layer):
     def call(self, x):
         return x + self.table
 
+    def compute_output_shape(self, input_shape):  # Or TensorFlow traces the call.
+        return input_shape
+
 
 @keras.saving.register_keras_serializable(package="keras_recres_tests")
 class StepScale(keras.layers.Layer):
@@ -79,6 +83,9 @@ class StepScale(keras.layers.Layer):
 
     def call(self, x):
         return x * keras.ops.mean(self.scale, axis=0)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "steps": self.steps}
@@ -112,22 +119,36 @@ def no_outside(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "_base_url", (tmp_path / "nowhere").as_uri())
 
 
-@pytest.fixture
-def toy_zoo(monkeypatch, tmp_path):
-    """A zoo folder with `toy_rec`, trained for its tag `small`; returns the folder."""
-    folder = tmp_path / "zoo"
-    for sub in manifest.FOLDERS:
-        (folder / sub).mkdir(parents=True)
-    (folder / "configs" / "toy_rec.json").write_text(json.dumps(CONFIG))
+def use(folder, monkeypatch):
+    """Makes a folder the zoo's."""
     monkeypatch.setattr(sources, "data_folder", lambda: folder)
     monkeypatch.setattr(keras_recres.models, "toy", toy, raising=False)
     monkeypatch.setattr(keras_recres.models, "__all__", ["toy"], raising=False)
-    keras.utils.set_random_seed(3)
-    record, tag = registry.resolve("toy_rec.small")
-    model = toy(**record.arguments_of(tag))
-    model.get_layer("head").bias.assign(np.arange(5.0))
-    model.save_weights(folder / "weights" / "toy_rec.small.weights.h5")
-    manifest.write(folder)
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory):
+    """A zoo folder with `toy_rec`, trained for its tag `small`, which no test changes."""
+    folder = tmp_path_factory.mktemp("toy") / "zoo"
+    for sub in manifest.FOLDERS:
+        (folder / sub).mkdir(parents=True)
+    (folder / "configs" / "toy_rec.json").write_text(json.dumps(CONFIG))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use(folder, monkeypatch)
+        keras.utils.set_random_seed(3)
+        record, tag = registry.resolve("toy_rec.small")
+        model = toy(**record.arguments_of(tag))
+        model.get_layer("head").bias.assign(np.arange(5.0))
+        model.save_weights(folder / "weights" / "toy_rec.small.weights.h5")
+        manifest.write(folder)
+    return folder
+
+
+@pytest.fixture
+def toy_zoo(toy_folder, monkeypatch, tmp_path):
+    """A copy of it as the zoo; returns the folder."""
+    folder = shutil.copytree(toy_folder, tmp_path / "zoo")
+    use(folder, monkeypatch)
     return folder
 
 

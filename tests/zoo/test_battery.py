@@ -53,6 +53,12 @@ def computed(model, inputs):
     if keras.backend.backend() == "jax":
         # Which would compile every operation by itself.
         found = model.predict_on_batch(inputs)
+    elif keras.backend.backend() == "tensorflow" and len(inputs.shape) < 4:
+        # A recurrence of many steps, which alone is faster in a graph.
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(inputs)
+        found = tf.function(lambda x: model(x, training=False)).get_concrete_function(x)(x)
     else:
         found = model(inputs, training=False)
     return keras.ops.convert_to_numpy(keras.tree.flatten(found)[0])
@@ -153,6 +159,7 @@ def default(record):
     return f"{record.name}.{record.default_tag}"
 
 
+ON_TORCH_ALONE = [pytest.mark.neutral, pytest.mark.slow, pytest.mark.on_torch]
 # Of each builder the smallest network; of LARGE ones none.
 OF_BUILDERS = [default(record) for record in map(smallest, BUILDERS) if record in SMALL]
 # On the other backends every name with weights, and what stands for those without.
@@ -174,7 +181,8 @@ on_every_argument = pytest.mark.parametrize(
     "own",
     [
         pytest.param(
-            name, marks=[pytest.mark.neutral, pytest.mark.slow] * (name not in OF_BUILDERS)
+            name,
+            marks=ON_TORCH_ALONE * (name not in OF_BUILDERS),
         )
         for name in COVERING
     ],
@@ -266,7 +274,8 @@ def test_golden_logits_of_other_tags():
     "name",
     [
         pytest.param(
-            name, marks=[pytest.mark.neutral, pytest.mark.slow] * (name != smallest(builder).name)
+            name,
+            marks=ON_TORCH_ALONE * (name != smallest(builder).name),
         )
         for name, builder in LARGE_NETWORKS.items()
     ],

@@ -163,7 +163,11 @@ def reference(case, mask, states, truncate=None):
 
 @pytest.mark.parametrize(
     ("loop", "truncate", "mask"),
-    [("scan", None, MASK), ("unroll", 2, MASK), ("auto", None, np.ones_like(MASK))],
+    [
+        ("scan", None, MASK),
+        pytest.param("unroll", 2, MASK, marks=slow_on("jax")),
+        ("auto", None, np.ones_like(MASK)),
+    ],
     ids=["masked", "truncated", "plain"],
 )
 def test_outputs_and_gradients_equal_numpys(case, loop, truncate, mask):
@@ -188,6 +192,7 @@ def test_outputs_and_gradients_equal_numpys(case, loop, truncate, mask):
         np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4, err_msg=str(of))
 
 
+@slow_on("jax")
 def test_it_is_a_cell_of_keras_own_layer(case):
     zeros = [np.zeros(state.shape) for state in case.states]
     want, *_ = reference(case, np.ones_like(MASK), zeros)

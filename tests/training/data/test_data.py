@@ -124,6 +124,7 @@ def test_packed_files_need_no_tensorflow(corners_file):
 # --- TFDS folders
 
 
+@pytest.mark.slow
 @pytest.mark.neutral
 def test_halves_have_every_second_class(tfds_dir):
     whole = data.read_encoded("tiny_imagenet80", "evaluation", tfds_dir)
