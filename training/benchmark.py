@@ -16,7 +16,7 @@ from pathlib import Path
 
 from training import errors
 from training.errors import UserError, nearest
-from training.files import write_between
+from training.files import write_aside, write_between
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BENCHMARKS = {
