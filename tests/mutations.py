@@ -1339,10 +1339,10 @@ FAULTS = [
         "tests/training/data/test_data.py::test_each_batch_draws_an_augmentation_of_its_own",
     ),
     Fault(
-        "training/fit/run_folder.py",
-        "for key in {**found, **asked} if",
-        "for key in asked if",
-        "tests/training/fit/test_fit.py::test_a_setting_that_only_the_earlier_training_had_is_told",
+        "training/settings.py",
+        "for key in {**one, **other} if",
+        "for key in one if",
+        "tests/training/test_settings.py::test_every_setting_tells_one_training_from_another",
     ),
     Fault(
         "training/fit/optimizers.py",

@@ -26,7 +26,7 @@ ROOMS = {
     "cli": {"backend", "layers", "models", "probes", "serve", "zoo"},
 }
 # The same of training/. A room is a folder, or a file of the root; the ground all may import.
-GROUND = {"console", "errors", "files", "provenance"}
+GROUND = {"console", "errors", "files", "provenance", "settings"}
 TRAINING_ROOMS = {
     "data": set(),
     "recipes": set(),

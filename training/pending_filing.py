@@ -6,6 +6,7 @@ from training.errors import UserError
 from training.jobs.pending_trainings import as_its_recipe_says, trainings
 from training.ledger import filed_runs, recording
 from training.reproduce import cifar_zoo
+from training.settings import Settings
 
 
 def file(rows, out):
@@ -50,7 +51,7 @@ def _group(row, out, filed):
         metrics = next((m for m in (training.metrics, known) if _counts(training, m)), None)
         if metrics is None:
             continue
-        alike = {k: v for k, v in metrics["settings"].items() if k != "seed"}
+        alike = {**Settings.of(metrics["settings"]).recorded(), "seed": None}
         group, new = groups.setdefault(json.dumps(alike, sort_keys=True), ([], []))
         group.append(training)
         if metrics != known:
@@ -59,7 +60,7 @@ def _group(row, out, filed):
 
 
 def _key(training):
-    return filed_runs.key_of(training.settings())
+    return Settings.of(training.settings()).key()
 
 
 def _counts(training, metrics):

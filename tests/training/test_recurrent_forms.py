@@ -11,10 +11,10 @@ from training import errors
 from training.fit import loop as fit
 from training.fit import options
 from training.jobs import pending_rows, pending_trainings
-from training.ledger import filed_runs
 from training.reproduce import __main__ as reproduce
 from training.reproduce import recurrent_forms
 from training.reproduce.recurrent_forms import forms
+from training.settings import Settings
 
 pytestmark = pytest.mark.neutral
 
@@ -66,7 +66,7 @@ def test_a_form_adds_what_it_is_called_by_and_no_computation():
 def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
     a = asked(tmp_path)
     settings = {form.label: settings_of(form.run(0, a), a) for form in forms(3)}
-    assert len({filed_runs.key_of(found) for found in settings.values()}) == len(forms(3))
+    assert len({Settings.of(found).key() for found in settings.values()}) == len(forms(3))
     assert settings["sampled"]["steps"] == "uniform(1,4)"
     assert settings["supervised"]["deep_supervision"] == 0.5
     assert settings["both"]["model_arguments"] == {"unshare": ("norm",), "step_embedding": True}

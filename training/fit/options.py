@@ -12,34 +12,12 @@ from training.data import cv_augment
 from training.errors import UserError
 from training.fit import precision, steps, strategy
 from training.fit.models import OPTIMIZERS, SCHEDULES, overrides_of
+from training.settings import Settings
 
 # What does not change a result, dropout with another --strategy aside, is not compared when a run
 # goes on.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
 NOT_SETTINGS += ("tensorboard", "curvature", "strategy", "chosen")
-# Options from after the first trainings: their settings do not name them, so at their defaults
-# they are not recorded.
-LATER = {
-    "optimizer": "adamw",
-    "ema": 0.0,
-    "clip_norm": 0.0,
-    "accumulate": 1,
-    "weights": None,
-    "cooldown_epochs": 0.0,
-    "cutmix": 0.0,
-    "randaugment": 0.0,
-    "erasing": 0.0,
-    "precise_bn": 0,
-    "stream": False,
-    "groups": 1,
-    "steps": None,
-    "backprop_steps": None,
-    "deep_supervision": 0.0,
-    "teacher": None,
-    "distillation": 0.5,
-    "temperature": 2.0,
-    "rubbish": None,
-}
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 DEEP = "also learn from what the network would say after earlier steps"
 PRECISE = "before an evaluation, average batch normalization's statistics anew over so many batches"
@@ -206,7 +184,7 @@ def settings_of(a, name, tag):
         # A name of the zoo stays the form that it is; its weights may be renewed.
         file = sources.weights_file(a.teacher.partition(".")[0], tag)
         settings["teacher_weights"] = sources.listed_files().get(file, {}).get("sha256")
-    return {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
+    return Settings.of(settings).recorded()
 
 
 def digest_of(path):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from training.errors import UserError
 from training.files import lock, write_aside
+from training.settings import Settings, tell
 
 BEGIN_ANEW = "give another --out, or --no-resume to begin anew"
 
@@ -48,7 +49,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self.path)
-            self._open(json.loads(json.dumps(settings)))
+            self._open(Settings.of(settings))
         except OSError as error:
             self.close()
             raise UserError(
@@ -70,7 +71,7 @@ class RunFolder:
                     f"{file} is not JSON ({error}); give another --out, or --no-resume to begin "
                     "anew."
                 ) from None
-            self._compare(found if isinstance(found, dict) else {}, settings)
+            self._compare(Settings.of(found if isinstance(found, dict) else {}), settings)
         if not self._anew:
             self.begin()
 
@@ -84,7 +85,8 @@ class RunFolder:
             self._anew = False
         if not self.finished:
             cut_log(self.log, self.epochs_done)
-        write_aside(self.path / "settings.json", json.dumps(self._settings, indent=2) + "\n")
+        text = json.dumps(self._settings.recorded(), indent=2)
+        write_aside(self.path / "settings.json", f"{text}\n")
 
     def close(self):
         """Lets other processes train in the folder, as every end of this process does, too."""
@@ -113,7 +115,7 @@ class RunFolder:
         self.remove_backup()
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
         file = self.path / "settings.json"
-        found = [self._settings]
+        found = [self._settings.recorded()]
         # There may be nothing, or nothing that says what its weights are called.
         with contextlib.suppress(OSError, ValueError):
             found.append(json.loads(file.read_text(encoding="utf-8")))
@@ -125,12 +127,10 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def _compare(self, found, asked):
-        keys = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]
-        if keys:
-            differences = ", ".join(f"{k} {found.get(k)!r}, not {asked.get(k)!r}" for k in keys)
+        if different := found.differences(asked):
             raise UserError(
-                f"{self.path} holds a training with {differences}: give another --out, the same "
-                "settings to go on, or --no-resume to remove it and begin anew."
+                f"{self.path} holds a training with {tell(different)}: give another --out, the "
+                "same settings to go on, or --no-resume to remove it and begin anew."
             )
 
 

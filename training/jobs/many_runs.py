@@ -13,6 +13,7 @@ from training import data
 from training.errors import UserError
 from training.jobs.board import Board
 from training.provenance import ROOT, cores
+from training.settings import Settings
 
 # TensorFlow trains the small networks a tenth faster with it.
 STEPS_PER_EXECUTION = 10
@@ -84,16 +85,13 @@ class Run:
             from training.fit import loop as fit  # Keras, which takes seconds.
 
             asked = fit.settings_of(fit.arguments(self.command(a)[3:]), self.name, settings["tag"])
-            asked = {**json.loads(json.dumps(asked)), "backend": settings.get("backend")}
             # Which one is automatic is not for this machine to say of another's.
-            if a.precision == "auto" and "precision" not in self.how:
-                asked["precision"] = settings["precision"]
-            keys = {**settings, **asked}
-        else:
-            keys = ("epochs", "limit", "precision", "precise_bn")  # The last of some alone.
-            asked = {key: getattr(a, key, None) for key in keys}
-        pairs = {key: (settings.get(key) or None, asked.get(key) or None) for key in keys}
-        return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+            automatic = a.precision == "auto" and "precision" not in self.how
+            ignoring = ("backend", "precision") if automatic else ("backend",)
+            return Settings.of(settings).differences(asked, ignoring)
+        asked = {key: getattr(a, key) for key in ("epochs", "limit", "precision")}
+        asked["precise_bn"] = getattr(a, "precise_bn", 0)  # Of some studies alone.
+        return Settings.of(settings).differences({**settings, **asked})
 
     def is_finished(self, a):
         """Whether it has reached its end.

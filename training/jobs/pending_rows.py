@@ -14,6 +14,7 @@ from training.data import places
 from training.errors import UserError, nearest
 from training.jobs.pending_trainings import adoptable, as_its_recipe_says, trainings
 from training.ledger import filed_runs, filing, recording
+from training.settings import Settings, tell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,7 @@ def rows(patterns, data_dir=None, seeds=None):
 def _is_outdated(row):
     """Whether what is filed of a row is known, and none of it is what its recipe says now."""
     (first,) = trainings(dataclasses.replace(row, seeds=1), Path())
-    asked = first.settings()
+    asked = Settings.of(first.settings())
     made = {
         tuple(result[key] for key in recording.ORIGIN)
         for result in filing.read_results()
@@ -117,11 +118,11 @@ def _is_outdated(row):
     alike = [
         metrics["settings"]
         for key, metrics in filed_runs.of(row.tag).items()
-        if key[:-1] == filed_runs.key_of(asked)[:-1]
+        if key[:-1] == asked.key()[:-1]
         or (key[0] == row.name and tuple(str(metrics.get(k)) for k in recording.ORIGIN) in made)
     ]
     return bool(alike) and not any(
-        as_its_recipe_says(first, {**settings, "seed": asked["seed"]}) for settings in alike
+        as_its_recipe_says(first, {**settings, "seed": asked.seed}) for settings in alike
     )
 
 
@@ -170,13 +171,12 @@ def _is_finished(training):
 
 
 def _compare(training):
-    found, asked = training.begun_with, training.settings()
+    found = training.begun_with
     if found is None:
         return
-    differ = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]
-    if differ:
-        told = ", ".join(f"{key} {found.get(key)!r}, not {asked.get(key)!r}" for key in differ)
-        hint = f"set KERAS_BACKEND={found.get('backend')}, or " if differ == ["backend"] else ""
+    if different := Settings.of(found).differences(training.settings()):
+        told = tell(different)
+        hint = f"set KERAS_BACKEND={found['backend']}, or " if [*different] == ["backend"] else ""
         raise UserError(f"{training.path} holds a training with {told}: {hint}give another --out.")
 
 

@@ -8,6 +8,7 @@ from training.fit import loop as fit
 from training.fit.models import overrides_of
 from training.jobs import many_runs
 from training.ledger import filed_runs
+from training.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,7 @@ class Training(many_runs.Run):
 
     def settings(self):
         """The settings.json of such a training on this backend."""
-        settings = fit.settings_of(self.arguments_of_fit(), self.name, self.row.tag)
-        return json.loads(json.dumps(settings))
+        return fit.settings_of(self.arguments_of_fit(), self.name, self.row.tag)
 
     def command(self, data_dir):
         """The command line that trains it, or goes on with it."""
@@ -119,8 +119,7 @@ def _precision(row):
 
 def as_its_recipe_says(training, settings):
     """Whether settings are those of the training; the backend is not the recipe's to say."""
-    asked = training.settings()
-    return all(settings.get(k) == asked.get(k) for k in {**settings, **asked} if k != "backend")
+    return not Settings.of(settings).differences(training.settings(), ignoring=("backend",))
 
 
 def adoptable(training, filed):
@@ -130,9 +129,9 @@ def adoptable(training, filed):
         training: a `Training`.
         filed: what `training.ledger.filed_runs.of` gives for its tag.
     """
-    asked = training.settings()
-    metrics = filed.get(filed_runs.key_of(asked))
+    asked = Settings.of(training.settings())
+    metrics = filed.get(asked.key())
     begun = (training.path / "settings.json").exists()
-    if metrics is None or begun or metrics["settings"] != asked:
+    if metrics is None or begun or asked.differences(metrics["settings"]):
         return None
     return metrics

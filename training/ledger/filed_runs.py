@@ -12,11 +12,10 @@ import json
 from keras_recres.zoo import sources
 from training.errors import UserError
 from training.files import write_aside
+from training.settings import HOW, Settings
 
 FILE = "logs/trainings.jsonl"
 CONTROLS = "logs/controls.jsonl"
-# Settings that make another training of the same network.
-HOW = ("steps", "backprop_steps", "deep_supervision", "teacher", "distillation", "temperature")
 
 
 def read(file=FILE):
@@ -52,12 +51,13 @@ def file(runs, replace=False):
         if not is_control(run):
             metrics = run.metrics
             new, old = (m["settings"] for m in (metrics, filed.get(_key(metrics), metrics)))
-            differ = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-            if differ and not replace:
-                told = " and ".join(f"{key} {old.get(key)!r}" for key in differ)
+            different = Settings.of(old).differences(new)
+            if different and not replace:
+                told = " and ".join(f"{key} {one!r}" for key, (one, _) in different.items())
                 raise UserError(
                     f"{new['name']} with seed {new['seed']} is filed with {told}, and one with "
-                    f"{' and '.join(repr(new.get(key)) for key in differ)} is not filed instead."
+                    f"{' and '.join(repr(other) for _, other in different.values())} is not filed "
+                    "instead."
                 )
             if replace:
                 filed = {k: m for k, m in filed.items() if not _outdated(m, metrics)}
@@ -66,7 +66,7 @@ def file(runs, replace=False):
 
 
 def is_control(run):
-    """Whether a training differs from its row's in more than `key_of` tells: no seed of it."""
+    """Whether a training is no seed of its row: it differs in more than `Settings.key` tells."""
     return not {option.replace("-", "_") for option in run.how} <= set(HOW)
 
 
@@ -101,7 +101,7 @@ def adopt(runs, tag, a):
     for run in runs:
         how = {option.replace("-", "_"): value for option, value in run.how.items()}
         asked = {"name": run.name, "tag": tag, "model_arguments": run.arguments, "seed": run.seed}
-        key = key_of({**asked, **how})
+        key = Settings.of({**asked, **how}).key()
         metrics = filed.get(key)
         if is_control(run):
             alike = (m for m in controls if _key(m) == key and not run.differs(m["settings"], a))
@@ -116,7 +116,7 @@ def adopt(runs, tag, a):
 
 
 def of(tag):
-    """The filed trainings on a data set: {what `key_of` gives: content of metrics.json}."""
+    """The filed trainings on a data set: {its `Settings.key()`: content of metrics.json}."""
     return {_key(metrics): metrics for metrics in read() if metrics["settings"]["tag"] == tag}
 
 
@@ -130,7 +130,7 @@ def _outdated(old, new):
     """Whether one is a training of the same form with other settings than the new one's."""
     if _key(old)[:-1] != _key(new)[:-1]:
         return False
-    return {**old["settings"], "seed": None} != {**new["settings"], "seed": None}
+    return bool(Settings.of(old["settings"]).differences(new["settings"], ignoring=("seed",)))
 
 
 def _whole(metrics):
@@ -138,12 +138,4 @@ def _whole(metrics):
 
 
 def _key(metrics):
-    return key_of(metrics["settings"])
-
-
-def key_of(settings):
-    """What two trainings have in common that are the same one, of their settings."""
-    arguments = settings.get("model_arguments") or {}
-    how = {key: settings[key] for key in HOW if key in settings}
-    form = json.dumps([arguments, how], sort_keys=True)
-    return settings["name"], settings["tag"], form, settings["seed"]
+    return Settings.of(metrics["settings"]).key()

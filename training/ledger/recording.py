@@ -7,8 +7,8 @@ from pathlib import Path
 
 from keras_recres import models, zoo
 from training.errors import UserError
-from training.fit import options
 from training.ledger import filing
+from training.settings import DEFAULTS, Settings
 
 # What a row of results says of some tags.
 NOTES = {"cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: not the original pixels"}
@@ -39,9 +39,7 @@ def record(run_dirs, note="", weights=True, metric="top1_percent"):
     runs = [_read_run(Path(path)) for path in run_dirs]
     first = runs[0]["settings"]
     for path, run in zip(run_dirs, runs, strict=True):
-        other = run["settings"]
-        keys = [k for k in {**first, **other} if k != "seed" and first.get(k) != other.get(k)]
-        if keys:
+        if keys := Settings.of(first).differences(run["settings"], ignoring=("seed",)):
             raise UserError(
                 f"{run_dirs[0]} and {path} differ in {', '.join(keys)}: only runs that differ in "
                 "nothing but the seed make one entry."
@@ -171,7 +169,7 @@ def _recipe(settings):
         settings["precision"] if settings["precision"] != "float32" else "",
         *(
             f"{key.replace('_', ' ')} {settings[key]}"
-            for key in options.LATER
+            for key in DEFAULTS
             if key in settings and key != "optimizer"
         ),
     ]

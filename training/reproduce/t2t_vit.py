@@ -17,12 +17,12 @@ from keras_recres import zoo
 from training import recipes
 from training.errors import UserError, output_folder
 from training.evaluate import READ_AS
-from training.fit import options
 from training.ledger import filed_runs
 from training.reproduce import by_image
 from training.reproduce.by_image import pending
 from training.reproduce.cifar_summary import FINAL, Summary
 from training.reproduce.effects import Cells
+from training.settings import DEFAULTS
 
 # Each network, and what is to be better than it.
 PAPERS = (("vit3", "vit3_rec"), ("vit7", "vit7_rec"))
@@ -112,8 +112,7 @@ def _is_own(settings, recipe):
     asked = {key.replace("-", "_"): value for key, value in own.settings.items()} if own else {}
     # Defaults are not told in the settings of trainings.
     return all(
-        settings.get(key, options.LATER[key]) == asked.get(key, options.LATER[key])
-        for key in filed_runs.HOW
+        settings.get(key, DEFAULTS[key]) == asked.get(key, DEFAULTS[key]) for key in filed_runs.HOW
     )
 
 

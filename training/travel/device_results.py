@@ -23,6 +23,7 @@ from pathlib import Path
 from training import recipes
 from training.errors import UserError
 from training.files import lock, write_aside
+from training.settings import Settings
 from training.travel import pieces
 
 FORMAT = "keras_recres.results.1"
@@ -32,6 +33,8 @@ PIECE, TOTAL = 15 * pieces.MIB, 60 * pieces.MIB
 MEMBER = re.compile(r"([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)/(0|[1-9][0-9]{0,5})\.zip")
 FILE = re.compile(r"(backup/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,120}")
 LARGEST = 1 << 30
+# What another machine may have otherwise.
+_ELSEWHERE = ("backend",)
 
 
 class Folder:
@@ -259,9 +262,10 @@ def _unpack_one(content, name, target):
 def _put_aside(target, new, asked):
     """Renames a training of an earlier recipe if the new one is of today's; where to, or None."""
     old = _settings(target)
-    if asked is None or not old or _but_backend(_settings(new)) != _but_backend(asked):
+    if asked is None or not old:
         return None
-    if _but_backend(old) == _but_backend(asked):
+    asked = Settings.of(asked)
+    if asked.differences(_settings(new), _ELSEWHERE) or not asked.differences(old, _ELSEWHERE):
         return None
     with lock(target):  # Nobody is to be training there.
         numbers = itertools.count(1)
@@ -274,10 +278,6 @@ def _settings(folder):
     """Those of a training, which one that was adopted tells in its metrics alone; or {}."""
     found = _json(folder / "settings.json") or _json(folder / "metrics.json").get("settings")
     return found or {}
-
-
-def _but_backend(settings):
-    return {key: value for key, value in settings.items() if key != "backend"}
 
 
 def _take(new, target):

@@ -358,7 +358,7 @@ def test_a_setting_that_only_the_earlier_training_had_is_told(tmp_path):
     folder.metrics.write_text("{}")
     folder.weights.write_text("")
     folder.close()
-    with pytest.raises(UserError, match=r"holds a training with ema 0\.9, not None:"):
+    with pytest.raises(UserError, match=r"holds a training with ema 0\.9, not 0\.0:"):
         run_folder.RunFolder(tmp_path, settings)
     with pytest.raises(UserError, match=r"holds a training with seed None, not 3:"):
         run_folder.RunFolder(tmp_path, {**settings, "ema": 0.9, "seed": 3})

@@ -17,6 +17,7 @@ from tests.training.fit.test_fit import metrics, run
 from training.data import batches
 from training.errors import UserError
 from training.fit import callbacks, eventlog, optimizers, options, run_folder
+from training.settings import DEFAULTS
 
 # A network whose steps XLA does not compile, which would take longer than they do.
 PLAIN = {
@@ -289,7 +290,7 @@ def test_a_backup_of_another_model_is_one_sentence(train, tmp_path, capsys):
 @pytest.mark.neutral
 def test_what_is_not_asked_for_is_not_in_the_settings():
     a = options.arguments(["vit3", "--dataset=mnist"])
-    assert not options.settings_of(a, "vit3", "mnist").keys() & options.LATER.keys()
+    assert not options.settings_of(a, "vit3", "mnist").keys() & DEFAULTS.keys()
     a = options.arguments(["vit3", "--dataset=mnist", "--ema=0.9", "--accumulate=4"])
     settings = options.settings_of(a, "vit3", "mnist")
     assert (settings["ema"], settings["accumulate"]) == (0.9, 4)
