@@ -11,8 +11,10 @@ stays caught. Whoever adds a test that guards something subtle adds a line here.
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import fnmatch
+import json
 import os
 import queue
 import shutil
@@ -25,6 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # In one process, and also what is slow.
 OPTIONS = ("-x", "-q", "-n0", "-m", "", "-p", "no:cacheprovider")
+# Seconds after which a test with a fault is ended: it may wait for ever.
+LIMIT = 600
 # What pytest's exit codes mean; only 1 shows that a test noticed a fault.
 CODES = {0: "passed", 2: "stopped before a test failed", 4: "knows no such test", 5: "ran no test"}
 
@@ -1498,47 +1502,62 @@ def try_all(faults, copy):
         The exit code of the command.
     """
     copy_checkout(copy)
-    tests = collections.defaultdict(dict)
+    of_backend = collections.defaultdict(list)
     for fault in faults:
         if (copy / fault.file).read_text(encoding="utf-8").count(fault.old) != 1:
             print(f"{fault.file} does not have exactly once: {fault.old!r}", file=sys.stderr)
             return 2
-        tests[fault.backend][fault.test] = None
-    for backend, names in tests.items():
-        code, seconds, output = run_tests(copy, names, backend)
-        print(f"without faults: {len(names)} tests on {backend}, {seconds:.0f} s", flush=True)
-        if code:
-            print(f"{output}\nTests fail without any fault: repair them first.", file=sys.stderr)
-            return 2
-    copies = queue.SimpleQueue()
-    for number in range(os.cpu_count() or 1):
-        copies.put(copy if number == 0 else Path(shutil.copytree(copy, f"{copy}{number}")))
+        of_backend[fault.backend].append(fault)
+    copies = [copy]
+    for number in range(1, os.cpu_count() or 1):
+        copies.append(Path(shutil.copytree(copy, f"{copy}{number}")))
+    caught = 0
+    for backend, some in of_backend.items():
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(Server(one, backend)) for one in copies]
+            names = {fault.test: None for fault in some}
+            code, seconds, output = servers[0].run(names)
+            print(f"without faults: {len(names)} tests on {backend}, {seconds:.0f} s", flush=True)
+            if code:
+                print(
+                    f"{output}\nTests fail without any fault: repair them first.", file=sys.stderr
+                )
+                return 2
+            caught += try_some(some, servers)
+    print(f"{caught} of {len(faults)} faults caught.")
+    return 0 if caught == len(faults) else 1
+
+
+def try_some(faults, servers):
+    """Tries faults of one backend on its servers; returns how many were caught."""
+    free = queue.SimpleQueue()
+    for server in servers:
+        free.put(server)
 
     def try_one(fault):
-        own = copies.get()
+        server = free.get()
         try:
-            return fault, *try_fault(fault, own)
+            return fault, *try_fault(fault, server)
         finally:
-            copies.put(own)
+            free.put(server)
 
     caught = 0
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
         for fault, code, seconds in pool.map(try_one, faults):
             caught += code == 1
             said = "caught    " if code == 1 else "NOT CAUGHT"
             why = "" if code == 1 else f" (pytest {CODES.get(code, f'ended with {code}')})"
             print(f"{said} {seconds:4.0f} s  {fault.file}  {fault.test}{why}", flush=True)
-    print(f"{caught} of {len(faults)} faults caught.")
-    return 0 if caught == len(faults) else 1
+    return caught
 
 
-def try_fault(fault, copy):
+def try_fault(fault, server):
     """Runs a fault's test with the fault in a copy; returns pytest's exit code and the seconds."""
-    file = copy / fault.file
+    file = server.copy / fault.file
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
     try:
-        code, seconds, _ = run_tests(copy, [fault.test], fault.backend)
+        code, seconds, _ = server.run([fault.test], LIMIT)
     finally:
         file.write_text(text, encoding="utf-8")
     return code, seconds
@@ -1555,21 +1574,40 @@ def copy_checkout(target):
     shutil.copytree(ROOT / "zoo", target / "zoo", dirs_exist_ok=True)
 
 
-def run_tests(copy, tests, backend):
-    """Runs tests in the copy; returns pytest's exit code, the seconds, and what it wrote."""
-    # Without bytecode: a fault of the same size within one second would go unnoticed.
-    env = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "KERAS_BACKEND": backend}
-    begin = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *OPTIONS, *tests],
-        cwd=copy,
-        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, time.perf_counter() - begin, done.stdout
+class Server:
+    """What runs tests in a copy of the checkout on one backend: `tests/warm.py`.
+
+    Attributes:
+        copy: The folder of the copy.
+    """
+
+    def __init__(self, copy, backend):
+        self.copy, self.log = copy, Path(f"{copy}.log")
+        # Without bytecode: a fault of the same size within one second would go unnoticed.
+        env = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "KERAS_BACKEND": backend}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", ROOT / "tests" / "warm.py"],
+            cwd=copy,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *of_error):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def run(self, tests, limit=0):
+        """Runs tests; returns pytest's exit code, the seconds, and what it wrote."""
+        begin = time.perf_counter()
+        line = json.dumps([[*OPTIONS, *tests], str(self.log), limit])
+        print(line, file=self.process.stdin, flush=True)
+        code = int(self.process.stdout.readline())
+        return code, time.perf_counter() - begin, self.log.read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

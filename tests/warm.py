@@ -1,9 +1,9 @@
 """Runs of pytest that begin at once: each is a fork of this process, which has Keras loaded.
 
-    python tests/warm.py
+    python -P tests/warm.py
 
-reads lines of JSON, `[folder, arguments, log, seconds]`, and answers each with pytest's exit code:
-the tests of a checkout's folder, what they print in the file `log`; after `seconds` they are ended.
+reads lines of JSON, `[arguments, log, seconds]`, and answers each with pytest's exit code; what is
+printed goes to the file `log`, and after so many seconds, if not 0, the run is ended.
 """
 
 import json
@@ -16,14 +16,12 @@ import keras  # noqa: F401
 import pytest
 
 
-def run(folder, arguments, log, seconds):
+def run(arguments, log, seconds):
     """Runs pytest in this process, which is a fork, and ends it."""
     signal.alarm(seconds)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    os.chdir(folder)
-    sys.path[0] = os.environ["PYTHONPATH"] = folder
     code = pytest.main(arguments)
     sys.stdout.flush()
     os._exit(code)
