@@ -953,7 +953,7 @@ FAULTS = [
     ),
     Fault(
         f"{PROBES}paths.py",
-        "return self.backward(x, gradient) - self.scale * gradient",
+        "return self.backward(x, gradient) - self.through_shortcut(x, gradient)",
         "return self.backward(x, gradient)",
         "tests/probes/test_paths.py::test_paths_and_the_two_forms_of_the_gradient",
     ),
@@ -1029,7 +1029,7 @@ FAULTS = [
         "training/benchmark.py",
         "rows = earlier(a.json) if a.resume else []",
         "rows = []",
-        "tests/training/test_benchmark.py::test_resume_measures_what_the_file_lacks_and_tables_all",
+        "tests/training/benchmarks/test_benchmark.py::test_resume_measures_what_the_file_lacks_and_tables_all",
         "torch",
     ),
     Fault(
