@@ -22,6 +22,7 @@ if keras.backend.backend() == "tensorflow":
         peephole_lstm,
         peephole_lstm_step,
         prefers_plain_convolutions,
+        product,
         scan,
         scan_sequence,
     )
@@ -35,6 +36,7 @@ elif keras.backend.backend() == "jax":
         peephole_lstm,
         peephole_lstm_step,
         prefers_plain_convolutions,
+        product,
         scan,
         scan_sequence,
     )
@@ -48,6 +50,7 @@ elif keras.backend.backend() == "torch":
         peephole_lstm,
         peephole_lstm_step,
         prefers_plain_convolutions,
+        product,
         scan,
         scan_sequence,
     )
@@ -67,6 +70,7 @@ __all__ = [
     "peephole_lstm",
     "peephole_lstm_step",
     "prefers_plain_convolutions",
+    "product",
     "raw_values",
     "scan",
     "scan_sequence",

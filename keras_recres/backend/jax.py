@@ -5,6 +5,8 @@ from typing import Any
 
 import jax
 
+from keras_recres.backend import jax_scan
+from keras_recres.backend.jax_scan import product  # noqa: F401 - with the others of this backend
 from keras_recres.backend.types import Tensor
 
 
@@ -40,10 +42,18 @@ def scan(
     )
 
 
-def scan_sequence(step: Callable[..., Any], carry: Any, xs: Any, like: Any) -> tuple[Any, Any]:
-    """`carry, y = step(carry, x)` over sequences; see `backend/tensorflow_scan.py`."""
+def scan_sequence(
+    step: Callable[..., Any], carry: Any, xs: Any, like: Any, constants: Any = None
+) -> tuple[Any, Any]:
+    """`carry, y = step(carry, x)` over sequences; see `backend/tensorflow_scan.py`.
+
+    Where constants are given, as a third argument of the step, the loop is for reverse-mode
+    gradients alone, and faster there.
+    """
     del like
-    return jax.lax.scan(step, carry, xs)
+    if constants is None:
+        return jax.lax.scan(step, carry, xs)
+    return jax_scan.scan(step, carry, xs, constants)
 
 
 def gradients(function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:

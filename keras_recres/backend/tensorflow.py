@@ -203,3 +203,8 @@ def peephole_lstm(
         faster than one step after another.
     """
     return None
+
+
+def product(x, kernel, weight):
+    """The product of two matrices; see `backend/jax_scan.py`."""
+    return x @ kernel

@@ -137,7 +137,9 @@ def _spread(like, values):
     return [next(values) if other.dtype.is_floating else None for other in like]
 
 
-def scan_sequence(step: Callable[..., Any], carry: Any, xs: Any, like: Any) -> tuple[Any, Any]:
+def scan_sequence(
+    step: Callable[..., Any], carry: Any, xs: Any, like: Any, constants: Any = None
+) -> tuple[Any, Any]:
     """`carry, y = step(carry, x)` for every slice x of sequences, of a length known or not.
 
     Args:
@@ -145,10 +147,12 @@ def scan_sequence(step: Callable[..., Any], carry: Any, xs: Any, like: Any) -> t
         carry: Structure of tensors; the step must keep its shapes and dtypes.
         xs: Structure of tensors (time, …).
         like: {name: (shape, dtype)} of what y may hold.
+        constants: None, or tensors that the step reads, for JAX.
 
     Returns:
         The last carry, and the ys stacked on a new leading axis.
     """
+    del constants
     flat = keras.tree.flatten(xs)
     length = flat[0].shape[0]
     steps = tf.shape(flat[0])[0] if length is None else length

@@ -85,3 +85,8 @@ def fused_batch_norm(
         rows - shift, mean, variance, gamma, beta, True, 1.0, epsilon
     )
     return y.reshape(x.shape), mean + shift, variance * ((count - 1) / count)
+
+
+def product(x, kernel, weight):
+    """The product of two matrices; see `backend/jax_scan.py`."""
+    return x @ kernel

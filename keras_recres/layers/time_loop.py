@@ -149,7 +149,7 @@ class Step:
         changing = [i for i, v in enumerate(variables) if not v.trainable]
         values, changed, losses = backend.raw_values(variables), set(), []
 
-        def step(carry, x):
+        def step(carry, x, values=values):
             mapping = list(zip(variables, values, strict=True))
             for i, value in zip(changing, carry["variables"], strict=True):
                 mapping[i] = (variables[i], value)
@@ -173,7 +173,11 @@ class Step:
         }
         outputs = {"output": (shape, self.layer.compute_dtype)}
         carry, ys = backend.scan_sequence(
-            step, carry, xs, outputs if self.layer.return_sequences else {}
+            step,
+            carry,
+            xs,
+            outputs if self.layer.return_sequences else {},
+            values if self.training else None,
         )
         with backend.full_precision():
             for i, value in zip(changing, carry["variables"], strict=True):

@@ -6,6 +6,8 @@ import threading
 import keras
 from keras import ops
 
+from keras_recres import backend
+
 _kept = threading.local()
 
 
@@ -52,7 +54,7 @@ def product(x, kernel, masks=None):
         kernel: Matrix (m, n).
         masks: None, a dropout mask of x, or one for each of equal parts of the kernel's columns.
     """
-    kernel = value(kernel, x)
+    weight, kernel = kernel, value(kernel, x)
     if isinstance(masks, list | tuple):
         parts = ops.split(kernel, len(masks), axis=1)
         columns = [product(x, part, mask) for part, mask in zip(parts, masks, strict=True)]
@@ -60,7 +62,7 @@ def product(x, kernel, masks=None):
     if masks is not None:
         x = x * ops.cast(masks, x.dtype)
     if len(x.shape) == 2:
-        return x @ kernel
+        return backend.product(x, kernel, weight)
     # TensorFlow multiplies one matrix at a time where an axis stands before them.
     rows = ops.reshape(x, (-1, x.shape[-1])) @ kernel
     return ops.reshape(rows, (*ops.shape(x)[:-1], kernel.shape[-1]))
