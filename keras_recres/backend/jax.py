@@ -66,7 +66,7 @@ def is_traced(x: Any) -> bool:
     return isinstance(x, jax.core.Tracer)
 
 
-def no_gradients():
+def no_gradients() -> None:
     """None: functions are differentiated whole; see `backend/tensorflow.py`."""
     return None
 

@@ -8,16 +8,19 @@ training.benchmark cells`).
 
 import contextlib
 import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from keras_recres.backend import keras_private
+from keras_recres.backend.types import Tensor
 
 _inside = threading.local()
 
 
-def product(x, kernel, weight):
+def product(x: Tensor, kernel: Tensor, weight: Any) -> Tensor:
     """The product of a matrix x (rows, m) with a kernel (m, n).
 
     Args:
@@ -58,7 +61,9 @@ class _Products:
             _inside.products = before
 
 
-def scan(step, carry, xs, constants):
+def scan(
+    step: Callable[..., Any], carry: Any, xs: Any, constants: Sequence[Tensor]
+) -> tuple[Any, Any]:
     """`carry, y = step(carry, x, constants)` over sequences, to be differentiated backwards.
 
     Args:

@@ -117,7 +117,7 @@ def is_traced(x: Any) -> bool:
     return not tf.executing_eagerly()
 
 
-def no_gradients():
+def no_gradients() -> None:
     """A scope in which nothing is recorded for gradients; None where the backend has none.
 
     A tape that is not stopped by its owner records all there is.
@@ -205,6 +205,6 @@ def peephole_lstm(
     return None
 
 
-def product(x, kernel, weight):
+def product(x: Tensor, kernel: Tensor, weight: Any) -> Tensor:
     """The product of two matrices; see `backend/jax_scan.py`."""
     return x @ kernel

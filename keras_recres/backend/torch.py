@@ -87,6 +87,6 @@ def fused_batch_norm(
     return y.reshape(x.shape), mean + shift, variance * ((count - 1) / count)
 
 
-def product(x, kernel, weight):
+def product(x: Tensor, kernel: Tensor, weight: Any) -> Tensor:
     """The product of two matrices; see `backend/jax_scan.py`."""
     return x @ kernel
