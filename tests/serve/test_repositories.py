@@ -61,6 +61,30 @@ def test_a_repository_is_what_its_server_reads(server, planar, tmp_path):
     assert (tmp_path / "planar_rec" / "labels.txt").read_text().count("\n") == 2
 
 
+# What OpenVINO Model Server's schema (src/schema.cpp in its repository) allows a model to say: its
+# server refuses a whole file for one other name.
+OF_A_MODEL = {
+    **dict.fromkeys(("name", "base_path", "target_device"), str),
+    **dict.fromkeys(("plugin_config", "model_version_policy", "custom_loader_options"), dict),
+    **dict.fromkeys(("stateful", "idle_sequence_cleanup", "low_latency_transformation"), bool),
+    **dict.fromkeys(("nireq", "max_sequence_number"), int),
+    **{"batch_size": int | str, "shape": dict | str},
+}
+
+
+@pytest.mark.neutral
+def test_openvinos_configuration_is_within_the_servers_schema():
+    for names in ([], ["planar_rec", "vit3_rec"]):
+        config = json.loads(repositories.openvino_config(names))
+        assert config.keys() == {"model_config_list"}
+        assert all(entry.keys() == {"config"} for entry in config["model_config_list"])
+        settings = [entry["config"] for entry in config["model_config_list"]]
+        assert [one["name"] for one in settings] == names
+        for one in settings:
+            assert one.keys() >= {"name", "base_path"}
+            assert all(isinstance(value, OF_A_MODEL[name]) for name, value in one.items())
+
+
 @pytest.mark.neutral
 def test_wrong_servers(planar, tmp_path):
     with pytest.raises(ValueError, match="`server` must be 'tensorflow', 'triton' or 'openvino'"):

@@ -4,19 +4,22 @@ Ours are `predict_on_batch` and `train_on_batch`, compiled as `training.fit` com
 convolutions; PyTorch's are a module of torch.nn with the weights of ours, whose logits must be
 ours before anything is timed: eager, eager with channels last in memory, and compiled. All are
 timed in turns in one process, from a batch in NumPy to logits in NumPy or the loss as a float, with
-AdamW. `torch.compile` takes minutes, so it is timed in PyTorch's own process alone.
+AdamW, one thread an operation. `torch.compile` takes minutes, so it is timed in PyTorch's own
+process alone. Without a GPU seconds are the processor's, to which other work adds less.
 """
 
 import functools
 import importlib.util
+import time
 
 import keras
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from training import provenance
 from training.benchmarks import by_hand
-from training.benchmarks.timing import seconds_in_turns
+from training.benchmarks.timing import one_thread_an_operation, seconds_in_turns
 
 # Name: side, and batch size.
 NETWORKS = {
@@ -66,6 +69,8 @@ def measure(network, what, side, batch, budget, compile):
     """Seconds of a forward pass or a training step of ours and of PyTorch's forms."""
     from training.fit import models
 
+    one_thread_an_operation()  # Before TensorFlow knows its devices.
+    gpu = provenance.has_accelerator()
     keras.utils.set_random_seed(0)
     model = build(network, side)
     x, y = by_hand.batch_of(model, batch)
@@ -74,13 +79,17 @@ def measure(network, what, side, batch, budget, compile):
     model.compile(by_hand.optimizer(), loss, jit_compile=jit_compile)
     forms, failed, difference = {}, {}, None
     if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
         forms, failed, difference = forms_of(model, what, x, y, compile)
     if what == "forward":
         forms["ours"] = lambda: model.predict_on_batch(x)
     else:
         forms["ours"] = lambda: float(model.train_on_batch(x, y))
-    seconds = seconds_in_turns(forms, 20, budget)
-    return {"seconds": seconds, "failed": failed, "difference": difference}
+    clock = time.perf_counter if gpu else time.process_time
+    seconds = seconds_in_turns(forms, 20, budget, clock)
+    return {"seconds": seconds, "failed": failed, "difference": difference, "gpu": gpu}
 
 
 def forms_of(model, what, x, y, compile):
@@ -146,21 +155,49 @@ def forms_of(model, what, x, y, compile):
     return forms, failed, difference
 
 
+HEAD = (
+    *("network", "what", "side", "batch", "backend", "ours", "eager", "channels last"),
+    *("compiled", "ours / eager", "ours / compiled"),
+)
+
+
 def report(rows):
     """Prints images a second, and how many times as fast as PyTorch ours are."""
-    table = Table(title="Images a second; ratios are above 1 where ours are faster")
-    headings = ("network", "what", "side", "batch", "backend", "ours", "eager", "channels last")
-    for heading in (*headings, "compiled", "ours / eager", "ours / compiled"):
+    table = Table(title=f"{_unit(rows)}; ratios are above 1 where ours are faster")
+    for heading in HEAD:
         table.add_column(heading, justify="right")
+    for cells in _cells(rows):
+        table.add_row(*cells)
+    Console(width=140).print(table)
+    whole = {row["failed"].get(COMPILED) for row in rows if row["backend"] == "torch"}
+    for why in whole - {None}:
+        print(f"torch.compile was left out: {why}")
+
+
+def markdown(rows):
+    """The same as a table of a page."""
+    lines = [HEAD, ["---"] * 2 + ["--:"] * 2 + ["---"] + ["--:"] * 6]
+    lines += [(f"`{name}`", *rest) for name, *rest in _cells(rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{_unit(rows)}; ratios are above 1 where ours are faster:\n\n{table}"
+
+
+def _unit(rows):
+    gpu = all(row["gpu"] for row in rows)
+    return "Images a second" if gpu else "Images a second of a processor, one thread an operation"
+
+
+def _cells(rows):
+    """A line for each row."""
     # Of the same run, though not of the same process.
     compiled = {
-        (row["network"], row["what"]): row["seconds"][COMPILED]
+        (row["network"], row["what"], row["side"], row["batch"]): row["seconds"][COMPILED]
         for row in rows
         if COMPILED in row["seconds"]
     }
     for row in rows:
-        seconds = dict(row["seconds"])
-        seconds.setdefault(COMPILED, compiled.get((row["network"], row["what"])))
+        seconds, names = dict(row["seconds"]), ("network", "what", "side", "batch")
+        seconds.setdefault(COMPILED, compiled.get(tuple(row[name] for name in names)))
         ours = seconds["ours"]
         rates = [
             f"{row['batch'] / seconds[form]:.1f}" if seconds.get(form) else ""
@@ -169,9 +206,4 @@ def report(rows):
         ratios = [
             f"{seconds[form] / ours:.2f}" if seconds.get(form) else "" for form in (EAGER, COMPILED)
         ]
-        names = row["network"], row["what"], str(row["side"]), str(row["batch"]), row["backend"]
-        table.add_row(*names, *rates, *ratios)
-    Console(width=140).print(table)
-    whole = {row["failed"].get(COMPILED) for row in rows if row["backend"] == "torch"}
-    for why in whole - {None}:
-        print(f"torch.compile was left out: {why}")
+        yield (*(str(row[name]) for name in (*names, "backend")), *rates, *ratios)

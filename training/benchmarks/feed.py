@@ -16,6 +16,7 @@ from rich.table import Table
 
 from keras_recres.zoo import Preprocessing
 from training import recipes
+from training.benchmarks.timing import one_thread_an_operation
 from training.data import Images, batches, decoding, layer_augment, packed
 
 BATCH, SIZE, STORED = 64, (224, 224), (375, 500)
@@ -37,7 +38,7 @@ def measure(augmented, threads, number):
     """Images a second of so many batches, with others under way before and after them."""
     batches.THREADS = decoding.THREADS = threads
     first = 2 * max(batches.AHEAD, threads)
-    _one_thread_an_operation()
+    one_thread_an_operation()
     s = recipes.load(RECIPE).settings
     how = (s["randaugment"], s["erasing"], s["mixup"], s["cutmix"])
     layers = layer_augment.LayerAugment(*how) if augmented else None
@@ -78,19 +79,6 @@ def photographs(count):
     names = tuple(map(str, range(1000)))
     encoded = packed.Encoded([files[i % 8] for i in range(count)], labels, names, "noise", "all", 3)
     return Images(decoding.Decoded(encoded, SIZE), None, names, "noise", "all", "noise")
-
-
-def _one_thread_an_operation():
-    import keras
-
-    if keras.backend.backend() == "torch":
-        import torch
-
-        torch.set_num_threads(1)
-    elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def report(rows):

@@ -103,7 +103,10 @@ def to_tensors(state):
 
 def _load(path):
     if not os.path.isfile(path):
-        raise ValueError(f"There is no checkpoint file {path!r}: give the path of a .pth.tar file.")
+        raise ValueError(
+            f"There is no checkpoint file {path!r}: give the path of a .pth, .pth.tar or "
+            ".safetensors file."
+        )
     if os.fspath(path).endswith(".safetensors"):
         return _load_safetensors(path)
     try:

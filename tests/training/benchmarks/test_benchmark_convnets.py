@@ -56,3 +56,16 @@ def test_it_is_measured(tmp_path, capsys):
     assert [row["what"] for row in rows] == ["train"]
     assert rows[0]["seconds"]["ours"] > 0
     assert "preact_resnet164" in capsys.readouterr().out
+
+
+def test_the_table_has_ratios_to_plain_pytorch_and_to_its_compiled_form_on_every_backend():
+    common = {"network": "resnet50", "what": "forward", "side": 64, "batch": 4, "gpu": False}
+    seconds = {"ours": 0.2, convnets.EAGER: 0.1, convnets.LAST: 0.4}
+    rows = [
+        {"backend": "torch", "seconds": {**seconds, convnets.COMPILED: 0.3}, **common},
+        {"backend": "jax", "seconds": {"ours": 0.1}, **common},
+    ]
+    first, *_, torch, jax = convnets.markdown(rows).splitlines()
+    assert first.startswith("Images a second of a processor")
+    assert torch.endswith("| torch | 20.0 | 40.0 | 10.0 | 13.3 | 0.50 | 1.50 |")
+    assert jax.endswith("| jax | 40.0 |  |  | 13.3 |  | 3.00 |")
