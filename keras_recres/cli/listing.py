@@ -87,7 +87,9 @@ def _info(arguments):
     if arguments.json:
         results = [vars(result) for result in record.results]
         trained = [*record.trained_tags]
-        print_json({**record.to_dict(), "trained_tags": trained, "results": results})
+        weights = {tag: record.state(tag) for tag in trained}
+        facts = {"trained_tags": trained, "weights": weights, "results": results}
+        print_json({**record.to_dict(), **facts})
         return
     paper = record.paper
     facts = {
@@ -107,6 +109,8 @@ def _info(arguments):
     for tag, content in record.tags.items():
         state = record.state(tag)
         default = ", the default" if tag == record.default_tag else ""
-        rows.append({"fact": "tag", "value": f"{tag} (on {content.dataset}, {state}{default})"})
+        licence = f"; {record.licence(tag)}" if record.licence(tag) else ""
+        facts = f"on {content.dataset}, {state}{default}{licence}"
+        rows.append({"fact": "tag", "value": f"{tag} ({facts})"})
     rows += [{"fact": "measured", "value": str(result)} for result in record.results]
     show(rows, FACTS)

@@ -8,6 +8,7 @@ from keras_recres.cli import (
     benchmark,
     blocks,
     convert,
+    download,
     errors,
     evaluate,
     export,
@@ -20,7 +21,7 @@ from keras_recres.cli import (
 )
 
 COMMANDS = (
-    *(listing, predict, evaluate, train, benchmark),
+    *(listing, download, predict, evaluate, train, benchmark),
     *(probe, blocks, convert, export, untie, recurrent),
 )
 

@@ -6,13 +6,15 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from keras_recres.zoo import text
+from keras_recres.zoo import sources, text
 from keras_recres.zoo.preprocessing import Preprocessing
 
 NUMBER = (int, float)
 OPTIONAL_TEXT = (str, type(None))
 OPTIONAL_DICT = (dict, type(None))
 SOURCES = ("zoo", "keras")
+# Of the weights that this project trained, as of its code.
+LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True)
@@ -306,12 +308,17 @@ class Record:
         return config
 
     def state(self, tag: str) -> str:
-        """What is known of a tag's weights, in words."""
+        """What is known of a tag's weights, in words: how large they are, and where."""
         if tag in self.trained_tags:
-            return "weights"
+            return sources.state(sources.weights_file(self.name, tag))
         if tag in self.loadable_tags:
             return "weights of keras.applications, which Keras downloads"
         return "not trained yet"
+
+    def licence(self, tag: str) -> str:
+        """Under what a tag's weights may be used, and what the data's owners ask beside."""
+        own = [LICENCE] if tag in self.trained_tags else []
+        return "; ".join([*own, *filter(None, [self.tags[tag].licence])])
 
     def __repr__(self) -> str:
         trained = ", ".join(self.loadable_tags) or "no weights yet"
@@ -337,7 +344,7 @@ class Record:
         for tag, content in self.tags.items():
             state = self.state(tag)
             default = ", default" if tag == self.default_tag else ""
-            licence = f"; {content.licence}" if content.licence else ""
+            licence = f"; {self.licence(tag)}" if self.licence(tag) else ""
             lines.append(f"  tag:        {tag} (on {content.dataset}, {state}{default}{licence})")
         lines += [f"  measured:   {result}" for result in self.results]
         if not self.loadable_tags:

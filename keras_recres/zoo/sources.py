@@ -11,9 +11,11 @@ Environment variables:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
+import shutil
 import sys
 import tempfile
 import urllib.error
@@ -21,9 +23,11 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from keras_recres import __version__
 from keras_recres.zoo import manifest
 
-DEFAULT_BASE_URL = "https://huggingface.co/keras-recres/zoo/resolve/main"
+# Files of this version's release, which lie in no folders.
+DEFAULT_BASE_URL = f"https://github.com/keras-recres/keras-recres/releases/download/v{__version__}"
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 18
 
@@ -44,6 +48,12 @@ def set_base_url(url: str | None) -> None:
 def base_url():
     """The address that weights are downloaded from, without a slash at its end."""
     return _base_url or _checked_url(os.environ.get("KERAS_RECRES_ZOO_URL") or DEFAULT_BASE_URL)
+
+
+def address_of(file):
+    """The URL that a file of the zoo is downloaded from."""
+    base = base_url()
+    return f"{base}/{urllib.parse.quote(Path(file).name if base == DEFAULT_BASE_URL else file)}"
 
 
 def data_folder():
@@ -130,9 +140,21 @@ def locate(file, offline=None, progress="auto"):
     if is_offline(offline):
         raise FileNotFoundError(
             f"{file} is not on this machine and offline loading does not download it: put it at "
-            f"{cached}, or load it once with offline=False."
+            f"{cached}, load it once with offline=False, or let KERAS_RECRES_ZOO name a folder "
+            "that `keras-recres download --to FOLDER` filled on another machine."
         )
     return download(file, cached, official, progress)
+
+
+def state(file):
+    """How large the weights in a file are and where they are, for a sentence."""
+    size, own = listed_files()[file]["bytes"], own_folder()
+    told = f"weights of {size / 1e6:.1f} MB" if size >= 1e6 else f"weights of {size / 1e3:.0f} kB"
+    if any(folder and (folder / file).is_file() for folder in (own, data_folder())):
+        return told
+    if (cache_folder() / file).is_file():
+        return f"{told}, downloaded"
+    return f"{told}, which the first load downloads from {urllib.parse.urlsplit(base_url()).netloc}"
 
 
 def is_offline(offline):
@@ -146,14 +168,18 @@ def download(file, target, expected, progress="auto"):
     """Downloads a file of the zoo to `target`, which appears complete and checked or not at all.
 
     Every process writes a temporary file of its own beside the target and renames it at the end,
-    so that several may download the same file at the same time.
+    so that several may download the same file at the same time. What an interrupted one leaves is
+    kept, and the next download goes on from there.
     """
-    url = f"{base_url()}/{urllib.parse.quote(file)}"
-    partial = None
+    url, partial = address_of(file), None
+    kept = target.with_name(f"{target.name}.{expected['sha256'][:16]}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-        with os.fdopen(handle, "wb") as sink:
+        os.close(handle)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(kept, partial)  # Of several processes one gets it.
+        with open(partial, "r+b") as sink:
             found = _fetch(url, sink, expected["bytes"], _bar(file, expected["bytes"], progress))
         if found != expected["sha256"]:
             manifest.check(partial, expected, "nothing was kept, try again", called=url)
@@ -161,11 +187,14 @@ def download(file, target, expected, progress="auto"):
         os.chmod(partial, 0o644)
         os.replace(partial, target)
     except BaseException as error:
-        # Also when the user interrupts: no half-written file stays behind.
-        if partial:
-            Path(partial).unlink(missing_ok=True)
         # Those of the network are sentences, without a number.
-        if isinstance(error, OSError) and error.errno is not None:
+        local = isinstance(error, OSError) and error.errno is not None
+        if partial:
+            begun = 0 < Path(partial).stat().st_size < expected["bytes"]
+            if begun and not local and not isinstance(error, ValueError):
+                os.replace(partial, kept)
+            Path(partial).unlink(missing_ok=True)
+        if local:
             raise OSError(
                 f"{file} could not be written to {target.parent} ({error.strerror}): make room or "
                 "allow it there, or set KERAS_RECRES_CACHE to another folder."
@@ -174,31 +203,67 @@ def download(file, target, expected, progress="auto"):
     return target
 
 
+def fetch(file, folder, progress="auto"):
+    """Puts a listed file into a folder laid out like the zoo, from this machine if it is here.
+
+    Returns:
+        Its path, of a checked file.
+
+    Raises:
+        ValueError: A file that is here is corrupt.
+        OSError: It could not be downloaded or written.
+    """
+    target, expected = Path(folder) / file, listed_files()[file]
+    if target.is_file() and manifest.entry_of(target) == expected:
+        return target
+    try:
+        here = locate(file, offline=True)
+    except FileNotFoundError:
+        return download(file, target, expected, progress)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
+    shutil.copyfile(here, partial)
+    os.replace(partial, target)
+    return target
+
+
 def _fetch(url, sink, size, bar):
-    """Copies `url` into `sink` and returns the sha256 of what came."""
-    digest, received = hashlib.sha256(), 0
-    for chunk in _chunks(url, size):
+    """Copies `url` into `sink`, after what that has already, and returns the sha256 of all."""
+    digest = hashlib.sha256()
+    while chunk := sink.read(CHUNK_BYTES):
+        digest.update(chunk)
+    for start, chunk in _chunks(url, size, sink.tell()):
+        if not start:
+            sink.seek(0)
+            sink.truncate()
+            digest = hashlib.sha256()
         sink.write(chunk)
         digest.update(chunk)
-        received += len(chunk)
         if bar:
-            bar.update(min(received, size))
+            bar.update(min(start + len(chunk), size))
     return digest.hexdigest()
 
 
-def _chunks(url, size):
-    """What comes from `url`, of which more than the listed size is wrong: one chunk after it."""
-    received = 0
+def _chunks(url, size, begun):
+    """(its place, chunk) of what comes from `url`, from the byte `begun` on or from the first.
+
+    More than the listed size is wrong: one chunk comes after it.
+    """
+    headers = {"Range": f"bytes={begun}-"} if begun else {}
+    request = urllib.request.Request(url, headers=headers)
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as source:
-            while received <= size and (chunk := source.read(CHUNK_BYTES)):
-                received += len(chunk)
-                yield chunk
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as source:
+            # 206: the server sends the rest, which not every one can.
+            place = begun if getattr(source, "status", None) == 206 else 0
+            while place <= size and (chunk := source.read(CHUNK_BYTES)):
+                yield place, chunk
+                place += len(chunk)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise OSError(
-            f"{url} could not be downloaded ({reason}): check the network, or set another address "
-            "with zoo.set_base_url or KERAS_RECRES_ZOO_URL."
+            f"{url} could not be downloaded ({reason}): check the network, set another address "
+            "with zoo.set_base_url or KERAS_RECRES_ZOO_URL, or let KERAS_RECRES_ZOO name the "
+            "folder zoo of a checkout, which has all weights."
         ) from None
 
 

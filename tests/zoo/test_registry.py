@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import re
 import sys
 
 import pytest
@@ -116,7 +117,7 @@ def test_record_is_readable(toy_zoo):
     text = str(zoo.info("toy_rec"))
     assert "71 trainable, 327 in all" in text
     assert "61.5 top1_percent on imagenet; Toys (arXiv:1234.56789), table 1" in text
-    assert "small (on cifar10, weights, default)" in text
+    assert re.search(r"small \(on cifar10, weights of \d+ kB, default; Apache-2.0\)", text)
     assert "grey (on mnist, not trained yet)" in text
     assert "small: 40.1 ± 0.2 top1_percent on cifar10 test (3 seeds, 2 h on 2 cores, short" in text
     assert "no trained weights" not in text

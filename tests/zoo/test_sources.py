@@ -1,18 +1,21 @@
 import errno
+import functools
 import hashlib
+import http.server
 import io
 import json
-import os
 import shutil
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+import keras_recres
 from keras_recres import zoo
 from keras_recres.zoo import manifest, sources
 
@@ -182,8 +185,8 @@ def test_missing_on_the_server(remote, cached):
 class Breaks(io.BytesIO):
     """A connection that ends with an error after its first bytes."""
 
-    def __init__(self, error):
-        super().__init__(b"x" * 100)
+    def __init__(self, error, content):
+        super().__init__(content)
         self.error = error
 
     def read(self, size=-1):
@@ -197,18 +200,98 @@ class Breaks(io.BytesIO):
     ("error", "raised"),
     [(TimeoutError("timed out"), OSError), (KeyboardInterrupt(), KeyboardInterrupt)],
 )
-def test_interrupted_download_leaves_nothing(remote, cached, monkeypatch, error, raised):
-    timeouts = []
+def test_an_interrupted_download_is_gone_on_with(remote, cached, monkeypatch, error, raised):
+    timeouts, good = [], (remote / FILE).read_bytes()
 
     def urlopen(url, timeout):
         timeouts.append(timeout)
-        return Breaks(error)
+        return Breaks(error, good)
 
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    with pytest.raises(raised):
-        sources.locate(FILE)
-    assert list(cached.parent.iterdir()) == []
+    with monkeypatch.context() as broken:
+        broken.setattr(urllib.request, "urlopen", urlopen)
+        with pytest.raises(raised):
+            sources.locate(FILE)
     assert timeouts == [sources.TIMEOUT_SECONDS]
+    (kept,) = cached.parent.iterdir()
+    assert kept.read_bytes() == good[:50]
+    # A server that cannot send the rest, as file:// cannot, sends all of it.
+    assert sources.locate(FILE).read_bytes() == good
+    assert list(cached.parent.iterdir()) == [cached]
+
+
+class Partly(http.server.SimpleHTTPRequestHandler):
+    """Sends the rest of a file from a byte on, as servers do, and notes what it was asked for."""
+
+    asked = ()
+
+    def do_GET(self):
+        wanted = self.headers.get("Range")
+        type(self).asked = (*self.asked, wanted)
+        content = Path(self.directory, self.path.lstrip("/")).read_bytes()
+        rest = content[int(wanted.removeprefix("bytes=").rstrip("-")) :] if wanted else content
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize("good", [True, False], ids=["good", "corrupt"])
+def test_a_download_goes_on_from_where_it_was_interrupted(remote, cached, good):
+    content = (remote / FILE).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    kept = cached.with_name(f"{cached.name}.{digest[:16]}.part")
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content[:70] if good else b"?" * 70)
+    handler = type("Handler", (Partly,), {})
+    serve = functools.partial(handler, directory=remote)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        zoo.set_base_url(f"http://127.0.0.1:{server.server_port}")
+        try:
+            if not good:
+                with pytest.raises(ValueError, match=r"is corrupt.* nothing was kept, try again"):
+                    sources.locate(FILE)
+                assert list(cached.parent.iterdir()) == []
+            assert sources.locate(FILE).read_bytes() == content
+        finally:
+            server.shutdown()
+            thread.join()
+    assert handler.asked == (("bytes=70-",) if good else ("bytes=70-", None))
+    assert list(cached.parent.iterdir()) == [cached]
+
+
+def test_the_files_of_a_release_lie_in_no_folder(monkeypatch):
+    zoo.set_base_url(None)
+    assert sources.address_of(FILE) == f"{sources.DEFAULT_BASE_URL}/toy_rec.small.weights.h5"
+    assert sources.DEFAULT_BASE_URL.endswith(f"/releases/download/v{keras_recres.__version__}")
+    monkeypatch.setenv("KERAS_RECRES_ZOO_URL", "https://example.org/zoo")
+    assert sources.address_of(FILE) == f"https://example.org/zoo/{FILE}"
+
+
+def test_info_says_how_large_weights_are_and_where(remote, cached):
+    zoo.set_base_url("https://example.org/zoo")
+    told = str(zoo.info("toy_rec"))
+    assert "kB, which the first load downloads from example.org, default; Apache-2.0)" in told
+    zoo.set_base_url(remote.as_uri())
+    sources.locate(FILE)
+    assert "kB, downloaded, default; Apache-2.0)" in str(zoo.info("toy_rec"))
+
+
+def test_fetched_weights_serve_a_machine_without_network(remote, tmp_path, monkeypatch):
+    there = sources.fetch(FILE, tmp_path / "packed")
+    assert there == tmp_path / "packed" / FILE
+    forbid_network(monkeypatch)
+    assert sources.fetch(FILE, tmp_path / "packed") == there
+    monkeypatch.setenv("KERAS_RECRES_ZOO", str(tmp_path / "packed"))
+    assert sources.locate(FILE, offline=True) == there
+    # What is on the machine is copied.
+    again = sources.fetch(FILE, tmp_path / "again")
+    assert again.read_bytes() == there.read_bytes()
+    assert list(again.parent.iterdir()) == [again]
 
 
 class Full(io.BytesIO):
@@ -231,11 +314,7 @@ class Full(io.BytesIO):
 
 @pytest.mark.parametrize("when", ["write", "close"])
 def test_a_full_disk_is_not_the_networks_fault(remote, cached, monkeypatch, when):
-    def fdopen(handle, mode):
-        os.close(handle)
-        return Full(when)
-
-    monkeypatch.setattr(os, "fdopen", fdopen)
+    monkeypatch.setattr(sources, "open", lambda path, mode: Full(when), raising=False)
     with pytest.raises(OSError, match=r"could not be written .*No space left.* make room") as error:
         sources.locate(FILE)
     assert "network" not in str(error.value)
