@@ -17,6 +17,7 @@ from keras_recres.zoo import evaluation, mazes, problems
 from keras_recres.zoo.convert import networks
 from keras_recres.zoo.pictures import decode
 from tests.cli.conftest import table
+from tests.marks import slow_on_tensorflow
 from tests.zoo import image_files, t2t_numpy
 
 pytestmark = pytest.mark.neutral
@@ -241,6 +242,7 @@ def test_evaluate_counts_right_answers(command, data_dir):
     assert row["top1_percent"] * 2 == pytest.approx(round(row["top1_percent"] * 2))
 
 
+@slow_on_tensorflow
 def test_probe_curvature(command, tmp_path):
     target, picture = tmp_path / "c.csv", tmp_path / "c.png"
     pytest.importorskip("matplotlib")
@@ -268,6 +270,7 @@ def test_probe_curvature_through_images(command, pictures):
     assert [row["layer"] for row in json.loads(out)] == ["head"]
 
 
+@slow_on_tensorflow
 def test_probe_signal(command, tmp_path):
     target = tmp_path / "s.csv"
     code, out, _ = command(
@@ -299,6 +302,7 @@ def residual(monkeypatch, tmp_path):
     return "frn_tanh", "--untrained", "--dataset", tmp_path / "images"
 
 
+@slow_on_tensorflow
 def test_probe_lesion(command, residual, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     ask = ("probe", "lesion", *residual)
@@ -321,6 +325,7 @@ def test_probe_lesion(command, residual, tmp_path, monkeypatch):
     assert "'stage*' is none of the residual blocks" in err
 
 
+@slow_on_tensorflow
 def test_probe_receptive_and_responses(command, pictures, tmp_path):
     pytest.importorskip("matplotlib")
     paths, _ = pictures
@@ -344,6 +349,7 @@ def test_probe_receptive_and_responses(command, pictures, tmp_path):
     assert sorted(int(row["rank"]) for row in table(out)) == [*range(1, len(table(out)) + 1)]
 
 
+@slow_on_tensorflow
 def test_probe_gradients_and_gates(command, tmp_path):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "g.png"

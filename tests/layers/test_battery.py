@@ -736,7 +736,7 @@ def test_any_batch_size_in_functional_and_subclassed_models(case):
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-@slow_on("jax")
+@slow_on("jax", "tensorflow")
 def test_saved_and_loaded_as_keras_file(case, tmp_path):
     case.model.save(tmp_path / "model.keras")
     with keras_private.values_given_later():
@@ -762,6 +762,7 @@ def of_numpy(value, *kinds):
     return keras.tree.map_structure(lambda leaf: kinds.get(type(leaf), lambda x: x)(leaf), value)
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 @pytest.mark.parametrize("identity", IDS)
 def test_numbers_may_be_numpys(identity):

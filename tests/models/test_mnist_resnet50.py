@@ -28,6 +28,7 @@ def of(model, kind):
     return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
+@slow_on_tensorflow
 def test_counts_are_those_of_the_slides_to_the_unit(alpha_relu):
     trainable = sum(int(np.prod(w.shape)) for w in alpha_relu.trainable_weights)
     assert (alpha_relu.count_params(), trainable) == (23_601_930, 23_548_810)

@@ -10,6 +10,7 @@ import pytest
 from keras_recres import layers
 from keras_recres.models import multiply_adds, planar, t2t_vit
 from keras_recres.models import product_rules as rules_module
+from tests.marks import slow_on_tensorflow
 
 # Counts of shapes: nothing is computed.
 pytestmark = pytest.mark.neutral
@@ -103,6 +104,7 @@ def test_the_medium_network_with_volumes():
     ]
 
 
+@slow_on_tensorflow
 @pytest.mark.parametrize(
     ("depth", "steps", "total"),
     [

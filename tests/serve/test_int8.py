@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_recres import layers, serve
+from tests.marks import slow_on_tensorflow
 from tests.serve.conftest import checked_here
 from tests.serve.requests_of import logits_of
 
@@ -26,7 +27,7 @@ def test_a_recurrent_model_is_nearly_itself(planar):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["int8", "save"])
+@pytest.mark.parametrize("name", ["int8", pytest.param("save", marks=slow_on_tensorflow)])
 def test_steps_of_their_own_remain_as_they_are(name, tmp_path):
     inputs = keras.Input((4,))
     branch = keras.Sequential([keras.layers.Dense(4, "tanh", name="own"), keras.layers.Dense(4)])
@@ -45,6 +46,7 @@ def test_steps_of_their_own_remain_as_they_are(name, tmp_path):
     assert 1e-4 < difference < 0.05
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 def test_the_accuracy_lost_is_counted(planar):
     x = points(300)

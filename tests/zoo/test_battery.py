@@ -288,6 +288,7 @@ def test_large_networks_have_their_counts_and_logits(name):
     assert_logits(computed(model, seeded.inputs_of(model)), seeded.logits_of(model.zoo_record))
 
 
+@slow_on_tensorflow
 @on_every_argument
 def test_a_saved_model_reproduces_the_network(own, tmp_path):
     own.model.save(tmp_path / "model.keras")
@@ -355,6 +356,7 @@ def test_preprocessing_gives_what_the_network_takes(name):
     assert len(preprocessing.mean) == shape[-1]
 
 
+@slow_on_tensorflow
 @on_every_argument
 def test_weights_survive_other_arguments(own):
     """Which of them, a file's come through with the same function: tests/zoo/test_loading.py."""

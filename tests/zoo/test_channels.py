@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
+from tests.marks import slow_on_tensorflow
 
 
-@pytest.mark.parametrize("name", ["cifar_small_meta", "vit3_rec", "rrn_tanh"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit3_rec",
+        *(pytest.param(n, marks=slow_on_tensorflow) for n in ("cifar_small_meta", "rrn_tanh")),
+    ],
+)
 def test_equal_channels_give_the_same_logits(name, caplog):
     whole = zoo.load(name)
     *sides, channels = whole.input_shape[1:]

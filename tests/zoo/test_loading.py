@@ -8,6 +8,7 @@ import pytest
 import keras_recres.models
 from keras_recres import zoo
 from keras_recres.zoo import Preprocessing, class_names
+from tests.marks import slow_on_tensorflow
 
 FILE = "weights/toy_rec.small.weights.h5"
 FIVE = ("ant", "bee", "cat", "dog", "eel")
@@ -206,6 +207,7 @@ def test_other_input_shape_keeps_its_own_table(trained, caplog):
     assert not caplog.records
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 @pytest.mark.parametrize("name", ["cifar_small", "cifar_small_meta", "cifar_medium_meta"])
 def test_weights_for_each_pixel_take_another_size(name, caplog):

@@ -12,6 +12,7 @@ import pytest
 from keras_recres import models, serve, zoo
 from keras_recres.zoo import evaluation
 from keras_recres.zoo.zoo_model import ZooModel
+from tests.marks import slow_on_tensorflow
 
 CLASSES = ("lemon", "lime", "Zitronat – kandiert")
 
@@ -95,7 +96,14 @@ def test_copies_know_it_and_their_files_too(tmp_path, way):
     assert_knows(keras.saving.load_model(tmp_path / "copy.keras"), model)
 
 
-@pytest.mark.parametrize("way", [*COPIES, "file"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "substitute",
+        "file",
+        *(pytest.param(w, marks=slow_on_tensorflow) for w in ("untie", "quantized")),
+    ],
+)
 def test_a_network_in_another_model_knows_it_and_the_other_does_not(way):
     inner = zoo.load("planar_rec", classes=["inside", "outside"])
     inner.preprocess = zoo.Preprocessing(scale=2.0)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_recres.zoo import Preprocessing
+from tests.marks import slow_on_tensorflow
 from tests.training.pictures import corners, png
 from tests.zoo import image_files
 from training import data, errors
@@ -141,6 +142,7 @@ def test_halves_have_every_second_class(tfds_dir):
         assert half in tfds_folder.prepared(tfds_dir)
 
 
+@slow_on_tensorflow
 @pytest.mark.neutral
 def test_packed_equals_tfds(tfds_dir, tmp_path, capsys):
     for name, kind in (("mnist", "test"), ("tiny_imagenet80", "validation")):

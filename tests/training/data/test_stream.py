@@ -208,7 +208,7 @@ def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeyp
         batches(17)
 
 
-@slow_on("jax")
+@slow_on("jax", "tensorflow")
 def test_making_batches_leaves_the_global_generator_alone(corners_file):
     """Dropout draws from PyTorch's meanwhile, so that a training would not repeat itself."""
     part = data.load("corners", "train", corners_file, limit=128, stream=True)
