@@ -61,7 +61,6 @@ WITHOUT_FAMILIES = (
 OF_CONVERTERS = ("convert.py",)
 # Circles of imports in training/: each may go, none may come.
 CIRCLES = {
-    frozenset({"benchmarks.serve", "benchmarks.serve_files"}),
     frozenset({"reproduce.meta_heads", "reproduce.meta_heads_plot", "reproduce.meta_heads_report"}),
     frozenset({"reproduce.planar", "reproduce.planar_sweep"}),
     frozenset({"reproduce.recurrent_forms", "reproduce.recurrent_forms_report"}),

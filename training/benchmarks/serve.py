@@ -22,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from training.benchmarks import serve_files
 from training.benchmarks.serve_ways import ENGINES
 from training.errors import UserError
 
@@ -31,8 +32,6 @@ BATCHES = (1, 32)
 # besides those of the processes that were timed.
 FULL = {"requests": 120, "seconds": {1: 4.0, 32: 2.0}, "turns": 3, "starts": 1}
 QUICK = {"requests": 20, "seconds": {1: 0.3, 32: 0.3}, "turns": 2, "starts": 0}
-# What `serve.export` holds its files to, too.
-TOLERANCE = 1e-5
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "onnxruntime", "openvino")
 NAMES = {"c_api": "C API", "keras": "Keras", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 # oneDNN, as the page on serving says, also where TensorFlow would not turn it on.
@@ -49,7 +48,6 @@ def cases(backend, quick):
 
 def measure(model, quick):
     """Exports a model and measures all ways to run it, with one thread and one for each core."""
-    from training.benchmarks import serve_files
     from training.provenance import hardware
 
     how = QUICK if quick else FULL
@@ -115,7 +113,7 @@ def _speed(workers, threads, expected, how):
             difference = _difference(answer["logits"], expected[:batch])
             row = {"threads": threads, "batch": batch, "way": way, "difference": difference}
             rows_of_batch[way] = row
-            if not difference <= TOLERANCE:
+            if not difference <= serve_files.TOLERANCE:
                 row["error"] = f"the logits differ from Keras' by {difference:.1g}: not timed"
                 continue
             # The first answer compiled something.

@@ -93,3 +93,8 @@ class StopAtNaN(keras.callbacks.Callback):
                 f"the loss of the evaluation became {loss} after step {(epoch + 1) * self.steps}, "
                 f"the last one of epoch {epoch + 1}"
             )
+
+
+def tensorboard(path):
+    """Keras' own callback for TensorBoard, which writes scalars into a run's folder."""
+    return keras.callbacks.TensorBoard(path / "tensorboard", write_graph=False)

@@ -31,7 +31,7 @@ from training import data
 from training.data import cv_augment
 from training.data.layer_augment import LayerAugment
 from training.errors import UserError
-from training.fit import backup, callbacks, eventlog, steps, strategy, teacher, trainee
+from training.fit import backup, callbacks, steps, strategy, teacher, trainee
 from training.fit.models import accuracy, build, compile_model, overrides_of, record_of
 from training.fit.options import arguments, by_layers, check, settings_of
 from training.fit.outcome import finish, summarize
@@ -228,7 +228,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         *([progress] if devices.chief else []),
         *more_callbacks,
         keras.callbacks.CSVLogger(str(folder.log), append=True),
-        *([eventlog.TensorBoard(folder.path / "tensorboard")] if a.tensorboard else []),
+        *([callbacks.tensorboard(folder.path)] if a.tensorboard else []),
         backup.Backup(folder.backup),
     ]
     try:

@@ -1,6 +1,7 @@
 """What a training is asked for: options, their ranges, and what of them is recorded."""
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -235,6 +236,12 @@ def check(a):
         raise UserError(
             f"--rubbish takes no smoothed labels: give --label-smoothing 0, found "
             f"{a.label_smoothing}."
+        )
+    lacking = [name for name in ("tensorflow", "tensorboard") if not importlib.util.find_spec(name)]
+    if a.tensorboard and lacking:
+        raise UserError(
+            f"--tensorboard needs {' and '.join(lacking)}, which is not installed: install it, or "
+            "leave the option out, since log.csv has the same numbers."
         )
     cv_augment.check((a.augment or "").split(","))
     if by_layers(a) and a.mixup > 1:
