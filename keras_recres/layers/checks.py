@@ -37,8 +37,8 @@ def takes_numpy(function: F) -> F:
 
 
 def a_kind(of):
-    """The class of an object, or one given by itself or its name, after "a" or "an"."""
-    name = of if isinstance(of, str) else (of if isinstance(of, type) else type(of)).__name__
+    """The class of an object, or one given by itself, after "a" or "an"."""
+    name = (of if isinstance(of, type) else type(of)).__name__
     # Initials are spelt out: an LSTM, an MLP.
     spoken = re.match(r"[AEIO]|[aeio]|Up|[FHLMNRSX][A-Z]", name)
     return f"{'an' if spoken else 'a'} {name}"

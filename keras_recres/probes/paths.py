@@ -179,7 +179,7 @@ def _steps(model, runs, scale, prepare, projected):
             if region.residual and kind != "Add" and not adds_its_input(operation):
                 raise ValueError(
                     f"The block {of_blocks[part]!r} of {model.name!r} joins its shortcut by "
-                    f"{operation.name!r}, {a_kind(kind)}, and not by a sum."
+                    f"{operation.name!r}, {a_kind(operation)}, and not by a sum."
                 )
             start, end = graph.tensor(region.start), graph.tensor(region.end)
             steps.append(_Step(keras.Model(start, end), region.residual, scale, prepare))

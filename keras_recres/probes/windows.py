@@ -151,14 +151,14 @@ def _through(operation, path, given, before, output, args, kwargs):
         inner = (operation.transform, operation.gate)
         return _union([*before, *(_inside(part, path, given[0], before[0]) for part in inner)])
     if isinstance(operation, keras.layers.TimeDistributed):
-        raise _NoRule(f"there is no rule for {a_kind(kind)}")
+        raise _NoRule(f"there is no rule for {a_kind(operation)}")
     if kind in GLOBAL or (kind in CHANNEL_AXES and not _of_channels(operation, shape, first_data)):
         return _union([_whole(w, x.shape, first_data) for w, x in zip(before, given, strict=True)])
     if kind in CELLWISE:
         return _cellwise(operation, given, before, output, first_data)
     windows = before[0]
     if len(given) > 1 or len(sides) != len(windows):
-        raise _NoRule(f"there is no rule for {a_kind(kind)} of such inputs")
+        raise _NoRule(f"there is no rule for {a_kind(operation)} of such inputs")
     if kind.startswith("ZeroPadding") or kind == "Pad":
         return _shifted(windows, [-left for left in _padding(operation, kind, first_data)])
     if kind.startswith("Cropping"):
@@ -177,7 +177,7 @@ def _through(operation, path, given, before, output, args, kwargs):
     size = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None)
     strides, padding = getattr(operation, "strides", None), getattr(operation, "padding", None)
     if transposed or size is None or padding not in ("same", "valid", "causal"):
-        raise _NoRule(f"there is no rule for {a_kind(kind)}")
+        raise _NoRule(f"there is no rule for {a_kind(operation)}")
     rank = len(windows)
     size, strides, dilation = (
         (value,) * rank if isinstance(value, int) else tuple(value)
