@@ -13,6 +13,7 @@ from keras_recres.models.families import family
 
 @family(
     inputs="grid",
+    answers="pixels",
     convolutional=True,
     size_bound=lambda arguments: arguments["peephole"] == "map",
 )

@@ -7,7 +7,7 @@ from typing import Any
 from keras_recres.layers.checks import F, takes_numpy
 
 INPUTS = ("image", "points", "grid", "tokens", "sequence", "text")
-ANSWERS = ("classes", "numbers")
+ANSWERS = ("classes", "numbers", "pixels")
 # How far a number may be from the right one.
 TOLERANCE = 0.01
 WEIGHTS = ("own", "keras", "convert")
@@ -23,8 +23,8 @@ class Family:
     Attributes:
         inputs: What an example is, one of `INPUTS`. A "grid" is a line or a plane of cells, each of
             which has an answer of its own: the network's logits are (batch, …, classes).
-        answers: What the outputs are, one of `ANSWERS`: logits of "classes", or "numbers", right
-            within `TOLERANCE`.
+        answers: What the outputs are, one of `ANSWERS`: logits of "classes", "numbers", right
+            within `TOLERANCE`, or logits of "pixels", grey values of 0 to 1.
         min_side: Smallest side of an image in pixels.
         max_side: Largest one, or None.
         convolutional: Whether the networks are mostly convolutions, which XLA makes slower on

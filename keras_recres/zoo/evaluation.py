@@ -139,7 +139,9 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
         A dict with `images`, `top1_percent`, its `standard_error_percent`, `loss` (nats),
         `seconds` and `images_per_second`. A grid is right if all its cells are; `loss` is the mean
         over cells, and `cells_percent` says how many of them are right. Numbers are right within
-        0.01, `loss` is the mean of their squared errors, and there is a `largest_error`.
+        0.01, `loss` is the mean of their squared errors, and there is a `largest_error`. Pixels are
+        right on their side of a half, `top1_percent` is the share that is, and `loss` the mean of
+        their binary cross-entropies.
 
     Raises:
         ValueError: For labels that are not one class of the model for each image, or outputs that
@@ -147,7 +149,7 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     """
     labels = np.asarray(labels)
     if labels.dtype.kind == "f":
-        return _evaluate_numbers(model, images, labels, batch_size, advance)
+        return _evaluate_floats(model, images, labels, batch_size, advance)
     count, classes = len(images), classes_of(model)
     cells = model.outputs[0].shape[1:-1]
     fits = labels.ndim == 1 + len(cells) and len(labels) == count > 0
@@ -175,8 +177,8 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
     }
 
 
-def _evaluate_numbers(model, examples, answers, batch_size, advance):
-    """`evaluate` of numbers: right within `TOLERANCE`, and the mean of their squared errors."""
+def _evaluate_floats(model, examples, answers, batch_size, advance):
+    """`evaluate` of answers that are no classes: numbers, or grey values of pixels."""
     begin = time.perf_counter()
     found = logits_of(model, examples, batch_size, advance)
     seconds = time.perf_counter() - begin
@@ -185,14 +187,20 @@ def _evaluate_numbers(model, examples, answers, batch_size, advance):
             f"`labels` must be numbers of the shape {found.shape} that {model.name!r} gives for "
             f"{len(examples)} examples, but their shape is {answers.shape}."
         )
-    error = np.abs(found - answers).reshape(len(answers), -1)
-    accuracy = float(np.mean(error.max(axis=1) <= TOLERANCE))
+    found, answers = (x.reshape(len(x), -1).astype("float64") for x in (found, answers))
+    record = getattr(model, "zoo_record", None)
+    if record is not None and family_of(record.builder).answers == "pixels":
+        right = np.mean((found > 0) == (answers > 0.5), axis=1)
+        measured = {"loss": float(np.mean(np.logaddexp(0, found) - answers * found))}
+    else:
+        error = np.abs(found - answers)
+        right = error.max(axis=1) <= TOLERANCE
+        measured = {"loss": float(np.mean(error**2)), "largest_error": float(error.max())}
     return {
         "images": len(examples),
-        "top1_percent": 100 * accuracy,
-        "standard_error_percent": 100 * (accuracy * (1 - accuracy) / len(answers)) ** 0.5,
-        "loss": float(np.mean(error**2)),
-        "largest_error": float(error.max()),
+        "top1_percent": 100 * float(np.mean(right)),
+        "standard_error_percent": 100 * float(np.std(right)) / len(right) ** 0.5,
+        **measured,
         "seconds": seconds,
         "images_per_second": len(examples) / seconds,
     }

@@ -27,7 +27,7 @@ from keras_recres.zoo import image_folder, problems
 from training import errors
 from training.console import progress_bar
 from training.data import augment as augmentation
-from training.data import packed, tfds_folder
+from training.data import moving_mnist, packed, tfds_folder
 from training.data.batches import Batches
 from training.data.decoding import Decoded
 from training.errors import UserError
@@ -61,6 +61,9 @@ TINY_IMAGENET = (
 DATA_SETS = {
     "imdb_reviews": DataSet((), 2, "test"),
     "mnist": DataSet((28, 28, 1), 10, "test", flip=False),
+    "moving_mnist": DataSet(
+        (10, 64, 64, 1), 1, "test", flip=False, source="it is drawn from mnist: download that"
+    ),
     "cifar10": DataSet((32, 32, 3), 10, "test"),
     "tiny_imagenet80": DataSet((64, 64, 3), 80, "validation", source=f"its {TINY_IMAGENET}"),
     # Every second class of it, from the first or the second on.
@@ -187,8 +190,11 @@ def read_encoded(dataset, split, data_dir=None, limit=None):
             return packed.Encoded(**vars(listing.part(chosen, split, limit=limit)))
     except ValueError as error:
         raise UserError(str(error)) from None
-    folder = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
     known = DATA_SETS.get(dataset)
+    if dataset == "moving_mnist":
+        split = known.evaluation if split == "evaluation" else split
+        return packed.Encoded(**vars(moving_mnist.read(_digits(split, data_dir), split, limit)))
+    folder = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
     if folder.suffix == ".npz":
         if split == "evaluation":
             split = packed.evaluation_split(folder, known)
@@ -199,6 +205,11 @@ def read_encoded(dataset, split, data_dir=None, limit=None):
     if split == "evaluation" and known:
         split = known.evaluation
     return tfds_folder.read(dataset, split, version, limit)
+
+
+@functools.cache  # As often, and a film may have any of them.
+def _digits(split, data_dir):
+    return load("mnist", split, data_dir).images
 
 
 def tfds_version(dataset, folder):

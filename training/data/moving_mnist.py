@@ -1,25 +1,23 @@
 """Moving MNIST: films of two digits that move and bounce, drawn from our MNIST.
 
-    from training.data import moving_mnist
-
-    seen, to_come = moving_mnist.read("train", count=1000, data_dir=DIR)
-    model = zoo.load("conv_lstm_moving_mnist", weights=None)
-    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
-    model.fit(seen, to_come)
+    films = data.load("moving_mnist", "train", data_dir=DIR, limit=100)
+    seen, to_come = films.images, films.labels
 
 The task is that of arXiv 1506.04214; its films are not these.
 """
 
 import numpy as np
 
-from training import data
+from keras_recres.zoo.tfds_folder import Split
 
 SIDE, FRAMES, DIGITS = 64, 20, 2
 # Pixels that a digit moves in a frame.
 SPEEDS = 3.0, 5.0
+# How many films a split has, as many as the paper's has to train, and their seed.
+SPLITS = {"train": (10_000, 0), "test": (1_000, 1)}
 
 
-def films(digits, count, seed=0, frames=FRAMES, side=SIDE, moving=DIGITS):
+def films(digits, count, seed=0, frames=FRAMES, side=SIDE, moving=DIGITS, dtype="float32"):
     """Draws films; film i of a seed is the same, however many are drawn.
 
     Args:
@@ -31,9 +29,10 @@ def films(digits, count, seed=0, frames=FRAMES, side=SIDE, moving=DIGITS):
         side: Height and width of a frame in pixels.
         moving: Digits in a film. Each has a direction and a speed of its own, and the brighter of
             two pixels is seen where they meet.
+        dtype: Of the films.
 
     Returns:
-        Two float32 arrays (count, frames / 2, side, side, 1) of 0 to 1: the first half of each
+        Two arrays (count, frames / 2, side, side, 1) of 0 to 1: the first half of each
         film and the second.
 
     Raises:
@@ -48,8 +47,9 @@ def films(digits, count, seed=0, frames=FRAMES, side=SIDE, moving=DIGITS):
             f"`side` must be larger than the digits, {digits.shape[1]} × {digits.shape[2]}, but it "
             f"is {side!r}."
         )
-    found = np.zeros((count, frames, side, side), "uint8")
-    for i, film in enumerate(found):
+    found = np.empty((count, frames, side, side, 1), dtype)
+    for i in range(count):
+        film = np.zeros((frames, side, side), "uint8")
         rng = np.random.default_rng((seed, i))
         for _ in range(moving):
             digit = digits[rng.integers(len(digits))]
@@ -61,10 +61,21 @@ def films(digits, count, seed=0, frames=FRAMES, side=SIDE, moving=DIGITS):
             for frame, (row, column) in zip(film, places, strict=True):
                 part = frame[row : row + digit.shape[0], column : column + digit.shape[1]]
                 np.maximum(part, digit, out=part)
-    found = (found[..., None] / np.float32(255)).astype("float32")
+        found[i] = film[..., None] / np.float32(255)
     return found[:, : frames // 2], found[:, frames // 2 :]
 
 
-def read(split, count, seed=0, data_dir=None):
-    """Films of the prepared MNIST's digits, of its split "train" or "test"."""
-    return films(data.load("mnist", split, data_dir=data_dir).images, count, seed)
+def read(digits, split, limit=None):
+    """The films of a split, of the digits of MNIST's, in half precision, which takes half the room.
+
+    Args:
+        digits: As in `films`.
+        split: "train" or "test".
+        limit: How many; None for all.
+
+    Returns:
+        A `Split`, whose data are what is seen and whose labels are what comes.
+    """
+    count, seed = SPLITS[split]
+    seen, to_come = films(digits, limit or count, seed, dtype="float16")
+    return Split(seen, to_come, ("grey",), "moving_mnist", split, 0)

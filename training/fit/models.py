@@ -121,7 +121,8 @@ def compile_model(
 ):
     """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
-    Of a network whose answers are numbers, the loss is the mean of their squared errors.
+    Of a network whose answers are numbers, the loss is the mean of their squared errors; of one
+    that gives pixels, of their binary cross-entropies.
 
     The learning rate rises linearly from 0, then falls along a half cosine to a hundredth of its
     peak, or stays there. The decay spares vectors and tokens: biases, norms, slopes and scales
@@ -150,8 +151,11 @@ def compile_model(
         model, optimizer, rate, weight_decay, epsilon, ema, accumulate, clip_norm
     )
     record = getattr(model, "zoo_record", None)
-    if _answers_are_numbers(model):
+    answers = _answers(model)
+    if answers == "numbers":
         loss = keras.losses.MeanSquaredError()
+    elif answers == "pixels":
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
     elif rubbish is None:
         loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
     else:
@@ -191,15 +195,21 @@ def accuracy(model):
     """The metric: how many examples have the right class, or, of grids, right classes in all cells.
 
     Keras' own would count cells, of which nearly all are right long before one example is. Of
-    answers that are numbers, how many examples have all of them within `TOLERANCE`.
+    answers that are numbers, how many examples have all of them within `TOLERANCE`; of pixels, how
+    many are on the right side of a half.
     """
-    right = _near if _answers_are_numbers(model) else _right
+    right = {"classes": _right, "numbers": _near, "pixels": _bright}[_answers(model)]
     return keras.metrics.MeanMetricWrapper(right, name="accuracy")
 
 
-def _answers_are_numbers(model):
+def _answers(model):
     record = getattr(model, "zoo_record", None)
-    return record is not None and family_of(record.builder).answers == "numbers"
+    return "classes" if record is None else family_of(record.builder).answers
+
+
+def _bright(answers, logits):
+    right = ops.cast(ops.equal(answers > 0.5, logits > 0), "float32")
+    return ops.mean(ops.reshape(right, (ops.shape(right)[0], -1)), axis=-1)
 
 
 def _near(answers, outputs):

@@ -51,6 +51,7 @@ ORDER = (
     "tiny_imagenet40_vit",
     "tiny_imagenet40_cifar_net",
     "cifar10_nin",
+    "moving_mnist",
     "imagenet_t2t_vit",
 )
 REQUIRED = {"NAMES": tuple, "DATASET": str, "SETTINGS": dict, "SEEDS": int}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from training import data
 from training.data import moving_mnist
 
 pytestmark = pytest.mark.neutral
@@ -59,6 +60,8 @@ def test_wrong_sizes_are_refused_in_one_sentence():
 
 @pytest.mark.slow
 def test_films_are_drawn_from_the_prepared_mnist(data_dir):
-    seen, to_come = moving_mnist.read("test", 2, data_dir=data_dir)
-    assert seen.shape == to_come.shape == (2, 10, 64, 64, 1)
-    assert seen.max() == 1
+    films = data.load("moving_mnist", "evaluation", data_dir, limit=2)
+    assert films.images.shape == films.labels.shape == (2, 10, 64, 64, 1)
+    assert (films.split, films.tag, films.images.max()) == ("test", "moving_mnist", 1)
+    other = data.load("moving_mnist", "train", data_dir, limit=2)
+    assert np.abs(other.images - films.images).max() > 0.1

@@ -13,7 +13,7 @@ from keras_recres.models.families import Family, family, family_of
 from keras_recres.zoo import evaluation, manifest, problems, sources
 from tests.marks import slow_on, slow_on_tensorflow
 from tests.training.pictures import corners
-from training import errors, evaluate
+from training import data, errors, evaluate
 from training.data import packed
 from training.fit import loop as fit
 
@@ -213,3 +213,34 @@ def test_numbers_are_learnt_and_measured(tmp_path):
     longer = zoo.load("vanderpol_rnn", weights=weights, steps=20)
     twice = evaluation.logits_of(model, found.astype("float32"))
     np.testing.assert_allclose(evaluation.logits_of(longer, split.data), twice, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_films_are_continued_better_than_by_their_mean_or_their_last_frame(tmp_path, monkeypatch):
+    # Large ones, whose last place tells much of the next ones.
+    digits = np.full((1, 36, 36), 255, "uint8")
+    monkeypatch.setattr(data, "_digits", lambda split, data_dir: digits)
+    out = tmp_path / "run"
+    few = ["--epochs=12", "--limit=64", "--eval-limit=16", "--batch-size=4", "--learning-rate=2e-2"]
+    small = ["filters=[32]", "patch_size=16", "kernel_size=3", "peephole=null"]
+    command = ["conv_lstm_moving_mnist", "--recipe=moving_mnist", f"--out={out}", *few]
+    fit.main([*command, "--model-arguments", *small])
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    films = data.load("moving_mnist", "test", limit=16)
+    seen, right = (part.astype("float64") for part in (films.images, films.labels))
+    mean = right.mean((0, 1)).clip(1e-3, 1 - 1e-3)
+    blind = np.mean(-right * np.log(mean) - (1 - right) * np.log(1 - mean))
+    assert metrics["val_loss"] < blind
+    assert 1 - metrics["val_accuracy"] < np.mean((seen[:, -1:] > 0.5) != (right > 0.5))
+    model = zoo.build(
+        "conv_lstm_moving_mnist",
+        tag="moving_mnist",
+        filters=(32,),
+        patch_size=16,
+        kernel_size=3,
+        peephole=None,
+    )
+    model.load_weights(out / "conv_lstm_moving_mnist.moving_mnist.weights.h5")
+    measured = evaluation.evaluate(model, films.images, films.labels)
+    assert measured["loss"] == pytest.approx(metrics["val_loss"], rel=1e-3)
+    assert measured["top1_percent"] == pytest.approx(100 * metrics["val_accuracy"], rel=1e-4)
