@@ -161,10 +161,12 @@ class PureStep:
         weights = {id(v) for v in layer.branch.weights}
         # At inference only random state changes: weights stay out of the carry, and of the
         # assignments that an exported graph would otherwise hold.
+        # Nor does a frozen weight change that has corrections: it would become the last step's.
+        fixed = owned | {id(c.variable) for c in layer.own_corrections}
         self.state_variables = [
             v
             for v in layer.branch.non_trainable_variables
-            if id(v) not in owned and (training or id(v) not in weights)
+            if id(v) not in fixed and (training or id(v) not in weights)
         ]
         carried = {id(v) for v in self.state_variables}
         self.constant_variables = [

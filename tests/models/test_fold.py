@@ -114,6 +114,15 @@ def test_gradients_are_the_sums_of_the_untied_ones(model, loop):
 
 
 @slow_on_tensorflow
+def test_frozen_kernels_stay_what_they_are_in_training(model):
+    low, _ = folded(model, rank=2)
+    low.trainable = False
+    before = held(low)
+    low(X, training=True)
+    for a, b in zip(held(low), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_ends_are_left_and_controls_are_told(model):
     data = np.random.default_rng(2).normal(size=(40, 6, 6, 3)).astype("float32")
     rule = rules.fold(rank=1, init="least_squares", keep="ends")
