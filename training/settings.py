@@ -5,6 +5,7 @@ import json
 
 # Settings that make another training of the same network, such as its steps.
 HOW = ("steps", "backprop_steps", "deep_supervision", "teacher", "distillation", "temperature")
+HOW += ("deepen", "fold", "control", "features")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,11 @@ class Settings:
     distillation: float = 0.5
     temperature: float = 2.0
     rubbish: float | None = None
+    deepen: str | None = None
+    fold: str | None = None
+    control: str | None = None
+    features: float = 1.0
+    original: str | None = None
     teacher_weights: str | None = None
     # What was recorded and is no field: of code that knows more options than this one.
     others: dict = dataclasses.field(default_factory=dict, hash=False)

@@ -115,9 +115,12 @@ class FoldedRun:
         folds: True, since the outputs change.
         kernels: (weight, rank, relative error in every step) of each kernel that is shared.
         errors: Of the features after every step, once they are known.
+        control: Whether it is what folding is compared with.
     """
 
-    folds, errors = True, None
+    folds, errors, control = True, None, False
+    # What of a kernel the factors are of, see `changes`.
+    factored = "change"
 
     def __init__(self, rule, run):
         first, end = (1, run.count - 1) if rule.keep else (0, run.count)
@@ -126,6 +129,7 @@ class FoldedRun:
         self.count = end - first
         self.blocks = operations_of(run)[first:end]
         self.name = f"{run.name.split('/')[-1].rstrip('_')}_recurrent"
+        self.ranks = rule.ranks
 
     def layer(self, copies):
         """The recurrent layer, made of copies of the last block's layers, which `copies` gets."""
@@ -136,7 +140,7 @@ class FoldedRun:
             self.count,
             shortcut="none",
             unshare=[kind for kind in self.rule.own if kind in self._kinds()],
-            corrections=self.rule.ranks,
+            corrections=self.ranks,
             drop_rates=self._drop_rates(function),
             name=self.name,
             dtype=policy,
@@ -202,9 +206,9 @@ class FoldedRun:
             rank = correction.a.shape[-1] if correction else 0
             form = correction or corrections.matrix_of(weight, owners[id(weight)])
             matrices = [form.matrix(value) for value in values]
-            w, errors = shared(matrices, self.rule.init, rank), []
+            w, errors = self.shared(matrices, rank), []
             for t, (matrix, original) in enumerate(zip(matrices, originals, strict=True)):
-                a, b = factors(matrix - w, rank, moments.get((id(original), "change")))
+                a, b = factors(matrix - w, rank, moments.get((id(original), self.factored)))
                 if correction:
                     _set_factors(correction, t, a, b)
                 rest = np.linalg.norm(matrix - w - a @ b)
@@ -212,6 +216,10 @@ class FoldedRun:
             weight.assign(form.values(w).astype(weight.dtype))
             kernels.append((corrections.name_of(weight, owners), rank, tuple(errors)))
         self.kernels = tuple(kernels)
+
+    def shared(self, matrices, rank):
+        """The matrix of the kernel that the steps share, of theirs and the rank."""
+        return shared(matrices, self.rule.init, rank)
 
     def changes(self):
         """What each kernel with a rank lacks to the shared one, and the kernel itself.
@@ -234,7 +242,7 @@ class FoldedRun:
             if form is None:
                 continue
             matrices = [form.matrix(keras.ops.convert_to_numpy(w)) for w in originals]
-            w = shared(matrices, self.rule.init, form.a.shape[-1])
+            w = self.shared(matrices, form.a.shape[-1])
             for original, matrix in zip(originals, matrices, strict=True):
                 for what, change in (("change", matrix - w), ("whole", matrix)):
                     key = (id(original), what)

@@ -61,6 +61,20 @@ def recurrent(
             its rule could take, or a block takes a tensor from aside, has quantised layers or such
             with low-rank updates, or is not what its configuration says.
     """
+    new_model, table, _ = planned(model, rules, data)
+    if verbose:
+        print_message(table)
+    return new_model, table
+
+
+def planned(model, rules, data=None):
+    """What `recurrent` gives, and the plans, which know the given model's tensors and the layers.
+
+    Args:
+        model: As for `recurrent`.
+        rules: As for `recurrent`.
+        data: As for `recurrent`.
+    """
     runs, others = search(model)
     plans, left = _plans(model, runs, others, rules if isinstance(rules, dict) else {"*": rules})
     new_model, outputs = _assembled(model, plans), {}
@@ -70,9 +84,7 @@ def recurrent(
         for plan in plans:
             plan.begin()
     table = compare(model, new_model, plans, [*left, *others], outputs)
-    if verbose:
-        print_message(table)
-    return new_model, table
+    return new_model, table, plans
 
 
 def _assembled(model, plans):

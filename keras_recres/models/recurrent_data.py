@@ -206,7 +206,7 @@ def compare_outputs(model, others, data):
 
 def compare_features(model, plans, data):
     """Gives plans of folded runs the `errors` of the features after every step."""
-    errors = [[Errors() for _ in range(plan.count)] for plan in plans]
+    errors = [[Errors() for _ in range(plan.made.steps)] for plan in plans]
     with _unchanged(model):
         for inputs in batches_of(model, data):
             found = {id(x): None for plan in plans for x in plan.tensors}
@@ -214,7 +214,8 @@ def compare_features(model, plans, data):
             for plan, own in zip(plans, errors, strict=True):
                 x0, *wanted = (found[id(x)] for x in plan.tensors)
                 states = plan.made(x0, return_states=True)
-                for t, x in enumerate(wanted):
+                # Of dropped blocks one state is left, that after the last.
+                for t, x in enumerate(wanted[-plan.made.steps :]):
                     own[t].add(states[t], x)
     for plan, own in zip(plans, errors, strict=True):
         plan.errors = tuple(e.relative for e in own)
@@ -242,7 +243,7 @@ def learn(model, new_model, plans, data, assemble):
         fit_norms(new_model, _as_taken(new_model, data))
     compare_features(model, folded, data)
     outputs = compare_outputs(model, {"folded": new_model}, data)
-    if not inexact:
+    if not inexact or any(plan.control for plan in folded):
         return outputs
     twins = [
         type(plan)(dataclasses.replace(plan.rule, rank="exact"), plan.run) if plan.folds else plan

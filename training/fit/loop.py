@@ -31,7 +31,7 @@ from training import data
 from training.data import cv_augment
 from training.data.layer_augment import LayerAugment
 from training.errors import UserError
-from training.fit import backup, callbacks, steps, strategy, teacher, trainee
+from training.fit import backup, callbacks, in_depth, steps, strategy, teacher, trainee
 from training.fit.models import accuracy, build, compile_model, overrides_of, record_of
 from training.fit.options import arguments, by_layers, check, settings_of
 from training.fit.outcome import finish, summarize
@@ -58,7 +58,8 @@ def run(a, measure=None, more_callbacks=()):
         _end_with_parent()
     augment = data.parse_augment(a.augment, a.dataset)
     keras.utils.set_random_seed(a.seed)
-    record_of(a.name)  # A mistyped name is told before any data is looked for.
+    if not in_depth.of_file(a.name):
+        record_of(a.name)  # A mistyped name is told before any data is looked for.
     with strategy.scope(a.strategy, a.batch_size, a.resume) as devices:
         run_on(devices, a, augment, measure, more_callbacks)
 
@@ -74,11 +75,17 @@ def run_on(devices, a, augment, measure, more_callbacks):
     peek = data.load(a.dataset, "train", a.data_dir, limit=1)
     asked = overrides_of(None if steps.parse(a.steps) else a.steps, a.model_arguments)
     own = data.is_folder(a.dataset, a.data_dir)
-    if own:
+    if own and not in_depth.asked(a):
         # Photographs have all sorts of sizes: the network keeps the one of its paper.
         asked.setdefault("input_shape", record_of(a.name).arguments_of()["input_shape"])
-    model, overrides = build(a.name, peek, asked, a.precision)
-    settings = settings_of(a, model.zoo_record.name, peek.tag)
+    made_of, pairs = None, ()
+    if in_depth.asked(a):
+        made_of, overrides = in_depth.original(a, peek, asked), {}
+        model, pairs = in_depth.remade(a, made_of, peek)
+    else:
+        model, overrides = build(a.name, peek, asked, a.precision)
+    name = model.zoo_record.name if hasattr(model, "zoo_record") else Path(a.name).stem
+    settings = settings_of(a, name, peek.tag)
     called = peek.tag if own else a.dataset
     out = a.out or Path("runs") / f"{settings['name']}.{called}.{a.seed}"
     for needed in filter(None, (a.weights, a.teacher)):
@@ -87,10 +94,11 @@ def run_on(devices, a, augment, measure, more_callbacks):
     with strategy.folder(out, settings, a.resume, devices) as folder:
         if not folder.finished:
             origin = provenance()
-            if a.weights:
+            if a.weights and not made_of:
                 advice = f"--weights takes those of {a.name} as it is asked for"
                 backup.load(model, a.weights, advice)
-            trained = strategy.prepare(devices, prepare(model, overrides, a, peek))
+            trained = prepare(model, overrides, a, peek, made_of, pairs)
+            trained = strategy.prepare(devices, trained)
             train_data, images = train(model, trained, a, augment, folder, devices, more_callbacks)
             # Of several outputs only what trained them knows the one to measure.
             judged = model if len(model.outputs) == 1 else trained
@@ -103,7 +111,7 @@ def run_on(devices, a, augment, measure, more_callbacks):
             summarize(folder)
 
 
-def prepare(model, overrides, a, peek):
+def prepare(model, overrides, a, peek, made_of=None, pairs=()):
     """What `fit` trains: the model itself, or what trains its recurrence or outputs otherwise."""
     drawn = steps.parse(a.steps)
     auxiliary = ()
@@ -134,15 +142,18 @@ def prepare(model, overrides, a, peek):
         raise UserError(f"{a.name} has no batch normalization, which --precise-bn is for.")
     if a.backprop_steps:
         trainee.truncate(model, a.backprop_steps, drawn.fewest if drawn else None)
-    if not (drawn or a.deep_supervision or a.teacher or auxiliary):
+    taught = made_of if a.distillation else None
+    features = (a.features, made_of, pairs) if pairs and a.features else None
+    if not (drawn or a.deep_supervision or a.teacher or auxiliary or taught or features):
         return model
     if a.curvature:
         raise UserError(
             "--curvature is for a network that is trained as it is: not with a teacher, several "
             "outputs, --deep-supervision or drawn --steps."
         )
-    taught = teacher.load(a.teacher, peek, model, a.precision) if a.teacher else None
-    how = (a.deep_supervision, taught, a.distillation, a.temperature, auxiliary)
+    if a.teacher:
+        taught = teacher.load(a.teacher, peek, model, a.precision)
+    how = (a.deep_supervision, taught, a.distillation, a.temperature, auxiliary, features)
     return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
 
 

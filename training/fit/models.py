@@ -243,9 +243,27 @@ def save_weights(model, path):
         model: the model; its optimizer is left as it was.
         path: a file whose name ends in .weights.h5.
     """
+    _save(model, model.save_weights, path)
+
+
+def save_model(model, path):
+    """Saves a whole model, as `save_weights` does its weights: not compiled, for whoever has Keras.
+
+    Args:
+        model: the model; it stays compiled.
+        path: a file whose name ends in .keras.
+    """
+    compiled, model.compiled = model.compiled, False
+    try:
+        _save(model, model.save, path)
+    finally:
+        model.compiled = compiled
+
+
+def _save(model, save, path):
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
         with replacing(path) as aside:
-            model.save_weights(aside)
+            save(aside)
     finally:
         model.optimizer = optimizer

@@ -11,7 +11,7 @@ from keras_recres.zoo import sources
 from training import data, files, recipes
 from training.data import cv_augment
 from training.errors import UserError
-from training.fit import precision, steps, strategy
+from training.fit import in_depth, precision, steps, strategy
 from training.fit.models import OPTIMIZERS, SCHEDULES, overrides_of
 from training.settings import Settings
 
@@ -39,6 +39,16 @@ GROUPS = (
 ACCUMULATE = "batches an update of the weights; what is left over at the end makes none"
 CLIP = "bring gradients whose norm over all weights is larger down to it; default 0, never"
 RUBBISH = "a class more of images of nothing, with the logit -J, as LeNet-5's loss has it"
+DEEPEN = (
+    "begin with the trained network, its blocks repeated: rules PATTERN=STEPS such as '*=2', or "
+    "'conv4*=2 conv5*=3'; it is the teacher as well"
+)
+FOLD = (
+    "begin with the trained network, runs of equal blocks made one: rules PATTERN=RANK, such as "
+    "'*=16,keep=ends', with init= and keep= as of rules.fold; it is the teacher as well"
+)
+CONTROL = "instead of folded blocks the first of them alone, or low rank without a shared kernel"
+FEATURES = "of --deepen and --fold: weight in the loss of the features after every block"
 EMA = "evaluate and keep averaged weights, which forget at this momentum, such as 0.9999"
 
 
@@ -123,6 +133,10 @@ def parser():
     p.add_argument("--deep-supervision", type=float, default=0.0, metavar="WEIGHT", help=DEEP)
     p.add_argument("--teacher", help="a network to follow: a name of the zoo, or a run's folder")
     p.add_argument("--distillation", type=float, default=0.5, help="the teacher's part in the loss")
+    p.add_argument("--deepen", metavar="RULES", help=DEEPEN)
+    p.add_argument("--fold", metavar="RULES", help=FOLD)
+    p.add_argument("--control", choices=in_depth.CONTROLS, help=CONTROL)
+    p.add_argument("--features", type=float, default=1.0, metavar="WEIGHT", help=FEATURES)
     p.add_argument("--temperature", type=float, default=2.0, help="that softens both for it")
     p.add_argument("--model-arguments", nargs="*", default=[], metavar="KEY=VALUE")
     p.add_argument(
@@ -185,6 +199,11 @@ def settings_of(a, name, tag):
         # A name of the zoo stays the form that it is; its weights may be renewed.
         file = sources.weights_file(a.teacher.partition(".")[0], tag)
         settings["teacher_weights"] = sources.listed_files().get(file, {}).get("sha256")
+    if in_depth.of_file(a.name):
+        settings["original"] = digest_of(a.name)
+    elif in_depth.asked(a) and a.weights is None:
+        file = sources.weights_file(name, tag)
+        settings["original"] = sources.listed_files().get(file, {}).get("sha256")
     return Settings.of(settings).recorded()
 
 
@@ -216,6 +235,7 @@ def check(a):
         "backprop-steps": (a.backprop_steps is None or a.backprop_steps >= 1, "at least 1"),
         "deep-supervision": (0 <= a.deep_supervision < float("inf"), "at least 0"),
         "distillation": (0 <= a.distillation <= 1, "from 0 to 1"),
+        "features": (0 <= a.features < float("inf"), "at least 0"),
         "temperature": (0 < a.temperature < float("inf"), "above 0"),
         "weight-decay": (0 <= a.weight_decay < float("inf"), "at least 0"),
         "warmup-epochs": (0 <= a.warmup_epochs <= a.epochs, "from 0 to the number of epochs"),
@@ -243,6 +263,7 @@ def check(a):
             f"--tensorboard needs {' and '.join(lacking)}, which is not installed: install it, or "
             "leave the option out, since log.csv has the same numbers."
         )
+    in_depth.parse(a)
     cv_augment.check((a.augment or "").split(","))
     if by_layers(a) and a.mixup > 1:
         raise UserError(f"--mixup of Keras' layers must be from 0 to 1, found {a.mixup}.")

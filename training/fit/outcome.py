@@ -8,7 +8,7 @@ import math
 from keras_recres.zoo import drawing
 from training.errors import UserError
 from training.files import write_aside
-from training.fit.models import save_weights
+from training.fit.models import save_model, save_weights
 from training.fit.run_folder import BEGIN_ANEW
 
 
@@ -30,6 +30,9 @@ def finish(model, settings, extra, origin, folder, chief=True):
     save_weights(model, folder.weights)
     if not chief:
         return
+    if settings.get("deepen") or settings.get("fold"):
+        # No name of the zoo's builds it.
+        save_model(model, folder.model)
     rows = folder.rows()
     if len(rows) != settings["epochs"]:
         raise UserError(

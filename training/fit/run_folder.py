@@ -5,6 +5,7 @@ log.csv         one row an epoch
 curvature.csv   one row a layer and epoch, where it was asked for
 backup/         what a training goes on with, see training/fit/backup.py; removed at the end
 NAME.TAG.weights.h5, metrics.json, curve.png   written at the end
+NAME.TAG.keras  the whole network, of --deepen and --fold
 NAME.TAG.last_good.weights.h5   written when the loss became NaN: those after the last whole epoch
 tensorboard/    a second log, where it was asked for
 """
@@ -44,6 +45,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
         self.curve = self.path / "curve.png"
         self.weights = self.path / f"{settings['name']}.{settings['tag']}.weights.h5"
+        self.model = self.path / f"{settings['name']}.{settings['tag']}.keras"
         self.last_good = self.path / f"{settings['name']}.{settings['tag']}.last_good.weights.h5"
         self._lock, self._anew = contextlib.ExitStack(), not resume
         try:
@@ -121,7 +123,7 @@ class RunFolder:
             found.append(json.loads(file.read_text(encoding="utf-8")))
         for settings in (s for s in found if isinstance(s, dict)):
             stem = f"{settings.get('name')}.{settings.get('tag')}"
-            for suffix in (".weights.h5", ".last_good.weights.h5"):
+            for suffix in (".keras", ".weights.h5", ".last_good.weights.h5"):
                 (self.path / f"{stem}{suffix}").unlink(missing_ok=True)
         for path in (self.log, self.curvature, self.metrics, self.curve, file):
             path.unlink(missing_ok=True)

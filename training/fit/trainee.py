@@ -45,7 +45,7 @@ def truncate(model, k, fewest=None):
         block.backprop_steps = k
 
 
-def graph(model, steps=None, every_step=False, backprop_steps=None):
+def graph(model, steps=None, every_step=False, backprop_steps=None, watched=()):
     """A model that shares a functional model's layers, and runs its recurrent blocks differently.
 
     Args:
@@ -55,38 +55,44 @@ def graph(model, steps=None, every_step=False, backprop_steps=None):
             after any earlier step: the states before the last one of all recurrent blocks, as far
             as they have the shape of the last block's, read by what follows the last block.
         backprop_steps: how many last steps gradients flow through; None for what it was built with.
+        watched: recurrent blocks whose states after all steps to return, too, last of all.
     """
     blocks = recurrent_blocks(model)
-    states = []
+    states, seen = [], {}
 
     def call(layer, *args, **kwargs):
         if layer not in blocks:
             return layer(*args, **kwargs)
         kwargs |= {"backprop_steps": backprop_steps} if backprop_steps else {}
         count = steps or layer.steps
-        if not every_step:
+        if not every_step and layer not in watched:
             return layer(*args, **kwargs, steps=count)
         all_states = layer(*args, **kwargs, steps=count, return_states=True)
+        seen[id(layer)] = all_states
         states.extend(all_states[t] for t in range(count))
         return all_states[count - 1]
 
     same = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
+    after = [seen[id(layer)] for layer in watched]
     if not every_step:
-        return same
+        return keras.Model(same.input, [same.output, *after]) if after else same
     end = blocks[-1].output
     tail = keras.Model(end, model.output)
     earlier = [tail(x) for x in states[:-1] if x.shape[1:] == end.shape[1:]]
-    return keras.Model(same.input, [same.output, *earlier])
+    return keras.Model(same.input, [same.output, *earlier, *after])
 
 
 class Trainee(keras.Model):
     """Trains a functional model; evaluates the first output of it as it was built.
 
     L = (1 − α) [CE(y, p_T) + w · mean_t CE(y, p_t) + Σ_j w_j CE(y, p_j)] + α τ² KL(q ‖ p_T)
+        + v · mean_t ‖x_t − z_t‖² / ‖z_t‖²
 
     where p_T is the network's output, p_t what it would give after an earlier step (deep
     supervision, arXiv 1409.5185), p_j an auxiliary output (arXiv 1409.4842, section 5), and q the
-    teacher's, both softened by the temperature τ in the last term (arXiv 1503.02531, section 2).
+    teacher's, both softened by the temperature τ in that term (arXiv 1503.02531, section 2). In the
+    last one x_t are states of recurrent blocks, and z_t the features after the blocks of the
+    network that they were made of (after arXiv 1412.6550).
 
     A number of steps is a constant of the compiled training step: there is one for each number
     that is drawn, compiled when it is drawn first (of `incremental(30)` up to 465 pairs, for which
@@ -103,6 +109,8 @@ class Trainee(keras.Model):
         distillation: α, from 0 to 1.
         temperature: τ > 0.
         auxiliary: w_j of the model's outputs after the first one.
+        features: v > 0, the network that it was made of, and pairs of a recurrent block and tensors
+            of that network that the block's last states stand for; or None.
     """
 
     def __init__(
@@ -116,6 +124,7 @@ class Trainee(keras.Model):
         distillation=0.5,
         temperature=2.0,
         auxiliary=(),
+        features=None,
     ):
         super().__init__(name=f"{model.name}_in_training")
         self.network = model
@@ -129,9 +138,21 @@ class Trainee(keras.Model):
             distillation=distillation,
             divergence=Divergence(temperature),
             auxiliary=auxiliary,
+            features=None,
             graphs={},
             now=None,
         )
+        if features:
+            weight, made_of, pairs = features
+            wanted = [x for _, tensors in pairs for x in tensors]
+            made_of.trainable = False
+            self.how.features = types.SimpleNamespace(
+                weight=weight,
+                blocks=[block for block, _ in pairs],
+                counts=[len(tensors) for _, tensors in pairs],
+                network=keras.Model(made_of.input, wanted),
+                error=RelativeError(),
+            )
         self.begin_epoch(0)
         if teacher is not None:
             teacher.trainable = False
@@ -149,7 +170,8 @@ class Trainee(keras.Model):
         now = self.how.now = steps, backprop_steps
         if now not in self.how.graphs:
             every_step = self.how.supervision > 0
-            self.how.graphs[now] = graph(self.network, steps, every_step, backprop_steps)
+            watched = self.how.features.blocks if self.how.features else ()
+            self.how.graphs[now] = graph(self.network, steps, every_step, backprop_steps, watched)
         return now
 
     def call(self, inputs, training=None):
@@ -182,9 +204,12 @@ class Trainee(keras.Model):
         return train_function
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        how, earlier = self.how, []
+        how, earlier, states = self.how, [], []
         if isinstance(y_pred, list | tuple):
             y_pred, *earlier = y_pred
+            if how.features:
+                count = len(earlier) - len(how.features.blocks)
+                earlier, states = earlier[:count], earlier[count:]
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if not training:
             return loss
@@ -195,7 +220,19 @@ class Trainee(keras.Model):
         if how.teacher is not None:
             follow = how.divergence(how.teacher(x, training=False), y_pred)
             loss = (1 - how.distillation) * loss + how.distillation * follow
+        if states:
+            loss = loss + how.features.weight * self._features_loss(x, states)
         return loss
+
+    def _features_loss(self, x, states):
+        features = self.how.features
+        wanted = iter(keras.tree.flatten(features.network(x, training=False)))
+        errors = [
+            features.error(next(wanted), own[t])
+            for own, count in zip(states, features.counts, strict=True)
+            for t in range(-count, 0)
+        ]
+        return sum(errors) / len(errors)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if isinstance(y_pred, list | tuple):
@@ -208,6 +245,19 @@ class EpochOfSteps(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.begin_epoch(epoch)
+
+
+class RelativeError(keras.losses.Loss):
+    """‖x − z‖² / ‖z‖² of an example's features x, and those z of a teacher, mean over the batch."""
+
+    def __init__(self):
+        super().__init__(name="relative_error", dtype="float32")
+
+    def call(self, y_true, y_pred):
+        axes = list(range(1, len(y_true.shape)))
+        wanted = ops.stop_gradient(y_true)
+        size = ops.maximum(ops.sum(ops.square(wanted), axis=axes), 1e-12)
+        return ops.sum(ops.square(y_pred - wanted), axis=axes) / size
 
 
 class Divergence(keras.losses.Loss):

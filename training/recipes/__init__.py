@@ -52,6 +52,8 @@ ORDER = (
     "tiny_imagenet40_cifar_net",
     "cifar10_nin",
     "moving_mnist",
+    "deepen",
+    "fold",
     "imagenet_t2t_vit",
 )
 REQUIRED = {"NAMES": tuple, "DATASET": str, "SETTINGS": dict, "SEEDS": int}

@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "recurrent_forms": "T2T-ViT recurrence with norms, vectors and numbers of steps of its own",
     "deep_thinking": "prefix sums and mazes: more steps solve larger problems, and what that needs",
     "shared_resnet": "one residual block a stage: recurrence's share of what depth buys",
+    "in_depth": "trained networks repeated and folded, trained on, against what costs as much",
     "transfer": "few photographs of unseen classes, from scratch, 32- and 64-pixel weights",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
