@@ -61,6 +61,7 @@ INTEGERS = "test_integers_are_computed_with_as_the_floats_they_stand_for"
 PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 
 CELLS = "tests/layers/cells/test_cells.py::"
+IN_DEPTH = "tests/training/fit/test_in_depth.py::"
 STUDIES = "tests/training/test_reproduce.py"
 REENCODE = "tests/training/data/test_reencode.py"
 FAULTS = [
@@ -94,6 +95,27 @@ FAULTS = [
         "fixed = owned | {id(c.variable) for c in layer.own_corrections}",
         "fixed = owned",
         "tests/models/test_fold.py::test_frozen_kernels_stay_what_they_are_in_training",
+        "torch",
+    ),
+    Fault(
+        f"{MODELS}fold_controls.py",
+        "correction.variable.trainable = False",
+        "pass",
+        f"{IN_DEPTH}test_controls_are_of_one_block_and_of_low_rank",
+        "torch",
+    ),
+    Fault(
+        "training/fit/trainee.py",
+        "loss = loss + how.features.weight * self._features_loss(x, states)",
+        "loss = loss + self._features_loss(x, states)",
+        f"{IN_DEPTH}test_the_loss_of_features_is_that_of_its_equation",
+        "torch",
+    ),
+    Fault(
+        "training/fit/models.py",
+        "compiled, model.compiled = model.compiled, False",
+        "compiled = model.compiled",
+        f"{IN_DEPTH}test_folded_blocks_learn_from_the_original",
         "torch",
     ),
     Fault(

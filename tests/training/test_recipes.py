@@ -60,6 +60,8 @@ def test_docstrings_tell_what_results_csv_has(name):
     recipe, said = recipes.load(name), sys.modules[f"training.recipes.{name}"].__doc__
     told = {m[1]: (m[2], m[3] or "") for m in MEASURED.finditer(said)}
     assert told or "not measured yet" in said
+    if {"deepen", "fold"} & recipe.settings.keys():
+        return  # What becomes of a network has no row of its own.
     rows = {
         row["name"]: (row["value"], row["std"])
         for row in filing.read_results()
