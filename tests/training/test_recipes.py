@@ -170,7 +170,7 @@ def test_fit_trains_by_a_recipe(write_recipe, small_model, corners_file, tmp_pat
     assert (m["recipe"], m["settings"]["optimizer"], m["train_images"]) == ("toy", "sgd", 64)
     # Another optimizer in the same folder is another training.
     assert run([*command, "--optimizer=adamw"]) == 2
-    assert "optimizer 'sgd', not None" in capsys.readouterr().err
+    assert "optimizer 'sgd', not 'adamw'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
