@@ -1421,7 +1421,7 @@ FAULTS = [
         f"{REENCODE}::test_an_interrupted_re_encoding_goes_on_and_is_the_zoos_copy",
     ),
     Fault(
-        "training/reproduce/cifar_tables.py",
+        "training/reproduce/study.py",
         "tell_missing(sum(run.metrics is None for run in runs), len(runs), a)",
         "pass",
         f"{STUDIES}::test_a_study_without_trainings_tells_what_trains_them[shared_resnet]",

@@ -61,10 +61,7 @@ WITHOUT_FAMILIES = (
 OF_CONVERTERS = ("convert.py",)
 # Circles of imports in training/: each may go, none may come.
 CIRCLES = {
-    frozenset({"reproduce.meta_heads", "reproduce.meta_heads_plot", "reproduce.meta_heads_report"}),
     frozenset({"reproduce.planar", "reproduce.planar_sweep"}),
-    frozenset({"reproduce.recurrent_forms", "reproduce.recurrent_forms_report"}),
-    frozenset({"reproduce.t2t_vit", "reproduce.t2t_vit_report"}),
 }
 
 

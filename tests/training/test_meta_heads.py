@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import keras
 import numpy as np
@@ -11,17 +12,21 @@ from keras_recres import zoo
 from training import errors
 from training.fit import models
 from training.reproduce import __main__ as reproduce
-from training.reproduce.meta_heads import DENSE, GROUPS, HEADS, Head
-from training.reproduce.meta_heads_report import parameters
+from training.reproduce.meta_heads import GROUPS, HEADS, STUDY
 
 pytestmark = pytest.mark.neutral
 
 
-def built(head):
+def built(label):
     """The model as the training's command line builds it."""
-    given = [f"{key}={json.dumps(value)}" for key, value in head.arguments.items()]
+    (form,) = (form for form in STUDY.forms(STUDY.parse([])) if form.label == label)
+    given = [f"{key}={json.dumps(value)}" for key, value in form.arguments.items()]
     keras.utils.set_random_seed(0)
-    return zoo.build(head.name, tag="cifar10", **models.overrides_of(None, given))
+    return zoo.build(form.name, tag="cifar10", **models.overrides_of(None, given))
+
+
+def parameters(label):
+    return sum(math.prod(weight.shape) for weight in built(label).trainable_weights)
 
 
 def mixing(model):
@@ -30,7 +35,7 @@ def mixing(model):
 
 @pytest.mark.slow
 def test_the_heads_have_the_weights_that_they_are_called_by():
-    raw, preserving, softmax = (built(Head(form, 32)) for form in ("raw", "preserving", "softmax"))
+    raw, preserving, softmax = (built(f"{form}_32") for form in ("raw", "preserving", "softmax"))
     for model, stddev in ((raw, 1), (preserving, 32**-0.5), (softmax, 1)):
         kernel = keras.ops.convert_to_numpy(mixing(model))
         assert kernel.shape == (32, 32)
@@ -46,12 +51,11 @@ def test_the_heads_have_the_weights_that_they_are_called_by():
 
 def test_each_head_has_ten_units_a_group():
     for groups in (2, 32):
-        head = Head("raw", groups)
         # Grouped map with biases and slopes, mixing with a slope, classifier; and the body.
         own = 20_480 + 10 * groups + groups + groups**2 + 1 + 10 * 10 * groups + 10
         dense = 2048 * 40 + 40 + 1 + 40 * 10 + 10
-        assert parameters(head) == parameters(Head(DENSE)) - dense + own
-    assert parameters(Head("raw", 4)) == zoo.info("cifar_small_metahead").parameters.trainable
+        assert parameters(f"raw_{groups}") == parameters("dense") - dense + own
+    assert parameters("raw_4") == zoo.info("cifar_small_metahead").parameters.trainable
 
 
 def prepare(path, last):
@@ -67,10 +71,10 @@ def test_the_claims_are_told_with_the_spread_of_all_seeds(tmp_path, capsys):
     for seed, offset in enumerate((0.0, 0.002, 0.001)):
         prepare(tables / "cifar_small" / str(seed), 0.70 + offset)
         prepare(tables / "cifar_small_metahead" / str(seed), 0.72 + offset + 0.001 * seed)
-        for head in HEADS:
-            if head.groups and head.label != "raw_4":
-                worse = {"softmax": 0.05, "raw": 0, "preserving": 0.001}[head.form]
-                prepare(out / head.label / str(seed), 0.72 + offset - worse)
+        for label, (form, groups) in HEADS.items():
+            if groups and label != "raw_4":
+                worse = {"softmax": 0.05, "raw": 0, "preserving": 0.001}[form]
+                prepare(out / label / str(seed), 0.72 + offset - worse)
     arguments = ["meta_heads", "--report", f"--tables={tables}", f"--out={out}"]
     assert errors.run(reproduce.main, arguments) == 0
     said = capsys.readouterr().out
@@ -83,7 +87,7 @@ def test_the_claims_are_told_with_the_spread_of_all_seeds(tmp_path, capsys):
     assert "not the original pixels" in said
     with open(out / "meta_heads.csv", encoding="utf-8") as file:
         rows = {row["head"]: row for row in csv.DictReader(file)}
-    assert list(rows) == [head.label for head in HEADS]
+    assert list(rows) == list(HEADS)
     assert rows["dense"]["last_by_seed"] == "70.00 70.20 70.10"
     assert float(rows["softmax_8"]["against_dense_points"]) == pytest.approx(-3)
     text = (out / "meta_heads.md").read_text(encoding="utf-8")

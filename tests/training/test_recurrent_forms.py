@@ -12,8 +12,7 @@ from training.fit import loop as fit
 from training.fit import options
 from training.jobs import pending_rows, pending_trainings
 from training.reproduce import __main__ as reproduce
-from training.reproduce import recurrent_forms
-from training.reproduce.recurrent_forms import forms
+from training.reproduce.recurrent_forms import STUDY
 from training.settings import Settings
 
 pytestmark = pytest.mark.neutral
@@ -23,9 +22,7 @@ WIDTH = 256
 
 
 def asked(tmp_path, *more):
-    a = recurrent_forms.parser().parse_args([f"--out={tmp_path}", *more])
-    a.epochs = 10
-    return a
+    return STUDY.parse([f"--out={tmp_path}", *more])
 
 
 def settings_of(run, a):
@@ -35,10 +32,10 @@ def settings_of(run, a):
 
 
 @pytest.mark.slow
-def test_a_form_adds_what_it_is_called_by_and_no_computation():
+def test_a_form_adds_what_it_is_called_by_and_no_computation(tmp_path):
     found = {}
-    for form in forms(3):
-        model = zoo.build(form.name(3), tag="cifar10_jpeg", **form.arguments)
+    for form in STUDY.forms(asked(tmp_path)):
+        model = zoo.build(form.name, tag="cifar10_jpeg", **form.arguments)
         found[form.label] = model.count_params(), multiply_adds(model).total
     plain, work = found["recurrent"]
     # Two norms a block, each a scale and a shift, for every step but the first.
@@ -65,8 +62,8 @@ def test_a_form_adds_what_it_is_called_by_and_no_computation():
 @pytest.mark.slow
 def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
     a = asked(tmp_path)
-    settings = {form.label: settings_of(form.run(0, a), a) for form in forms(3)}
-    assert len({Settings.of(found).key() for found in settings.values()}) == len(forms(3))
+    settings = {run.label: settings_of(run, a) for run in STUDY.runs(a)[:9]}
+    assert len({Settings.of(found).key() for found in settings.values()}) == 9
     assert settings["sampled"]["steps"] == "uniform(1,4)"
     assert settings["supervised"]["deep_supervision"] == 0.5
     assert settings["both"]["model_arguments"] == {"unshare": ("norm",), "step_embedding": True}
@@ -80,12 +77,12 @@ def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
 
 def test_networks_and_data_sets_have_folders_of_their_own(tmp_path):
     found = {
-        form.run(0, asked(tmp_path, f"--blocks={blocks}", f"--dataset={dataset}")).path
+        run.path
         for blocks in (3, 7)
         for dataset in ("cifar10", "tiny_imagenet80")
-        for form in forms(blocks)
+        for run in STUDY.runs(asked(tmp_path, f"--blocks={blocks}", f"--dataset={dataset}"))
     }
-    assert len(found) == 4 * len(forms(3))
+    assert len(found) == 4 * 3 * 9
 
 
 def prepare(run, a, value):
@@ -99,11 +96,10 @@ def prepare(run, a, value):
 def test_differences_are_told_and_kept(empty_zoo, tmp_path, monkeypatch, capsys):
     out, a = tmp_path / "out", asked(tmp_path / "out")
     better = {"once": -0.03, "norms": 0.02, "sampled": -0.001}
-    for form in forms(3):
-        for seed, luck in enumerate((0.0, 0.002, 0.001)):
-            if form.label in ("recurrent", *better):
-                value = 0.6 + luck + better.get(form.label, 0) * (1 + 0.01 * seed)
-                prepare(form.run(seed, a), a, value)
+    for run in STUDY.runs(a):
+        if run.label in ("recurrent", *better):
+            luck = (0.0, 0.002, 0.001)[run.seed]
+            prepare(run, a, 0.6 + luck + better.get(run.label, 0) * (1 + 0.01 * run.seed))
     arguments = ["recurrent_forms", "--report"]
     assert errors.run(reproduce.main, [*arguments, f"--out={out}", "--record"]) == 0
     said = capsys.readouterr().out

@@ -1,6 +1,5 @@
 """What every study's command has in common: what is missing is told with the command for it."""
 
-import importlib
 import re
 
 import pytest
@@ -12,10 +11,7 @@ from training.reproduce import __main__ as reproduce
 
 pytestmark = pytest.mark.neutral
 
-STUDIES = {
-    name: importlib.import_module(f"training.reproduce.{name}").parser().format_help()
-    for name in reproduce.EXPERIMENTS
-}
+STUDIES = {name: reproduce.of(name).parser().format_help() for name in reproduce.EXPERIMENTS}
 # All that these tell is made within the command.
 MADE = {"planar", "mean_field"}
 # Of the zoo's own trainings: these train nothing.

@@ -17,15 +17,18 @@ from keras_recres.zoo import sources
 from tests.training.pictures import png
 from training import data, errors
 from training.data import packed
-from training.fit import run_folder
+from training.fit import loop as fit
+from training.fit import run_folder, watchers
 from training.jobs import board, many_runs
 from training.ledger import filed_runs, filing
 from training.provenance import ROOT
 from training.reproduce import __main__ as reproduce
-from training.reproduce import cifar_run, cifar_summary, cifar_tables
+from training.reproduce import cifar_tables
+from training.reproduce.summary import FINAL, Summary
 
 pytestmark = pytest.mark.neutral
 
+RECIPE = "--recipe=cifar_tables"
 CLASSES = tuple(f"class {i}" for i in range(10))
 # Multiples of the batch size: each other size of a batch is compiled anew.
 TRAIN, TEST, EXACT = 512, 128, 128
@@ -49,13 +52,13 @@ def toy(tmp_path_factory):
     """A folder with a packed data set that passes for CIFAR-10, and its exact part."""
     folder = tmp_path_factory.mktemp("data")
     packed.write(folder / "cifar10.npz", [coloured(TRAIN, 0, "train"), coloured(TEST, 1, "test")])
-    exact = coloured(EXACT, 1, "test", cifar_run.EXACT)
-    packed.write(folder / f"{cifar_run.EXACT}.npz", [exact])
+    exact = coloured(EXACT, 1, "test", watchers.EXACT)
+    packed.write(folder / f"{watchers.EXACT}.npz", [exact])
     return folder / "cifar10.npz"
 
 
 def command(toy, out, *options, name="cifar_small"):
-    return [name, f"--data-dir={toy}", f"--out={out}", "--seed=1", *options]
+    return [name, f"--data-dir={toy}", f"--out={out}", "--seed=1", RECIPE, *options]
 
 
 def read(path):
@@ -66,7 +69,7 @@ def read(path):
 def trained(toy, tmp_path_factory):
     """A whole training, never interrupted."""
     out = tmp_path_factory.mktemp("runs") / "cifar_small" / "1"
-    assert errors.run(cifar_run.main, command(toy, out, "--epochs=4")) == 0
+    assert errors.run(fit.main, command(toy, out, "--epochs=4")) == 0
     return out
 
 
@@ -87,7 +90,7 @@ def test_a_training_learns_and_measures_the_training_set_and_the_exact_part(trai
     loss = np.logaddexp.reduce(logits, axis=1) - chosen
     assert m["train_set_loss"] == pytest.approx(loss.mean(), abs=1e-4)
     assert m["train_set_accuracy"] == pytest.approx((logits.argmax(1) == images.labels).mean())
-    exact = data.load(cifar_run.EXACT, "test", toy.parent / f"{cifar_run.EXACT}.npz")
+    exact = data.load(watchers.EXACT, "test", toy.parent / f"{watchers.EXACT}.npz")
     chosen = model.predict(model.preprocess(exact.images), verbose=0).argmax(1)
     assert m["exact_accuracy"] == pytest.approx((chosen == exact.labels).mean())
 
@@ -122,7 +125,7 @@ def test_a_killed_training_goes_on_as_the_uninterrupted_one(trained, toy, tmp_pa
     out = tmp_path / "run"
     options = command(toy, out, "--epochs=4")
     process = subprocess.Popen(
-        [sys.executable, "-m", "training.reproduce.cifar_run", *options],
+        [sys.executable, "-m", "training.fit", *options],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -133,7 +136,7 @@ def test_a_killed_training_goes_on_as_the_uninterrupted_one(trained, toy, tmp_pa
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / "metrics.json").exists()
-    assert errors.run(cifar_run.main, options) == 0
+    assert errors.run(fit.main, options) == 0
     whole, parts = read(trained), read(out)
     for key in ("train_loss", "val_loss", "val_accuracy", "train_set_loss", "exact_accuracy"):
         assert parts[key] == pytest.approx(whole[key], abs=1e-4), key
@@ -153,10 +156,10 @@ def test_the_last_batch_is_kept(toy):
 @pytest.mark.slow
 def test_the_exact_part_is_found_beside_the_data_set(data_dir):
     pytest.importorskip("tensorflow_datasets")
-    exact = cifar_run.exact_part(data_dir / "tfds_cifar10_jpeg")
+    exact = watchers.exact_part(data_dir / "tfds_cifar10_jpeg")
     assert exact.images.shape == (1017, 32, 32, 3)
-    assert exact.dataset == cifar_run.EXACT
-    assert cifar_run.exact_part(data_dir / "tfds" / "mnist") is None
+    assert exact.dataset == watchers.EXACT
+    assert watchers.exact_part(data_dir / "tfds" / "mnist") is None
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (5, 4, 3), (2, 5, 4, 3), (0, 5, 4, 3)])
@@ -220,10 +223,10 @@ def test_the_tables_have_means_over_seeds_beside_the_printed_numbers(tmp_path, c
     assert (absent["last_percent"], absent["seeds"]) == ("", "0")
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert (
-        "| `cifar_small` | 88,170 | 2,312,592 | 72.80 | 72.33 ± 1.53 | 71.33 ± 1.53 | "
+        "| cifar_small | 88,170 | 2,312,592 | 72.80 | 72.33 ± 1.53 | 71.33 ± 1.53 | "
         "66.33 ± 1.53 | 3 |" in text
     )
-    assert "| `cifar_small_meta` | 84,126 | 1,288,592 | 70.39 | pending |" in text
+    assert "| cifar_small_meta | 84,126 | 1,288,592 | 70.39 | pending |" in text
     assert "not the original pixels" in text
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
@@ -332,21 +335,23 @@ if folder.parent.name == "cifar_small_meta":
     print("error: it was not to be", file=sys.stderr)
     sys.exit(2)
 folder.mkdir(parents=True)
-settings = {"tag": "cifar10", "epochs": 2, "limit": None, "precision": "float32"}
-metrics = {"val_accuracy": 0.5, "best_val_accuracy": 0.5, "epochs": 2, "settings": settings}
+metrics = {"val_accuracy": 0.5, "best_val_accuracy": 0.5, "epochs": 2}
+metrics["settings"] = json.loads(sys.argv[2])
 (folder / "metrics.json").write_text(json.dumps(metrics))
 """
 
 
 @pytest.mark.slow
 def test_one_failure_does_not_stop_the_others(toy, tmp_path, monkeypatch, capsys):
-    begun = []
+    begun, begin = [], subprocess.Popen
 
-    def command(self, a):
-        begun.append(str(self))
-        return [sys.executable, "-c", STAND_IN, str(self.path)]
+    def stand_in(command, **options):
+        a = fit.arguments(command[3:])
+        begun.append(f"{a.name} seed {a.seed}")
+        settings = json.dumps(fit.settings_of(a, a.name, "cifar10"))
+        return begin([sys.executable, "-c", STAND_IN, str(a.out), settings], **options)
 
-    monkeypatch.setattr(many_runs.Run, "command", command)
+    monkeypatch.setattr(many_runs.subprocess, "Popen", stand_in)
     arguments = ["cifar_tables", f"--data-dir={toy}", f"--out={tmp_path}", "--epochs=2"]
     arguments += ["--names", "cifar_small*", "--seeds=2", "--jobs=3"]
     assert errors.run(reproduce.main, arguments) == 2
@@ -396,9 +401,9 @@ def test_bars_on_a_terminal_follow_the_lines(monkeypatch, capsys):
 
 
 def test_a_summary_of_nothing_says_nothing():
-    summary = cifar_summary.Summary("x", {})
-    assert summary.text(cifar_summary.FINAL) == ""
-    assert summary.mean(cifar_summary.FINAL) is None
+    summary = Summary("x", {})
+    assert summary.text(FINAL) == ""
+    assert summary.mean(FINAL) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Steps that solve larger problems: what is measured, told and drawn."""
 
-import argparse
+import dataclasses
 
 import pytest
 
@@ -11,6 +11,7 @@ from tests.marks import slow_on, slow_on_tensorflow
 from training import errors
 from training.reproduce import __main__ as reproduce
 from training.reproduce import deep_thinking
+from training.reproduce.deep_thinking import STUDY
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -26,13 +27,12 @@ def short(monkeypatch):
 # The others have the network of one of these.
 @slow_on("jax")
 @slow_on_tensorflow
-@pytest.mark.parametrize("arm", deep_thinking.ARMS[:3], ids=lambda arm: arm.label)
+@pytest.mark.parametrize("arm", ["recurrent", "untied", "no_recall"])
 def test_each_number_of_steps_is_measured_as_the_network_with_so_many(arm, short, tmp_path):
-    a = argparse.Namespace(problem="prefix_sums", out=tmp_path)
-    run = arm.run(1, a)
+    (run,) = STUDY.runs(STUDY.parse(["--arms", arm, "--seeds=1", f"--out={tmp_path}"]))
     run.path.mkdir(parents=True)
     arguments = {"width": 4, **run.arguments}
-    run = deep_thinking.dataclasses.replace(run, arguments=arguments)
+    run = dataclasses.replace(run, arguments=arguments)
     zoo.build(run.name, **arguments).save_weights(run.path / "some.weights.h5")
     found, used = deep_thinking.measured(run, "prefix_sums", {3: 40, 5: 7})
     assert [(row["size"], row["steps"], row["examples"]) for row in found] == [
@@ -55,7 +55,8 @@ def test_each_number_of_steps_is_measured_as_the_network_with_so_many(arm, short
 
 @pytest.mark.neutral
 def test_the_table_has_the_best_number_of_steps(tmp_path, capsys):
-    arms = deep_thinking.ARMS[:2]
+    a = STUDY.parse(["--arms", "recurrent", "untied", f"--out={tmp_path}"])
+    arms = STUDY.chosen(a)
     found = [
         {"arm": "recurrent", "seed": seed, "size": 32, "steps": steps, "examples": 10, "right": n}
         for seed, steps, n in (
@@ -68,8 +69,7 @@ def test_the_table_has_the_best_number_of_steps(tmp_path, capsys):
         )
     ]
     used = [{"arm": "recurrent", "seed": 0, "size": 32, "example": 0, "steps_used": 12}]
-    a = argparse.Namespace(problem="prefix_sums", out=tmp_path)
-    deep_thinking.show(found, used, arms, a)
+    STUDY.show(found, used, a)
     told = (tmp_path / "prefix_sums.md").read_text()
     assert f"| {arms[0].what} | 2 | 95.0 (30) |" in told
     assert f"| {arms[1].what} |  | pending |" in told

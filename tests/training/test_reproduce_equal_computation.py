@@ -43,9 +43,8 @@ def test_longer_trainings_stand_beside_the_table_and_not_in_it(empty_zoo, tmp_pa
     lines = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
     (empty_zoo / filed_runs.FILE).write_text(lines)
     command = [f"--out={tmp_path}", "--report", "--names", "vit3", "--precision=float32"]
-    a = equal_computation.parser().parse_args(command)
-    a.epochs = 10
-    for run, accuracy in zip(equal_computation.runs_of(a), (0.70, 0.702), strict=True):
+    a = equal_computation.STUDY.parse(command)
+    for run, accuracy in zip(equal_computation.STUDY.runs(a), (0.70, 0.702), strict=True):
         asked = fit.settings_of(fit.arguments(run.command(a)[3:]), run.name, "cifar10_jpeg")
         filed_runs.give(run, {"val_accuracy": accuracy, "settings": asked})
     assert errors.run(reproduce.main, ["equal_computation", *command, "--record"]) == 0

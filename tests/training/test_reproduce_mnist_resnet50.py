@@ -15,10 +15,11 @@ from keras_recres.zoo import sources
 from tests.training.pictures import png
 from training import errors
 from training.data import packed
-from training.fit import run_folder
+from training.fit import loop as fit
+from training.fit import run_folder, watchers
 from training.ledger import filing
 from training.reproduce import __main__ as reproduce
-from training.reproduce import mnist_resnet50, mnist_run
+from training.reproduce import mnist_resnet50
 from training.reproduce import mnist_resnet50_memory as memory
 
 pytestmark = pytest.mark.neutral
@@ -48,7 +49,8 @@ def toy(tmp_path_factory):
 def trained(toy, small_model, tmp_path):
     out = tmp_path / "runs" / NAME / "42"
     options = [f"--data-dir={toy}", f"--out={out}", "--epochs=2", "--seed=42", "--limit=256"]
-    assert errors.run(mnist_run.main, [NAME, *options, "--eval-limit=256"]) == 0
+    options += ["--recipe=mnist_resnet50", "--steps-per-execution=4"]
+    assert errors.run(fit.main, [NAME, *options, "--eval-limit=256"]) == 0
     return out
 
 
@@ -72,7 +74,7 @@ def test_the_recipe_is_the_slides_and_every_step_is_logged(trained):
     assert {key: metrics["settings"][key] for key in expected} == expected
     # All images there are, fewer than the limit: the split is not cut.
     assert (metrics["split"], metrics["eval_images"]) == ("test", 96)
-    losses = mnist_run.read_steps(trained / "steps.csv")
+    losses = watchers.read_steps(trained / "steps.csv")
     assert len(losses) == 2 * 256 // 32
     rows = run_folder.read_log(trained / "log.csv")
     for epoch, row in enumerate(rows):
@@ -107,12 +109,10 @@ def test_the_table_has_the_slides_numbers_beside_the_measured(tmp_path, capsys):
     assert errors.run(reproduce.main, arguments) == 0
     assert "98.60 ± 0.14" in capsys.readouterr().out
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
-    assert "| `mnist_resnet50_relu_he` | relu | he_normal | 98.96 | 98.60 ± 0.14 |" in text
+    assert "| relu_he | relu | he_normal | 98.96 | 98.60 ± 0.14 |" in text
     assert "| alpha_relu 0.75 | he_normal | 9.80, loss NaN (α = 0.1) | 97.12 |" in text
-    assert f"| `{NAME}, alpha 0.1` | alpha_relu 0.1 | he_normal |" in text
-    assert "| `mnist_resnet50_tanh_he` | tanh | he_normal | 98.5 to 98.7, off a plot | pending" in (
-        text
-    )
+    assert "| alpha_relu_he, alpha 0.1 | alpha_relu 0.1 | he_normal |" in text
+    assert "| tanh_he | tanh | he_normal | 98.5 to 98.7, off a plot | pending" in (text)
     with open(tmp_path / "table.csv", encoding="utf-8") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     assert set(rows) - set(mnist_resnet50.NAMES) == {

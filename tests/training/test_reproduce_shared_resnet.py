@@ -9,16 +9,15 @@ from training.fit import run_folder
 from training.ledger import filed_runs
 from training.reproduce import __main__ as reproduce
 from training.reproduce import shared_resnet
-from training.reproduce.effects import Cells
+from training.reproduce.forms import Form, Table
+from training.reproduce.summary import Summary
 
 pytestmark = pytest.mark.neutral
 
 
 def test_arms_have_the_computation_and_the_parameters_that_they_are_compared_for():
-    built = {
-        arm: zoo.build("shared_resnet", tag="cifar10", **arguments)
-        for arm, (_, arguments) in shared_resnet.ARMS.items()
-    }
+    forms = shared_resnet.STUDY.forms(shared_resnet.STUDY.parse([]))
+    built = {f.label: zoo.build(f.name, tag="cifar10", **f.arguments) for f in forms}
     products = {arm: multiply_adds(model).total for arm, model in built.items()}
     assert products["tied"] == products["untied"] == 11_428_160
     assert products["once"] == products["once_longer"] == 4_350_272
@@ -31,10 +30,15 @@ def test_arms_have_the_computation_and_the_parameters_that_they_are_compared_for
 
 def test_the_share_of_depth_is_told_with_its_interval():
     values = {"once": (60.0, 60.4), "tied": (61.1, 61.3), "untied": (63.0, 63.4)}
-    said = shared_resnet.claims(Cells({arm: dict(enumerate(v)) for arm, v in values.items()}))
-    assert "Three runs of a block against one: more accurate; +1.00 ± 0.2" in said[0]
-    assert "not measured yet" in said[1]
-    assert "ρ = 0.33 (95 % interval 0.0" in said[3]
+    measured = [
+        Summary(arm, {seed: {"val_accuracy": y / 100} for seed, y in enumerate(v)})
+        for arm, v in values.items()
+    ]
+    table = Table([Form(arm, "shared_resnet") for arm in values], measured)
+    three, longer, _, share = shared_resnet.STUDY.claims(table, None)
+    assert str(three[1]).startswith("+1.00 ± 0.2")
+    assert longer[1].mean is None
+    assert "ρ = 0.33 (95 % interval 0.0" in share
 
 
 @pytest.mark.slow

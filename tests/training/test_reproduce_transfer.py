@@ -35,7 +35,7 @@ def test_each_start_learns_the_same_few_and_is_measured_on_all(tmp_path, monkeyp
     monkeypatch.setattr(zoo, "fine_tune", fine_tune)
     command = ["--names=vit3", "--images=2", "--epochs=5", f"--out={tmp_path}"]
     command += [f"--data-dir={file}"]
-    assert errors.run(transfer.main, command) == 0
+    assert errors.run(transfer.STUDY.main, command) == 0
     shapes = (None, 64, 64, 3), (None, 40), 80, 80
     seen = [(start, *shapes, seed) for seed in (0, 1) for start in (transfer.TAG, "cifar10_jpeg")]
     assert [(*run[:-1], run[-1]["seed"]) for run in begun] == seen
@@ -47,15 +47,15 @@ def test_each_start_learns_the_same_few_and_is_measured_on_all(tmp_path, monkeyp
     assert "vit3 from cifar10_jpeg instead of scratch: more accurate; +10.00" in table
     assert "vit3 has no weights of tiny_imagenet40 yet." in table
     # What is finished is not done again, and only told.
-    assert errors.run(transfer.main, [*command, "--report"]) == 0
+    assert errors.run(transfer.STUDY.main, [*command, "--report"]) == 0
     assert len(begun) == 4
     (record,) = tmp_path.glob("images-2-epochs-5/vit3.scratch.1.json")
     record.write_text(json.dumps({"top1_percent": 50.0}), encoding="utf-8")
-    assert errors.run(transfer.main, command) == 0
+    assert errors.run(transfer.STUDY.main, command) == 0
     assert "40.00 ± 14.14" in (tmp_path / "transfer.md").read_text(encoding="utf-8")
     assert len(begun) == 4
 
 
 def test_numbers_out_of_range_are_one_sentence(capsys):
-    assert errors.run(transfer.main, ["--images=0"]) == 2
+    assert errors.run(transfer.STUDY.main, ["--images=0"]) == 2
     assert "--images must be at least 1, found 0." in capsys.readouterr().err

@@ -27,7 +27,7 @@ import keras
 
 from keras_recres.models.families import family_of
 from keras_recres.probes import CurvatureCallback, curves
-from training import data
+from training import data, recipes
 from training.data import cv_augment
 from training.data.layer_augment import LayerAugment
 from training.errors import UserError
@@ -44,14 +44,11 @@ def main(argv=None):
     run(arguments(argv))
 
 
-def run(a, measure=None, more_callbacks=()):
+def run(a):
     """Trains as the command line asks, or goes on with it; a finished training is only told.
 
     Args:
         a: what `arguments` makes of a command line.
-        measure: function of the trained model and the training images, an `Images` record; the
-            dict that it returns becomes a part of metrics.json.
-        more_callbacks: Keras callbacks that watch the training.
     """
     check(a)
     if a.end_with_parent:
@@ -61,10 +58,10 @@ def run(a, measure=None, more_callbacks=()):
     if not in_depth.of_file(a.name):
         record_of(a.name)  # A mistyped name is told before any data is looked for.
     with strategy.scope(a.strategy, a.batch_size, a.resume) as devices:
-        run_on(devices, a, augment, measure, more_callbacks)
+        run_on(devices, a, augment)
 
 
-def run_on(devices, a, augment, measure, more_callbacks):
+def run_on(devices, a, augment):
     """`run` on these `keras_recres.distribute.Devices`."""
     for option, value in (("precise-bn", a.precise_bn), ("curvature", a.curvature)):
         if value and devices.replicas > 1:
@@ -99,11 +96,13 @@ def run_on(devices, a, augment, measure, more_callbacks):
                 backup.load(model, a.weights, advice)
             trained = prepare(model, overrides, a, peek, made_of, pairs)
             trained = strategy.prepare(devices, trained)
-            train_data, images = train(model, trained, a, augment, folder, devices, more_callbacks)
+            watchers = [watcher(a, folder) for watcher in recipes.callbacks(a.recipe)]
+            train_data, images = train(model, trained, a, augment, folder, devices, watchers)
             # Of several outputs only what trained them knows the one to measure.
             judged = model if len(model.outputs) == 1 else trained
-            more = measure(judged, train_data) if measure else {}
-            more |= {"recipe": a.recipe or ""}
+            more = {"recipe": a.recipe or ""}
+            for watcher in watchers:
+                more |= watcher.measure(judged, train_data)
             extra = {"overrides": overrides, **images, **more}
             finish(model, settings, extra, origin, folder, devices.chief)
         if devices.chief:
@@ -157,8 +156,10 @@ def prepare(model, overrides, a, peek, made_of=None, pairs=()):
     return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
 
 
-def train(model, trained, a, augment, folder, devices, more_callbacks=()):
+def train(model, trained, a, augment, folder, devices, watching=()):
     """Runs ``fit`` on what `prepare` gives for a model, made in the scope of these devices.
+
+    It is watched by these, list of `training.fit.watchers.Watcher`.
 
     Returns:
         The training images, and how many of which split it saw.
@@ -187,6 +188,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         groups=a.groups,
     )
     test_batches = data.Batches(test_data, a.batch_size, p, one_hot=True)
+    one_by_one = steps.parse(a.steps) or any(watcher.every_step for watcher in watching)
     compile_model(
         trained,
         a.epochs * len(batches),
@@ -198,7 +200,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         schedule=a.schedule,
         epsilon=a.epsilon,
         # Steps are drawn for each execution, whose size is not to change a result.
-        steps_per_execution=1 if steps.parse(a.steps) else a.steps_per_execution,
+        steps_per_execution=1 if one_by_one else a.steps_per_execution,
         cooldown=round(a.cooldown_epochs * len(batches)),
         ema=a.ema,
         accumulate=a.accumulate,
@@ -237,7 +239,7 @@ def train(model, trained, a, augment, folder, devices, more_callbacks=()):
         *([curvature_of(train_data, p, a.curvature, folder.curvature)] if a.curvature else []),
         *([trainee.EpochOfSteps()] if trained is not model else []),
         *([progress] if devices.chief else []),
-        *more_callbacks,
+        *watching,
         keras.callbacks.CSVLogger(str(folder.log), append=True),
         *([callbacks.tensorboard(folder.path)] if a.tensorboard else []),
         backup.Backup(folder.backup),

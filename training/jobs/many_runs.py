@@ -29,9 +29,8 @@ class Run:
         seed: of the initial weights, the order of the images and the dropout.
         path: its folder.
         arguments: builder arguments that replace the name's.
-        module: what trains it, a module that takes the arguments of `training.fit`.
         dataset: what it is trained on.
-        recipe: name of its recipe, where it is not the module's own.
+        recipe: name of its recipe.
         how: options of `training.fit` that are its own, such as {"steps": "poisson(2)"}.
     """
 
@@ -40,7 +39,6 @@ class Run:
     seed: int
     path: Path
     arguments: dict = dataclasses.field(default_factory=dict, hash=False)
-    module: str = "training.reproduce.cifar_run"
     dataset: str = "cifar10"
     recipe: str | None = None
     how: dict = dataclasses.field(default_factory=dict, hash=False)
@@ -58,7 +56,7 @@ class Run:
 
     def command(self, a):
         """The command line that trains it, or goes on with it."""
-        command = [sys.executable, "-m", self.module, self.name]
+        command = [sys.executable, "-m", "training.fit", self.name]
         command.append("--end-with-parent")
         if self.recipe:
             command.append(f"--recipe={self.recipe}")

@@ -36,7 +36,7 @@ class Training(many_runs.Run):
     def command(self, data_dir):
         """The command line that trains it, or goes on with it."""
         return [
-            *(sys.executable, "-m", self.module, self.name),
+            *(sys.executable, "-m", "training.fit", self.name),
             *(f"--recipe={self.row.recipe.name}", f"--seed={self.seed}", "--end-with-parent"),
             *(f"--out={self.path.resolve()}", f"--data-dir={data_dir.resolve()}"),
             f"--steps-per-execution={many_runs.STEPS_PER_EXECUTION}",
@@ -102,7 +102,6 @@ def trainings(row, out, epochs=None, limit=None):
             seed=seed,
             path=folder / str(seed),
             arguments=arguments,
-            module=row.recipe.command,
             dataset=row.recipe.dataset,
             row=row,
             options=tuple(options),

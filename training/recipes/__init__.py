@@ -16,7 +16,7 @@ and, where they are not as said here,
     WEIGHTS    whether weights are filed, True; else only results and logs are
     BEST_EPOCH whether the best epoch's accuracy, which the paper printed, is filed too, False
     PENDING    whether `training.pending` trains it, True
-    COMMAND    the module that trains, "training.fit"; another one takes the same options
+    CALLBACKS  classes of `training.fit.watchers` that write or measure more, ("training.…",), ()
 
 What is not in SETTINGS is `training.fit`'s default; what the command line says wins.
 """
@@ -57,7 +57,7 @@ ORDER = (
     "imagenet_t2t_vit",
 )
 REQUIRED = {"NAMES": tuple, "DATASET": str, "SETTINGS": dict, "SEEDS": int}
-OPTIONAL = {"TAG": str, "WEIGHTS": bool, "BEST_EPOCH": bool, "PENDING": bool, "COMMAND": str}
+OPTIONAL = {"TAG": str, "WEIGHTS": bool, "BEST_EPOCH": bool, "PENDING": bool, "CALLBACKS": tuple}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Recipe:
     weights: bool = True
     best_epoch: bool = False
     pending: bool = True
-    command: str = "training.fit"
+    callbacks: tuple = ()
 
 
 def available():
@@ -119,6 +119,24 @@ def load(name):
         raise UserError(f"the recipe {name!r} must have SEEDS of at least 1.")
     found.setdefault("TAG", found["DATASET"])
     return Recipe(name, **{key.lower(): value for key, value in found.items()})
+
+
+def callbacks(name):
+    """The classes that a recipe names, a list; none where there is no recipe.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    found = []
+    for path in load(name).callbacks if name else ():
+        module, _, kind = path.rpartition(".")
+        try:
+            found.append(getattr(importlib.import_module(module), kind))
+        except (ImportError, AttributeError, ValueError):
+            raise UserError(
+                f"the recipe {name!r} has {path!r} in CALLBACKS, which there is not."
+            ) from None
+    return found
 
 
 def in_order():

@@ -42,7 +42,7 @@ DATASET = "cifar10"
 TAG = "cifar10_jpeg"
 SEEDS = 3
 BEST_EPOCH = True
-COMMAND = "training.reproduce.cifar_run"  # It also measures the training set and the exact part.
+CALLBACKS = ("training.fit.watchers.WholeTrainingSet",)
 SETTINGS = {
     "epochs": 20,
     "batch-size": 128,

@@ -24,7 +24,7 @@ NAMES = (
 DATASET = "mnist"
 SEEDS = 1
 WEIGHTS = False
-COMMAND = "training.reproduce.mnist_run"  # It also writes the loss of every step.
+CALLBACKS = ("training.fit.watchers.StepLog",)
 SETTINGS = {
     "optimizer": "sgd",
     "epochs": 5,

@@ -39,7 +39,13 @@ def main(argv=None):
             f"there is no experiment {argv[0]!r}.{nearest(argv[0], EXPERIMENTS)} "
             f"The experiments are: {', '.join(EXPERIMENTS)}."
         )
-    return importlib.import_module(f"training.reproduce.{argv[0]}").main(argv[1:])
+    return of(argv[0]).main(argv[1:])
+
+
+def of(name):
+    """The study of this name."""
+    module = importlib.import_module(f"training.reproduce.{name}")
+    return getattr(module, "STUDY", module)
 
 
 if __name__ == "__main__":

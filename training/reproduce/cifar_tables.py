@@ -8,21 +8,23 @@ The paper reports the best test accuracy of the 20 epochs, which chooses the epo
 set; here that stands beside the accuracy after the last epoch.
 """
 
-import argparse
-import fnmatch
-import shlex
-import sys
-from pathlib import Path
+import math
 
-from training import recipes
-from training.errors import UserError, nearest
-from training.fit.options import PRECISIONS
-from training.jobs import many_runs
-from training.ledger import filed_runs
+from keras_recres import zoo
+from training.reproduce import cifar_zoo, drawings
+from training.reproduce.forms import Form, columns
+from training.reproduce.study import Study
+from training.reproduce.summary import BEST, EXACT, FINAL
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")
-EPOCHS = recipes.load("cifar_tables").settings["epochs"]
+# Colours apart for every kind of colour vision; markers differ too.
+STYLES = {
+    "conv2d": ("full", "o", "#000000"),
+    "conv3d": ("3-D convolutions", "s", "#0072B2"),
+    "meta": ("Meta convolutions", "^", "#D55E00"),
+    "metahead": ("Meta head", "D", "#009E73"),
+}
 
 
 def name_of(size, variant):
@@ -30,145 +32,158 @@ def name_of(size, variant):
     return f"cifar_{size}" + ("" if variant == "conv2d" else f"_{variant}")
 
 
-NAMES = tuple(name_of(size, variant) for size in SIZES for variant in VARIANTS)
+def _record(row):
+    return zoo.info(row.form.name)
 
 
-def parser():
-    """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m training.reproduce cifar_tables",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  python -m training.reproduce cifar_tables --data-dir DIR --names 'cifar_small*'\n"
-        "  python -m training.reproduce cifar_tables --report\n"
-        "  python -m training.reproduce cifar_tables --record\n\n"
-        "Finished trainings are not done again, and interrupted ones go on at their last whole\n"
-        "epoch, when the same command is given again. The data set is `cifar10`, see\n"
-        "`python -m training.data list`; a copy whose images are JPEG is called cifar10_jpeg.",
+def _size(row):
+    return _record(row).arguments["size"]
+
+
+def _variant(row):
+    return _record(row).arguments.get("variant", "conv2d")
+
+
+class CifarTables(Study):
+    examples = ("--data-dir DIR --names 'cifar_small*'", "--report", "--record")
+    recipe, choose, width = "cifar_tables", "names", 140
+    columns = columns(
+        "network",
+        ("parameters", lambda row: f"{row.trainable:,}"),
+        "multiply-adds",
+        ("printed, best of 20", lambda row: f"{_record(row).paper.printed:.2f}"),
+        ("measured, best of {epochs}", lambda row: row.measured.text(BEST) or "pending"),
+        ("measured, last epoch", lambda row: row.measured.text(FINAL)),
+        ("exact part, last epoch", lambda row: row.measured.text(EXACT)),
+        "seeds",
     )
-    p.add_argument(
-        "--names", nargs="+", default=["*"], metavar="NAME", help="wildcards; default all twelve"
+    facts = (
+        ("name", lambda row: row.form.name),
+        ("size", _size),
+        ("variant", _variant),
+        ("parameters", lambda row: row.trainable),
+        ("multiply_adds", lambda row: row.multiply_adds),
+        ("printed_percent", lambda row: str(_record(row).paper.printed)),
     )
-    add_arguments(p, Path("runs/cifar_tables"))
-    return p
+    accuracies = (("best", BEST), ("last", FINAL), ("exact", EXACT))
 
+    def stem(self, a):
+        return "tables"
 
-def add_arguments(p, out, epochs=EPOCHS, precision="float32"):
-    """The options that every experiment of many trainings has, with their defaults."""
-    p.add_argument("--seeds", type=int, default=3, help="seeds of each network (default 3)")
-    told = epochs or "what the recipe says"
-    p.add_argument("--epochs", type=int, default=epochs, help=f"default {told}")
-    p.add_argument("--data-dir", type=Path, help="folder with NAME/VERSION, or a packed .npz")
-    p.add_argument("--limit", type=int, help="only so many images of each split, for a trial")
-    p.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=precision,
-        help=f"as of `training.fit` (default {precision})",
-    )
-    p.add_argument(
-        "--jobs",
-        type=int,
-        default=min(4, many_runs.cores()),
-        help="trainings side by side; default one a core, at most 4",
-    )
-    p.add_argument("--report", action="store_true", help="train nothing, only tell what is there")
-    p.add_argument(
-        "--adopt",
-        metavar="TAG",
-        help="count the trainings on the data set TAG that zoo/logs/trainings.jsonl holds as done",
-    )
-    p.add_argument("--record", action="store_true", help="file finished trainings in zoo/")
-    p.add_argument("--out", type=Path, default=out, help=f"default {out}")
+    def picture(self, a):
+        return "accuracy"
 
+    def forms(self, a):
+        return [Form(name_of(s, v), name_of(s, v)) for s in SIZES for v in VARIANTS]
 
-def parse(p, argv):
-    """The arguments of a study, and `command`: the one that trains what its report misses."""
-    a = p.parse_args(argv)
-    # Argparse takes the beginning of an option for the option.
-    given = [word for word in argv if not (len(word) > 4 and "--report".startswith(word))]
-    a.command = shlex.join([*p.prog.split(), *given])
-    return a
+    def runs(self, a):
+        """All networks of a size have one training before any has a second."""
+        return sorted(super().runs(a), key=lambda run: SIZES.index(run.name.split("_")[1]))
 
+    def file(self, runs, a):
+        super().file(runs, a)
+        return [
+            f"filed {row['name']}.{row['tag']}: {row['value']} {row['metric']}, {row['dataset']}"
+            for row in cifar_zoo.file(runs)
+        ]
 
-def tell_missing(missing, total, a):
-    """Says how many trainings a report misses, and the command that trains them.
+    def groups(self, table, a):
+        return {
+            f"CIFAR-10, {size} networks: top-1 accuracy, %": [
+                row for row in table.values() if _size(row) == size
+            ]
+            for size in dict.fromkeys(map(_size, table.values()))
+        }
 
-    Raises:
-        UserError: it misses all.
-    """
-    if missing == total:
-        raise UserError(
-            f"no training is finished, nothing is filed or shown: `{a.command}` trains them."
-        )
-    if missing:
-        told = f"{missing} of {total} trainings are missing: `{a.command}` trains them."
-        print(told, file=sys.stderr)
+    def heads(self, table):
+        return [heading.format(epochs=_epochs(table)) for heading in self.columns]
 
-
-def check(a):
-    """Raises a UserError for an argument out of its range."""
-    for option in ("seeds", "epochs", "jobs", "limit"):
-        value = getattr(a, option)
-        if value is not None and value < 1:
-            raise UserError(f"--{option} must be at least 1, found {value}.")
-
-
-def names_like(patterns, names=NAMES):
-    """Those of the names that any of the wildcards means, in their order."""
-    for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
-            raise UserError(
-                f"--names has {pattern!r}, which is none of {', '.join(names)}."
-                f"{nearest(pattern, names)}"
+    def notes(self, table, a):
+        measured = _metrics(table)
+        said = []
+        if "cifar10_jpeg" in {m["settings"]["tag"] for m in measured}:
+            said.append(
+                "Trained and measured on CIFAR-10 re-encoded as JPEG (cifar10_jpeg): these are not "
+                "the original pixels, and the printed numbers are from the original ones."
             )
-    return [n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)]
+        said.append(
+            f"Printed, and measured as “best of {_epochs(table)}”, is the highest test accuracy of "
+            "all epochs: the test set chose the epoch, so it does not estimate new images; “last "
+            "epoch” is one. The paper printed one training; measured is the mean over the seeds ± "
+            "their sample standard deviation."
+        )
+        if counts := {m["exact_images"] for m in measured if "exact_images" in m}:
+            said.append(
+                f"“Exact part” is the accuracy on the {max(counts):,} test images whose original "
+                f"pixels are there: its standard error is {50 / math.sqrt(max(counts)):.1f} points "
+                "or less for one training."
+            )
+        if limits := {m["settings"]["limit"] for m in measured} - {None}:
+            said.append(f"A trial: only {min(limits):,} images of each split were used.")
+        said.append("Parameters are the trainable ones; multiply-adds are those of one image.")
+        return " ".join(said)
+
+    def draw(self, table, path, a):
+        """Accuracy against parameters, a panel a size: printed hollow, measured filled."""
+        from matplotlib.lines import Line2D
+        from matplotlib.ticker import FuncFormatter
+
+        panels = list(self.groups(table, a).values())
+        size = 2 + 3.7 * len(panels), 4.8
+        with drawings.figure(path, size, 1, len(panels), squeeze=False) as (figure, grid):
+            for axes, rows in zip(grid[0], panels, strict=True):
+                for row in rows:
+                    _draw_row(axes, row)
+                axes.set(title=_size(rows[0]), xscale="log", xlabel="trainable parameters")
+                axes.xaxis.set_major_formatter(FuncFormatter(_short))
+                axes.minorticks_off()
+                counts = sorted({row.trainable for row in rows})
+                axes.set_xticks([counts[0], counts[-1]] if len(counts) > 1 else counts)
+                axes.set_xlim(counts[0] / 1.3, counts[-1] * 1.3)
+                axes.grid(alpha=0.3)
+            grid[0, 0].set_ylabel("top-1 accuracy on the test set, %")
+            marks = [(marker, colour, None, label) for label, marker, colour in STYLES.values()]
+            marks.append(("o", "grey", "none", "printed (best of 20)"))
+            marks.append(("o", "grey", "grey", "measured, best epoch"))
+            marks.append(("_", "grey", "grey", "measured, last epoch"))
+            figure.legend(
+                handles=[
+                    Line2D([], [], marker=m, color=c, markerfacecolor=face or c, label=label, ls="")
+                    for m, c, face, label in marks
+                ],
+                loc="outside lower center",
+                ncols=min(4, 1 + len(panels)),
+                frameon=False,
+                fontsize=9,
+            )
+            names = {"cifar10_jpeg": "its JPEG re-encoding"}
+            tags = sorted({m["settings"]["tag"] for m in _metrics(table)})
+            told = " and ".join(names.get(tag, tag) for tag in tags) or "nothing yet"
+            figure.suptitle(f"Printed on CIFAR-10, measured on {told}")
 
 
-def train(runs, a):
-    """Trains what is pending, unless only a report is asked for.
-
-    Finished trainings that are filed elsewhere are adopted before, and filed after, if `a` asks so.
-
-    Returns:
-        A sentence on those that failed, or None.
-    """
-    if a.adopt:
-        adopted = filed_runs.adopt(runs, a.adopt, a)
-        print(f"{len(adopted)} trainings adopted from zoo/{filed_runs.FILE}", file=sys.stderr)
-    if a.report:
-        tell_missing(sum(run.metrics is None for run in runs), len(runs), a)
-    failed = [] if a.report else many_runs.train(runs, a)
-    if a.record:
-        filed_runs.file(runs)
-    if not failed:
-        return None
-    told = "; ".join(f"{run}: {line.removeprefix('error: ')}" for run, line in failed)
-    return f"{len(failed)} of {len(runs)} trainings failed: {told}"
+def _draw_row(axes, row):
+    _, marker, colour = STYLES[_variant(row)]
+    hollow = {"markerfacecolor": "none", "linestyle": "none", "markersize": 9}
+    axes.plot(row.trainable, _record(row).paper.printed, marker, color=colour, **hollow)
+    for key, face, size in ((BEST, marker, 6), (FINAL, "_", 11)):
+        if (mean := row.measured.mean(key)) is not None:
+            style = {"marker": face, "markersize": size, "color": colour}
+            error = row.measured.spread(key)
+            axes.errorbar(row.trainable, mean, yerr=error, capsize=2, linewidth=0.8, **style)
 
 
-def main(argv=None):
-    """The command line."""
-    a = parse(parser(), argv)
-    check(a)
-    names = names_like(a.names)
-    # Seed by seed: all networks of a size have one training before any has a second.
-    runs = [
-        many_runs.Run(name, name, seed, a.out / name / str(seed))
-        for size in SIZES
-        for seed in range(a.seeds)
-        for name in names
-        if name.startswith(f"cifar_{size}")
-    ]
-    failed = train(runs, a)
-    # Matplotlib and rich take seconds to import: after all that may be refused.
-    from training.reproduce import cifar_report, cifar_zoo
+def _metrics(table):
+    return [m for row in table.values() for m in row.measured.metrics.values()]
 
-    filed = cifar_zoo.file(runs) if a.record else []
-    cifar_report.show(cifar_report.rows(runs), a)
-    for row in filed:
-        print(f"filed {row['name']}.{row['tag']}: {row['value']} {row['metric']}, {row['dataset']}")
-    if failed:
-        raise UserError(failed)
-    return 0
+
+def _epochs(table):
+    """Epochs of the trainings in a table; the paper's 20 where there are none."""
+    return max({m["epochs"] for m in _metrics(table)}, default=20)
+
+
+def _short(count, _):
+    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
+
+
+STUDY = CifarTables()

@@ -1,10 +1,10 @@
 """Files finished CIFAR-10 networks in the zoo."""
 
 from training.errors import UserError
+from training.fit.watchers import EXACT as EXACT_PART
 from training.ledger import recording
 from training.ledger.filing import write_result
-from training.reproduce.cifar_run import EXACT as EXACT_PART
-from training.reproduce.cifar_summary import BEST, EXACT, summarize
+from training.reproduce.summary import BEST, EXACT, summarize
 
 
 def file(runs):

@@ -7,18 +7,14 @@ the problem again, one that is always trained for its 30 steps, and both of the 
 which is a plain network of as much computation. The same for mazes (--problem mazes).
 """
 
-import argparse
 import contextlib
 import csv
-import dataclasses
-from pathlib import Path
 
 import numpy as np
 
-from training import recipes
-from training.errors import UserError
-from training.jobs import many_runs
-from training.reproduce import cifar_tables, tables
+from training.reproduce import drawings
+from training.reproduce.forms import Form
+from training.reproduce.study import Study
 
 PROBLEMS = {
     # Its network, recipe, and for each size how many examples are measured.
@@ -31,95 +27,61 @@ COLUMNS = ("arm", "seed", "size", "steps", "examples", "right")
 USED = ("arm", "seed", "size", "example", "steps_used")
 
 
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One arm of the comparison.
+class DeepThinking(Study):
+    examples = ("--seeds 1", "--report --arms recurrent untied", "--problem mazes")
+    choose = "arms"
 
-    Attributes:
-        label: what it is called in folders.
-        what: what it is, in words.
-        arguments: builder arguments that replace the zoo's.
-        how: options of `training.fit` beside the recipe's.
-    """
+    def options(self, p):
+        p.add_argument("--problem", choices=PROBLEMS, default="prefix_sums")
 
-    label: str
-    what: str
-    arguments: dict = dataclasses.field(default_factory=dict, hash=False)
-    how: dict = dataclasses.field(default_factory=dict, hash=False)
+    def recipe_of(self, a):
+        return PROBLEMS[a.problem][1]
 
-    def run(self, seed, a):
-        """Its training."""
-        name, recipe, _ = PROBLEMS[a.problem]
-        known = recipes.load(recipe)
-        return many_runs.Run(
-            label=self.label,
-            name=name,
-            seed=seed,
-            path=a.out / a.problem / self.label / str(seed),
-            arguments=self.arguments,
-            module="training.fit",
-            dataset=known.dataset,
-            recipe=recipe,
-            how=self.how,
+    def folder(self, a):
+        return a.problem
+
+    stem = folder
+
+    def forms(self, a):
+        name, own = PROBLEMS[a.problem][0], {"unshare": ALL}
+        # The first has all seeds, the others one: they show what fails, not by how much.
+        return [
+            Form("recurrent", name, "one block, steps drawn, the problem seen again"),
+            Form("untied", name, "every step its own weights", own, seeds=1),
+            Form("no_recall", name, "the problem seen once", {"recall": False}, seeds=1),
+            Form("fixed", name, "always 30 steps in training", how={"steps": 30}, seeds=1),
+            Form("feed_forward", name, "30 layers, no recurrence", own, {"steps": 30}, seeds=1),
+        ]
+
+    def tell(self, runs, a):
+        sizes = PROBLEMS[a.problem][2]
+        parts = [measured(run, a.problem, sizes) for run in runs if run.metrics]
+        if parts:
+            found, used = ([row for part in parts for row in part[i]] for i in (0, 1))
+            self.show(found, used, a)
+
+    def show(self, found, used, a):
+        """Prints the table of what was measured; writes it and the picture.
+
+        Args:
+            found: rows of `COLUMNS`, dicts.
+            used: rows of `USED`.
+            a: the arguments.
+        """
+        arms, sizes = self.chosen(a), sorted({row["size"] for row in found})
+        lines = []
+        for arm in arms:
+            rows = [row for row in found if row["arm"] == arm.label]
+            seeds = str(len({row["seed"] for row in rows}) or "")
+            cells = (_best([r for r in rows if r["size"] == size]) for size in sizes)
+            lines.append((arm.what, seeds, *cells))
+        said = (
+            "Whole problems right, with the number of steps of "
+            f"{', '.join(map(str, STEPS))} that is best for the size (in brackets)."
         )
-
-
-ARMS = (
-    Arm("recurrent", "one block, steps drawn, the problem seen again"),
-    Arm("untied", "every step its own weights", {"unshare": ALL}),
-    Arm("no_recall", "the problem seen once", {"recall": False}),
-    Arm("fixed", "always 30 steps in training", how={"steps": 30}),
-    Arm("feed_forward", "30 layers, no recurrence", {"unshare": ALL}, {"steps": 30}),
-)
-
-
-def parser():
-    """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m training.reproduce deep_thinking",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  KERAS_BACKEND=torch python -m training.reproduce deep_thinking --seeds 1\n"
-        "  python -m training.reproduce deep_thinking --report --arms recurrent untied\n\n"
-        "Give the same command again to go on. Single numbers: `keras-recres evaluate "
-        "prefix_sum_rec\n--dataset prefix_sums/512 --limit 10000 --steps 300`.",
-    )
-    p.add_argument("--problem", choices=tuple(PROBLEMS), default="prefix_sums")
-    labels = [arm.label for arm in ARMS]
-    p.add_argument(
-        "--arms",
-        nargs="+",
-        choices=labels,
-        default=labels,
-        metavar="ARM",
-        help=f"of {', '.join(labels)}; default all",
-    )
-    cifar_tables.add_arguments(p, Path("runs/deep_thinking"), None)
-    return p
-
-
-def main(argv=None):
-    """The command line."""
-    a = cifar_tables.parse(parser(), argv)
-    _, recipe, sizes = PROBLEMS[a.problem]
-    a.epochs = a.epochs or recipes.load(recipe).settings["epochs"]
-    cifar_tables.check(a)
-    arms = [arm for arm in ARMS if arm.label in a.arms]
-    # The first arm has all seeds, the others one: they show what fails, not by how much.
-    runs = [arm.run(seed, a) for arm in arms for seed in range(a.seeds if arm is ARMS[0] else 1)]
-    failed = cifar_tables.train(runs, a)
-    found, used = [], []
-    for run in runs:
-        if run.metrics:
-            rows, taken = measured(run, a.problem, sizes)
-            found += rows
-            used += taken
-    if found:
-        show(found, used, arms, a)
-    if failed:
-        raise UserError(failed)
-    return 0
+        heads = ("network", "seeds", *(f"{size}, %" for size in sizes))
+        self.publish(a, heads, {f"{a.problem}, learnt on {sizes[0]}": lines}, [said])
+        draw(found, used, arms, a.out / f"{a.problem}.png")
 
 
 def measured(run, problem, sizes):
@@ -197,25 +159,6 @@ def _measure(run, problem, size, count):
     return rows, [{"example": i, "steps_used": n} for i, n in enumerate(used)]
 
 
-def show(found, used, arms, a):
-    """Prints the table and the claims; writes them and the picture into `a.out`."""
-    sizes = sorted({row["size"] for row in found})
-    columns = ("network", "seeds", *(f"{size}, %" for size in sizes))
-    lines = []
-    for arm in arms:
-        rows = [row for row in found if row["arm"] == arm.label]
-        seeds = len({row["seed"] for row in rows})
-        cells = [_best([r for r in rows if r["size"] == size]) for size in sizes]
-        lines.append((arm.what, str(seeds or ""), *cells))
-    said = [
-        "Whole problems right, with the number of steps of "
-        f"{', '.join(map(str, STEPS))} that is best for the size (in brackets)."
-    ]
-    title = f"{a.problem}, learnt on {sizes[0]}"
-    tables.publish(title, columns, lines, said, a.out / f"{a.problem}.md")
-    draw(found, used, arms, a)
-
-
 def _best(rows):
     """The largest share that is right, over all seeds, and after how many steps."""
     share = {}
@@ -228,46 +171,45 @@ def _best(rows):
     return f"{100 * best:.1f} ({min(s for s in share if share[s] == best)})"
 
 
-def draw(found, used, arms, a):
+def draw(found, used, arms, path):
     """Steps taken against size, and accuracy against steps for each size and arm."""
-    from matplotlib.figure import Figure
-
     columns = min(3, 1 + len(arms))
     rows = -(-(1 + len(arms)) // columns)
-    figure = Figure(figsize=(3.6 * columns, 3.4 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[1 + len(arms) :]:
-        axis.remove()
-    axes = axes[: 1 + len(arms)]
-    sizes = sorted({row["size"] for row in found})
-    taken = [
-        [r["steps_used"] for r in used if r["size"] == size and r["arm"] == arms[0].label]
-        for size in sizes
-    ]
-    kept = [(s, t) for s, t in zip(sizes, taken, strict=True) if t]
-    for size, steps in kept:
-        axes[0].plot([size] * len(steps), steps, "o", color="#0072B2", alpha=0.05)
-    axes[0].plot(*zip(*((s, np.median(t)) for s, t in kept), strict=True), "-", color="#D55E00")
-    axes[0].set(
-        xlabel="size of the problem",
-        ylabel=f"steps until the state rests; {max(STEPS)}: it did not",
-        title=f"{arms[0].label}: when it rests",
-    )
-    for axis, arm in zip(axes[1:], arms, strict=True):
-        for size in sizes:
-            rows = [r for r in found if r["arm"] == arm.label and r["size"] == size]
-            right, examples = (
-                np.array([sum(r[key] for r in rows if r["steps"] == steps) for steps in STEPS])
-                for key in ("right", "examples")
-            )
-            if rows:
-                axis.plot(STEPS, 100 * right / examples, "o-", markersize=3, label=str(size))
-        axis.set(
-            title=arm.what.replace(", ", ",\n"), xlabel="steps", ylabel="whole problems right, %"
+    size = 3.6 * columns, 3.4 * rows
+    with drawings.figure(path, size, rows, columns, squeeze=False) as (_, grid):
+        axes = grid.ravel()
+        for axis in axes[1 + len(arms) :]:
+            axis.remove()
+        axes = axes[: 1 + len(arms)]
+        sizes = sorted({row["size"] for row in found})
+        taken = [
+            [r["steps_used"] for r in used if r["size"] == size and r["arm"] == arms[0].label]
+            for size in sizes
+        ]
+        kept = [(s, t) for s, t in zip(sizes, taken, strict=True) if t]
+        for size, steps in kept:
+            axes[0].plot([size] * len(steps), steps, "o", color="#0072B2", alpha=0.05)
+        axes[0].plot(*zip(*((s, np.median(t)) for s, t in kept), strict=True), "-", color="#D55E00")
+        axes[0].set(
+            xlabel="size of the problem",
+            ylabel=f"steps until the state rests; {max(STEPS)}: it did not",
+            title=f"{arms[0].label}: when it rests",
         )
-        axis.set(ylim=(-3, 103), xscale="log")
-        if axis.lines:
-            axis.legend(title="size")
-    for axis in axes:
-        axis.grid(alpha=0.3)
-    figure.savefig(a.out / f"{a.problem}.png", dpi=130)
+        for axis, arm in zip(axes[1:], arms, strict=True):
+            for size in sizes:
+                rows = [r for r in found if r["arm"] == arm.label and r["size"] == size]
+                right, examples = (
+                    np.array([sum(r[key] for r in rows if r["steps"] == steps) for steps in STEPS])
+                    for key in ("right", "examples")
+                )
+                if rows:
+                    axis.plot(STEPS, 100 * right / examples, "o-", markersize=3, label=str(size))
+            axis.set(xlabel="steps", ylabel="whole problems right, %")
+            axis.set(title=arm.what.replace(", ", ",\n"), ylim=(-3, 103), xscale="log")
+            if axis.lines:
+                axis.legend(title="size")
+        for axis in axes:
+            axis.grid(alpha=0.3)
+
+
+STUDY = DeepThinking()

@@ -10,78 +10,79 @@ limits  `probes.mean_field.suggest` against He's and Glorot's initialisation, 10
 The seven ResNet-50s of the slides are `python -m training.reproduce mnist_resnet50`.
 """
 
-import argparse
+import dataclasses
 import sys
-from pathlib import Path
 
 from training.errors import UserError, nearest
-from training.reproduce import cifar_tables
+from training.reproduce.study import LEAST, Study, tell_missing
 
 PARTS = ("maps", "limits")
 
 
-def parser():
-    """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m training.reproduce mnist_init",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  python -m training.reproduce mnist_init --data-dir DIR\n"
-        "  python -m training.reproduce mnist_init --parts limits --seeds 5\n"
-        "  python -m training.reproduce mnist_init --report\n\n"
-        "What is trained is kept in OUT/cells.csv: the same command goes on after an interruption.",
-    )
-    p.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
-    p.add_argument("--data-dir", type=Path, help="folder with mnist/VERSION, or a packed .npz file")
-    p.add_argument("--seeds", type=int, help="seeds of each network (default 2 maps, 3 limits)")
-    p.add_argument("--steps", type=int, default=300, help="SGD steps (default 300)")
-    p.add_argument("--width", type=int, default=64, help="neurons a layer (default 64)")
-    p.add_argument("--limit", type=int, help="only so many images of each split, for a trial")
-    p.add_argument("--report", action="store_true", help="train nothing, only tell what is there")
-    p.add_argument("--out", type=Path, default=Path("runs/mnist_init"), help="default %(default)s")
-    return p
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is to be trained: the `Cells` that keep it, the maps' `Grid`s, the limits' networks."""
+
+    cells: object
+    maps: list
+    limits: dict
+
+    @property
+    def stacks(self):
+        """What is trained at once, a list of (title, runs, learning rate)."""
+        from training.reproduce import mnist_init_limits
+
+        found = [stack for grid in self.maps for stack in grid.stacks()]
+        return found + (mnist_init_limits.stacks(self.limits) if self.limits else [])
 
 
-def check(a):
-    """Raises a UserError for an argument out of its range; returns the parts."""
-    parts = a.parts.split(",")
-    for part in parts:
-        if part not in PARTS:
-            raise UserError(
-                f"--parts must be some of {', '.join(PARTS)}, found {part!r}.{nearest(part, PARTS)}"
-            )
-    for option in ("seeds", "steps", "width", "limit"):
-        value = getattr(a, option)
-        if value is not None and value < 1:
-            raise UserError(f"--{option} must be at least 1, found {value}.")
-    return parts
+class MnistInit(Study):
+    examples = ("--data-dir DIR", "--parts limits --seeds 5", "--report")
+    common = ("data-dir", "limit", "report", "out")
+    least = LEAST | {"steps": 1, "width": 1}
 
+    def options(self, p):
+        p.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+        p.add_argument("--seeds", type=int, help="of each network (default 2 maps, 3 limits)")
+        p.add_argument("--steps", type=int, default=300, help="SGD steps (default 300)")
+        p.add_argument("--width", type=int, default=64, help="neurons a layer (default 64)")
 
-def main(argv=None):
-    """The command line."""
-    a = cifar_tables.parse(parser(), argv)
-    parts = check(a)
-    # Matplotlib and rich take seconds to import: after the arguments are known to be good.
-    from training.reproduce import mnist_init_limits, mnist_init_report
-    from training.reproduce.mnist_init_cells import Cells
-    from training.reproduce.mnist_init_maps import MAPS
+    def check(self, a):
+        for part in a.parts.split(","):
+            if part not in PARTS:
+                raise UserError(
+                    f"--parts must be some of {', '.join(PARTS)}, found {part!r}."
+                    f"{nearest(part, PARTS)}"
+                )
+        super().check(a)
 
-    cells = Cells(a.out, {"width": a.width, "steps": a.steps, "limit": a.limit})
-    maps = mnist_init_report.grids(MAPS, a.seeds or 2) if "maps" in parts else []
-    limits = mnist_init_limits.grid(a.seeds or 3, a.width) if "limits" in parts else None
-    stacks = [stack for grid in maps for stack in grid.stacks()]
-    stacks += mnist_init_limits.stacks(limits) if limits else []
-    if a.report:
-        trained = [cells.get(run, rate) is not None for _, runs, rate in stacks for run in runs]
-        cifar_tables.tell_missing(trained.count(False), len(trained), a)
-    else:
-        train(stacks, cells, a)
-    if maps:
-        mnist_init_report.maps(maps, cells, a)
-    if limits:
-        mnist_init_limits.show(limits, cells, a)
-    return 0
+    def runs(self, a):
+        # Matplotlib and rich take seconds to import: after the arguments are known to be good.
+        from training.reproduce import mnist_init_limits, mnist_init_report
+        from training.reproduce.mnist_init_cells import Cells
+        from training.reproduce.mnist_init_maps import MAPS
+
+        parts = a.parts.split(",")
+        return Work(
+            Cells(a.out, {"width": a.width, "steps": a.steps, "limit": a.limit}),
+            mnist_init_report.grids(MAPS, a.seeds or 2) if "maps" in parts else [],
+            mnist_init_limits.grid(a.seeds or 3, a.width) if "limits" in parts else {},
+        )
+
+    def report(self, work, a):
+        trained = [work.cells.get(run, rate) for _, runs, rate in work.stacks for run in runs]
+        tell_missing(trained.count(None), len(trained), a)
+
+    def train(self, work, a):
+        train(work.stacks, work.cells, a)
+
+    def tell(self, work, a):
+        from training.reproduce import mnist_init_limits, mnist_init_report
+
+        if work.maps:
+            mnist_init_report.maps(work.maps, work.cells, a)
+        if work.limits:
+            mnist_init_limits.show(work.limits, work.cells, a)
 
 
 def train(stacks, cells, a):
@@ -110,3 +111,6 @@ def train(stacks, cells, a):
             cells.add(runs, rate, mnist_init_nets.train(runs, data, a.width, a.steps, rate))
             progress.advance(amount)
     print(f"All trainings are in {cells.path}.", file=sys.stderr)
+
+
+STUDY = MnistInit()

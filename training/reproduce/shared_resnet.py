@@ -8,124 +8,72 @@ are worth nothing. Each training writes the curvature of an ellipse through the 
 layer, epoch by epoch; the picture shows that of the last stage.
 """
 
-import argparse
 import csv
-import sys
-from pathlib import Path
 
-from training import recipes
-from training.errors import UserError
 from training.fit.run_folder import read_log
-from training.jobs import many_runs
-from training.reproduce import cifar_tables, tables
-from training.reproduce.cifar_summary import FINAL, remarks, summarize
-from training.reproduce.effects import Cells, method, sentence
+from training.reproduce import drawings
+from training.reproduce.forms import Form, columns
+from training.reproduce.study import Study
 
-RECIPE, NAME = "shared_resnet", "shared_resnet"
+NAME = "shared_resnet"
 ONCE, TIED, UNTIED, LONG = "once", "tied", "untied", "once_longer"
 # Multiply-adds of an image with three runs, over those with one: 11.43 and 4.35 million.
 LONGER = 2.6
-ARMS = {
-    ONCE: ("each block once", {"steps": 1}),
-    TIED: ("three times, norms of every step's own", {}),
-    UNTIED: ("three blocks of their own", {"unshare": ["norm", "conv1", "conv2"]}),
-    LONG: (f"once, {LONGER:g} times the epochs", {"steps": 1}),
-}
 # The last stage's block; its last step is the last of its rows.
 LAST = "stage2"
 KAPPA, KINKS, STRETCH, ACCURACY = "median of κ", "kinks", "stretch", "accuracy, %"
 DRAWN = {KAPPA: "log", KINKS: "log", STRETCH: "log", ACCURACY: "linear"}
-COLUMNS = ("network", "parameters", "multiply-adds", "epochs", "top-1, %", "seeds")
 
 
-def parser():
-    """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m training.reproduce shared_resnet",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  KERAS_BACKEND=torch python -m training.reproduce shared_resnet --data-dir DIR\n"
-        "  python -m training.reproduce shared_resnet --data-dir DIR --arms once tied --seeds 1\n\n"
-        "Give the same command again to go on.",
+class SharedResnet(Study):
+    examples = ("--data-dir DIR", "--data-dir DIR --arms once tied --seeds 1")
+    recipe, choose = "shared_resnet", "arms"
+    columns = columns(
+        *("network", "parameters", "multiply-adds"),
+        ("epochs", lambda row: str(row.epochs)),
+        *("top-1, %", "seeds"),
     )
-    p.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="default all")
-    cifar_tables.add_arguments(p, Path("runs/shared_resnet"), None)
-    return p
 
+    def title(self, a):
+        return f"{NAME}, CIFAR-10"
 
-def runs_of(arm, a):
-    """The trainings of an arm."""
-    return [
-        many_runs.Run(
-            label=arm,
-            name=NAME,
-            seed=seed,
-            path=a.out / arm / str(seed),
-            arguments=ARMS[arm][1],
-            module="training.fit",
-            recipe=RECIPE,
-            how={"epochs": round(LONGER * a.epochs)} if arm == LONG else {},
-        )
-        for seed in range(a.seeds)
-    ]
+    def forms(self, a):
+        own, once = {"unshare": ["norm", "conv1", "conv2"]}, {"steps": 1}
+        longer = {"epochs": round(LONGER * a.epochs)}
+        return [
+            Form(ONCE, NAME, "each block once", once),
+            Form(TIED, NAME, "three times, norms of every step's own"),
+            Form(UNTIED, NAME, "three blocks of their own", own),
+            Form(LONG, NAME, f"once, {LONGER:g} times the epochs", once, longer),
+        ]
 
+    def claims(self, table, a):
+        yield "Three runs of a block against one", table.difference(TIED, ONCE)
+        yield "Against one run trained for as long", table.difference(TIED, LONG)
+        yield "Three blocks against one", table.difference(UNTIED, ONCE)
+        rho, interval = table.cells.share(TIED, ONCE, UNTIED)
+        if rho is not None:
+            told = "not decided"
+            if interval:
+                told = f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"
+            yield f"Recurrence's share of what depth buys: ρ = {rho:.2f} ({told})."
 
-def main(argv=None):
-    """The command line."""
-    a = cifar_tables.parse(parser(), argv)
-    a.epochs = a.epochs or recipes.load(RECIPE).settings["epochs"]
-    cifar_tables.check(a)
-    runs = [run for arm in a.arms for run in runs_of(arm, a)]
-    failed = cifar_tables.train(runs, a)
-    summaries = summarize(runs)
-    epochs = {run.label: run.how.get("epochs", a.epochs) for run in runs}
-    rows = [_row(summary, epochs[summary.label]) for summary in summaries]
-    said = claims(Cells({summary.label: summary.values(FINAL) for summary in summaries}))
-    said += remarks(summaries)
-    tables.publish(f"{NAME}, CIFAR-10", COLUMNS, rows, said, a.out / "shared_resnet.md")
-    draw(runs, a.out / "shared_resnet.png")
-    print(f"Written to {a.out}: shared_resnet.md, shared_resnet.png.", file=sys.stderr)
-    if failed:
-        raise UserError(failed)
-    return 0
-
-
-def _row(summary, epochs):
-    from keras_recres import zoo
-    from keras_recres.models import multiply_adds
-
-    what, arguments = ARMS[summary.label]
-    model = zoo.build(NAME, tag="cifar10", **arguments)
-    counts = f"{model.count_params():,}", f"{multiply_adds(model).total:,}"
-    seeds = str(len(summary.metrics) or "")
-    return what, *counts, str(epochs), summary.text(FINAL) or "pending", seeds
-
-
-def draw(runs, path):
-    """κ, kinks and stretch in the last stage and accuracy, by epoch, a line a training.
-
-    Args:
-        runs: list of `many_runs.Run`; those whose folder has no curvature are left out.
-        path: the picture.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(16, 4), layout="constrained")
-    panels = figure.subplots(1, len(DRAWN))
-    for run in runs:
-        rows = by_epoch(run.path)
-        for axes, label in zip(panels, DRAWN, strict=True):
-            if rows:
-                epochs, values = zip(*((row["epoch"], row[label]) for row in rows), strict=True)
-                colour = f"C{list(ARMS).index(run.label)}"
-                axes.plot(epochs, values, color=colour, label=run.label if run.seed == 0 else None)
-    for axes, (label, scale) in zip(panels, DRAWN.items(), strict=True):
-        axes.set(xlabel="epochs", ylabel=label, yscale=scale)
-        axes.grid(alpha=0.3)
-    if panels[0].lines:
-        panels[0].legend()
-    figure.savefig(path, dpi=130)
+    def draw(self, table, path, a):
+        """κ, kinks and stretch in the last stage and accuracy, by epoch, a line a training."""
+        arms = [form.label for form in self.forms(a)]
+        with drawings.figure(path, (16, 4), 1, len(DRAWN)) as (_, panels):
+            for run in table.runs:
+                rows = by_epoch(run.path)
+                for axes, label in zip(panels, DRAWN, strict=True):
+                    if rows:
+                        line = zip(*((row["epoch"], row[label]) for row in rows), strict=True)
+                        colour = f"C{arms.index(run.label)}"
+                        axes.plot(*line, color=colour, label=None if run.seed else run.label)
+            for axes, (label, scale) in zip(panels, DRAWN.items(), strict=True):
+                axes.set(xlabel="epochs", ylabel=label, yscale=scale)
+                axes.grid(alpha=0.3)
+            if panels[0].lines:
+                panels[0].legend()
 
 
 def by_epoch(folder):
@@ -156,21 +104,4 @@ def by_epoch(folder):
     ]
 
 
-def claims(cells):
-    """What the trainings say, a list of sentences.
-
-    Args:
-        cells: the arms' `Cells`.
-    """
-    said = [
-        sentence("Three runs of a block against one", cells.difference(TIED, ONCE)),
-        sentence("Against one run trained for as long", cells.difference(TIED, LONG)),
-        sentence("Three blocks against one", cells.difference(UNTIED, ONCE)),
-    ]
-    rho, interval = cells.share(TIED, ONCE, UNTIED)
-    if rho is not None:
-        told = (
-            f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}" if interval else "not decided"
-        )
-        said.append(f"Recurrence's share of what depth buys: ρ = {rho:.2f} ({told}).")
-    return [*said, method(cells)]
+STUDY = SharedResnet()

@@ -1,44 +1,43 @@
-"""Tables of what was measured, with sentences on them: on the terminal and as Markdown."""
+"""Tables of what was measured, and sentences on them: on the terminal and as Markdown."""
 
 import sys
 
-from training.errors import output_folder
-from training.fit.run_folder import write_aside
 
-
-def show(title, columns, rows, said=(), width=120):
-    """Prints a table and what is said of it.
+def show(title, columns, rows, words=1, width=120):
+    """Prints a table.
 
     Args:
         title: of the table.
-        columns: the headings, the first of a column of words, the others of numbers.
+        columns: the headings.
         rows: list of tuples of str.
-        said: sentences, a list of str.
+        words: how many columns have words, the others numbers.
         width: characters of a line where stdout is not a terminal.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else width)
     shown = Table(title=title)
     for i, heading in enumerate(columns):
-        shown.add_column(heading, justify="right" if i else "left", no_wrap=not i)
+        shown.add_column(heading, justify="left" if i < words else "right", no_wrap=not i)
     for row in rows:
         shown.add_row(*row)
-    console.print(shown)
-    for line in said:
-        console.print(line, soft_wrap=True, highlight=False)
+    console(width).print(shown)
 
 
-def publish(title, columns, rows, said, path):
-    """Prints a table and what is said of it, and writes both as Markdown to `path`."""
-    show(title, columns, rows, said)
-    output_folder(path.parent)
-    write_aside(path, "\n".join([*markdown(columns, rows, said), ""]))
+def say(sentences):
+    """Prints sentences, a line each."""
+    for line in sentences:
+        console().print(line, soft_wrap=True, highlight=False)
 
 
-def markdown(columns, rows, said):
-    """The lines of such a table, its sentences as a list below it; a list of str."""
-    lines = [f"| {' | '.join(columns)} |", "|---|" + "--:|" * (len(columns) - 1)]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return [*lines, "", *(f"- {line}" for line in said)]
+def console(width=120):
+    """Standard output, so wide where it is not a terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width)
+
+
+def markdown(columns, rows, words=1):
+    """The lines of such a table, a list of str."""
+    rule = "|" + "---|" * words + "--:|" * (len(columns) - words)
+    lines = [f"| {' | '.join(columns)} |", rule]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]

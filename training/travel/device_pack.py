@@ -19,11 +19,11 @@ from training import data
 from training.console import progress_bar
 from training.data import packed, places
 from training.errors import UserError
-from training.files import lock
+from training.fit.run_folder import lock
+from training.fit.watchers import EXACT
 from training.jobs import pending_trainings
 from training.jobs.rates import FILE as MULTIPLY_ADDS
 from training.provenance import ROOT, commit
-from training.reproduce.cifar_run import EXACT
 from training.travel import device, device_results, pieces
 
 # What Keras needs that a machine with PyTorch and JAX has not.

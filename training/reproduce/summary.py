@@ -21,6 +21,11 @@ class Summary:
     label: str
     metrics: dict
 
+    @property
+    def settings(self):
+        """Those of the first of its trainings, None where there are none."""
+        return next((m["settings"] for m in self.metrics.values()), None)
+
     def values(self, key):
         """{seed: accuracy in percent}; without the seeds that have not measured it."""
         return {seed: 100 * m[key] for seed, m in self.metrics.items() if key in m}
