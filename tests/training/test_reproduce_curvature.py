@@ -15,7 +15,8 @@ from keras_recres.probes import CurvatureRecord, curves, extrinsic_curvature
 from training import errors
 from training.reproduce import __main__ as reproduce
 from training.reproduce import curvature_claims as claims
-from training.reproduce import curvature_planar, curvature_vit, curvature_zoo, planar
+from training.reproduce import curvature_planar, curvature_vit, curvature_zoo
+from training.reproduce import planar_nets as planar
 from training.reproduce.curvature_probed import Probed, join, probe
 from training.reproduce.planar_curves import points
 
@@ -250,7 +251,7 @@ def test_image_curves_go_through_the_images():
         (["--seeds=3"], "--seeds must be at least 4, found 3."),
         (["--vit-theta=1"], "--vit-theta must be at least 2, found 1."),
         (["--part=vit", "--data-dir=/nowhere"], "'cifar10' is not in /nowhere"),
-        (["--out=/proc/nowhere"], "--out /proc/nowhere can't be written to"),
+        (["--out=/proc/nowhere"], "--out /proc/nowhere cannot be written"),
     ],
 )
 def test_mistakes_get_one_sentence(arguments, sentence, capsys, tmp_path):

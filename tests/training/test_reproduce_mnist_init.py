@@ -204,7 +204,7 @@ def test_only_what_lies_beyond_the_best_counts_against_an_explosion():
     [
         (["--parts=mapps"], "--parts must be some of maps, limits, found 'mapps'"),
         (["--width=0"], "--width must be at least 1, found 0"),
-        (["--out=/dev/null/x"], "can't be written to"),
+        (["--out=/dev/null/x"], "cannot be written"),
     ],
 )
 def test_mistakes_get_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from training import errors
 from training.reproduce import __main__ as reproduce
-from training.reproduce import planar
+from training.reproduce import planar_nets as planar
 from training.reproduce.planar_curves import FAMILIES, points
 
 pytestmark = pytest.mark.graphs
@@ -130,7 +130,13 @@ def test_command_line_prints_the_table_and_leaves_pictures(tmp_path, capsys):
         *(f"{name}.{ending}" for name in ("figure2", "regions") for ending in ("png", "svg")),
         "seeds.csv",
         "summary.json",
+        "said.json",
     }
+    # It is told again, and nothing else as it.
+    assert errors.run(reproduce.main, [*arguments, "--report"]) == 0
+    assert capsys.readouterr().out == out
+    assert errors.run(reproduce.main, [*arguments, "--report", "--scale=0.5"]) == 2
+    assert "what was measured with scale 0.3: give the same." in capsys.readouterr().err
     with open(tmp_path / "run" / "seeds.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6
@@ -161,7 +167,7 @@ def test_sweep_covers_every_setting(tmp_path, capsys, monkeypatch):
         (["planar", "--seeds=0"], "--seeds must be at least 1, found 0."),
         (["planar", "--scale=-1"], "--scale must be above 0, found -1.0."),
         (["planar", "--zoo", "--scale=1"], "--zoo files the default setting"),
-        (["planar", "--out=/proc/nowhere"], "--out /proc/nowhere can't be written to"),
+        (["planar", "--out=/proc/nowhere"], "--out /proc/nowhere cannot be written"),
     ],
 )
 @pytest.mark.neutral

@@ -44,8 +44,7 @@ def main(argv=None):
 
 def of(name):
     """The study of this name."""
-    module = importlib.import_module(f"training.reproduce.{name}")
-    return getattr(module, "STUDY", module)
+    return importlib.import_module(f"training.reproduce.{name}").STUDY
 
 
 if __name__ == "__main__":

@@ -10,102 +10,83 @@ go further: --part epochs probes the planar networks every hundred steps while t
 accuracy all networks of the zoo that CIFAR-10 has trained.
 """
 
-import argparse
 import csv
 import json
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from training.errors import UserError, nearest
 from training.provenance import provenance
-from training.reproduce import planar
-from training.reproduce.planar_curves import FAMILIES
+from training.reproduce import planar_curves, planar_nets
+from training.reproduce.measured import MeasuredStudy
+from training.reproduce.study import LEAST
 
 PARTS = ("planar", "vit", "both", "epochs", "accuracy")
 
 
-def parser():
-    """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m training.reproduce curvature",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  python -m training.reproduce curvature --part planar\n"
-        "  python -m training.reproduce curvature --data-dir data\n"
-        "  python -m training.reproduce curvature --part accuracy --data-dir data\n"
-        "  python -m training.reproduce curvature --part planar --curves moons --seeds 40\n",
+class Curvature(MeasuredStudy):
+    examples = (
+        *("--part planar", "--data-dir data", "--part accuracy --data-dir data"),
+        "--part planar --curves moons --seeds 40",
     )
-    p.add_argument("--part", default="both", help=f"one of: {', '.join(PARTS)} (default both)")
-    p.add_argument(
-        "--seeds",
-        type=int,
-        help="seeds of each planar network (20; --part epochs trains them one by one: 5)",
-    )
-    p.add_argument("--steps", type=int, default=planar.STEPS, help="optimiser steps, planar (3000)")
-    p.add_argument("--curves", default="spiral", help=f"planar data: {'; '.join(FAMILIES)}")
-    p.add_argument("--theta", type=int, default=1000, help="points on a planar curve (1000)")
-    p.add_argument("--data-dir", help="folder that holds cifar10/VERSION, or a packed .npz file")
-    p.add_argument("--images", type=int, default=1000, help="test images for the ViTs (1000)")
-    p.add_argument("--vit-theta", type=int, default=32, help="points on an image curve (32)")
-    p.add_argument("--vit-seeds", type=int, default=2, help="random weights of each ViT (2)")
-    p.add_argument("--out", type=Path, default=Path("runs/curvature"), help="runs/curvature")
-    return p
+    least = LEAST | {"steps": 1, "theta": 2, "images": 100, "vit-theta": 2, "vit-seeds": 1}
 
+    def options(self, p):
+        p.add_argument("--part", default="both", help=f"one of: {', '.join(PARTS)} (default both)")
+        p.add_argument(
+            "--seeds",
+            type=int,
+            help="seeds of each planar network (20; --part epochs trains them one by one: 5)",
+        )
+        steps, curves = planar_nets.STEPS, "; ".join(planar_curves.FAMILIES)
+        p.add_argument("--steps", type=int, default=steps, help="optimiser steps, planar (3000)")
+        p.add_argument("--curves", default="spiral", help=f"planar data: {curves}")
+        p.add_argument("--theta", type=int, default=1000, help="points on a planar curve (1000)")
+        p.add_argument("--data-dir", help="folder that holds cifar10/VERSION, or a packed .npz")
+        p.add_argument("--images", type=int, default=1000, help="test images for the ViTs (1000)")
+        p.add_argument("--vit-theta", type=int, default=32, help="points on an image curve (32)")
+        p.add_argument("--vit-seeds", type=int, default=2, help="random weights of each ViT (2)")
 
-def check(a):
-    """Raises a UserError for an argument out of its range."""
-    for option, allowed in (("part", PARTS), ("curves", FAMILIES)):
-        if getattr(a, option) not in allowed:
+    def check(self, a):
+        if a.part not in PARTS:
             raise UserError(
-                f"--{option} must be one of {', '.join(allowed)}, found {getattr(a, option)!r}."
-                f"{nearest(getattr(a, option), allowed)}"
+                f"--part must be one of {', '.join(PARTS)}, found {a.part!r}."
+                f"{nearest(a.part, PARTS)}"
             )
-    # Four networks are the least that a rank correlation says anything about.
-    seeds = 1 if a.part == "epochs" else 4
-    least = {"seeds": seeds, "steps": 1, "theta": 2, "images": 100, "vit_theta": 2, "vit_seeds": 1}
-    for option, minimum in least.items():
-        if getattr(a, option) < minimum:
-            name = option.replace("_", "-")
-            raise UserError(f"--{name} must be at least {minimum}, found {getattr(a, option)}.")
-    planar.check_folder(a.out)
+        planar_curves.check(a.curves)
+        super().check(a)
+        if a.seeds is None:
+            a.seeds = 5 if a.part == "epochs" else 20
+        # Four networks are the least that a rank correlation says anything about.
+        if a.part != "epochs" and a.seeds < 4:
+            raise UserError(f"--seeds must be at least 4, found {a.seeds}.")
 
+    def measure(self, a):
+        from training.reproduce import curvature_report
 
-def main(argv=None):
-    """The command line."""
-    a = parser().parse_args(argv)
-    if a.seeds is None:
-        a.seeds = 5 if a.part == "epochs" else 20
-    check(a)
-    from training.reproduce import curvature_report
-
-    begin, began = time.perf_counter(), time.time() - 1
-    summary = {"settings": {key: str(value) for key, value in vars(a).items()}, **provenance()}
-    probed = []
-    # Absent images end the run before the planar networks have trained.
-    data = curvature_report.images(a) if a.part not in ("planar", "epochs") else None
-    if a.part in ("planar", "both"):
-        summary["planar"], some = curvature_report.planar_part(a)
-        probed += some
-    if a.part in ("vit", "both"):
-        summary["vit"], some = curvature_report.vit_part(a, *data)
-        probed += some
-    if a.part == "epochs":
-        summary["epochs"] = curvature_report.epochs_part(a)
-    if a.part == "accuracy":
-        summary["accuracy"] = curvature_report.accuracy_part(a, *data)
-    summary["seconds"] = round(time.perf_counter() - begin)
-    (a.out / "summary.json").write_text(
-        json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    if probed:
-        save(probed, a.out / "curvature.csv")
-    written = ", ".join(sorted(p.name for p in a.out.iterdir() if p.stat().st_mtime >= began))
-    print(f"Written to {a.out}: {written}.", file=sys.stderr)
-    return 0
+        begin, began = time.perf_counter(), time.time() - 1
+        settings = {key: str(value) for key, value in vars(a).items() if key != "command"}
+        summary, probed = {"settings": settings, **provenance()}, []
+        # Absent images end the run before the planar networks have trained.
+        data = curvature_report.images(a) if a.part not in ("planar", "epochs") else None
+        if a.part in ("planar", "both"):
+            summary["planar"], some = curvature_report.planar_part(a)
+            probed += some
+        if a.part in ("vit", "both"):
+            summary["vit"], some = curvature_report.vit_part(a, *data)
+            probed += some
+        if a.part == "epochs":
+            summary["epochs"] = curvature_report.epochs_part(a)
+        if a.part == "accuracy":
+            summary["accuracy"] = curvature_report.accuracy_part(a, *data)
+        summary["seconds"] = round(time.perf_counter() - begin)
+        (a.out / "summary.json").write_text(
+            json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        if probed:
+            save(probed, a.out / "curvature.csv")
+        self.written(a, *sorted(p.name for p in a.out.iterdir() if p.stat().st_mtime >= began))
 
 
 def save(probed, path):
@@ -139,3 +120,6 @@ def save(probed, path):
                             for key, value in line.items()
                         }
                     )
+
+
+STUDY = Curvature()

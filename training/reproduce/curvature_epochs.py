@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from keras_recres.probes import CurvatureCallback, curves, measures
-from training.reproduce import curvature_planar, planar
+from training.reproduce import curvature_planar
+from training.reproduce import planar_nets as planar
 from training.reproduce.curvature_claims import KAPPA, RATE
 from training.reproduce.curvature_plots import LABELS, STYLES, plain_numbers
 from training.reproduce.curvature_probed import join
@@ -26,7 +27,7 @@ def run(family, seeds, steps, count, progress):
         seeds: Number of seeds of each network.
         steps: Optimiser steps.
         count: Number of θ along the data's two curves.
-        progress: As `planar_table.progress` yields it.
+        progress: As `training.reproduce.progress.progress` yields it.
 
     Returns:
         Rows of `COLUMNS`, dicts; the measures are those of the last block, medians over θ.
@@ -68,7 +69,7 @@ def run(family, seeds, steps, count, progress):
 
 def work(seeds, steps):
     """Units that `run` tells its progress in."""
-    return len(planar.NETWORKS) * seeds * -(-steps // planar.REPEATS) * planar.REPEATS
+    return len(planar.NETWORKS) * seeds * planar.whole(steps)
 
 
 def sentences(rows):

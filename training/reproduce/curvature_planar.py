@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_recres.probes import curves
-from training.reproduce import planar
+from training.reproduce import planar_nets as planar
 from training.reproduce.curvature_probed import join, probe
 from training.reproduce.planar_curves import points
 
@@ -28,7 +28,7 @@ def run(family, seeds, steps, count, progress):
         seeds: Number of seeds of each network.
         steps: Optimiser steps.
         count: Number of θ on each curve.
-        progress: As `planar_table.progress` yields it.
+        progress: As `training.reproduce.progress.progress` yields it.
 
     Returns:
         A list of `planar.Result`, one a network, and a list of `Probed`.
@@ -75,7 +75,7 @@ def run(family, seeds, steps, count, progress):
 
 def work(seeds, steps, count):
     """Units that `run` tells its progress in."""
-    of_each = -(-steps // planar.REPEATS) * planar.REPEATS + 2 * seeds * count * (len(ARMS) + 1)
+    of_each = planar.whole(steps) + 2 * seeds * count * (len(ARMS) + 1)
     return len(planar.NETWORKS) * of_each
 
 

@@ -15,7 +15,8 @@ from training.reproduce import (
     curvature_vit,
     curvature_zoo,
     planar_plots,
-    planar_table,
+    progress,
+    tables,
 )
 from training.reproduce.by_image import pending
 from training.reproduce.planar_curves import points
@@ -31,8 +32,8 @@ def planar_part(a):
     Returns:
         What summary.json says of it, and the list of `Probed`.
     """
-    with planar_table.progress(curvature_planar.work(a.seeds, a.steps, a.theta)) as progress:
-        results, probed = curvature_planar.run(a.curves, a.seeds, a.steps, a.theta, progress)
+    with progress.progress(curvature_planar.work(a.seeds, a.steps, a.theta)) as shown:
+        results, probed = curvature_planar.run(a.curves, a.seeds, a.steps, a.theta, shown)
     trained = [one for one in probed if one.weights == "trained"]
     arms = curvature_planar.ARMS
     curvature_table.networks(
@@ -82,8 +83,8 @@ def planar_part(a):
 
 def epochs_part(a):
     """The planar networks while they train; what summary.json says of it."""
-    with planar_table.progress(curvature_epochs.work(a.seeds, a.steps)) as progress:
-        rows = curvature_epochs.run(a.curves, a.seeds, a.steps, a.theta, progress)
+    with progress.progress(curvature_epochs.work(a.seeds, a.steps)) as shown:
+        rows = curvature_epochs.run(a.curves, a.seeds, a.steps, a.theta, shown)
     curvature_epochs.save(rows, a.out / "curvature_epochs.csv")
     curvature_epochs.draw(rows, a.out / "curvature_epochs")
     sentences = curvature_epochs.sentences(rows)
@@ -100,8 +101,8 @@ def accuracy_part(a, pixels, labels):
             + pending([f"*.{curvature_vit.TAG}"])
         )
     count = len(names) * curvature_vit.curve_count(labels) * a.vit_theta
-    with planar_table.progress(count) as progress:
-        rows = curvature_zoo.run(pixels, labels, a.vit_theta, progress)
+    with progress.progress(count) as shown:
+        rows = curvature_zoo.run(pixels, labels, a.vit_theta, shown)
     found = curvature_zoo.correlations(rows)
     curvature_table.features(rows, f"Features of the networks that {curvature_vit.TAG} trained")
     sentences = curvature_zoo.sentences(found)
@@ -128,10 +129,8 @@ def vit_part(a, pixels, labels):
     """
     trained_names = curvature_vit.trained_names()
     models = len(trained_names) + a.vit_seeds * len(curvature_vit.NAMES)
-    with planar_table.progress(
-        models * curvature_vit.curve_count(labels) * a.vit_theta
-    ) as progress:
-        probed = curvature_vit.run(pixels, labels, a.vit_seeds, a.vit_theta, progress)
+    with progress.progress(models * curvature_vit.curve_count(labels) * a.vit_theta) as shown:
+        probed = curvature_vit.run(pixels, labels, a.vit_seeds, a.vit_theta, shown)
     names = tuple(probed[0].records)
     curvature_table.networks(
         probed,
@@ -227,7 +226,4 @@ def _median(values):
 
 
 def _say(sentences):
-    out = curvature_table.console()
-    for sentence in sentences:
-        out.print(sentence, soft_wrap=True)
-    out.print()
+    tables.say([*sentences, ""])

@@ -1,18 +1,10 @@
 """Tables and verdicts of the curvature experiment in the terminal."""
 
-import sys
-
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from keras_recres import zoo
 from training.reproduce import curvature_claims as claims
-
-
-def console():
-    """Standard output, wide enough for the tables where it is not a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+from training.reproduce import tables
 
 
 def networks(probed, names, title):
@@ -23,12 +15,8 @@ def networks(probed, names, title):
         names: Names of the curves.
         title: The table's title.
     """
-    table = Table(title=title)
-    headings = (
-        "network", "accuracy (paper)", "weights", "κ", "turning rate", "stretch", "~ depth"
-    )  # fmt: skip
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "network" else "right")
+    heads = ("network", "accuracy (paper)", "weights", "κ", "turning rate", "stretch", "~ depth")
+    lines = []
     for name in dict.fromkeys(one.network for one in probed):
         of_name = [one for one in probed if one.network == name]
         known = [one.accuracy for one in of_name if one.accuracy is not None]
@@ -37,59 +25,51 @@ def networks(probed, names, title):
         for weights in ("trained", "random"):
             some = [one for one in of_name if one.weights == weights]
             if some:
-                table.add_row(
-                    *cells,
+                cells += [
                     f"{weights} ({len(some)})",
                     _spread([claims.MEASURES[claims.KAPPA](one, names) for one in some]),
                     _spread([claims.MEASURES[claims.RATE](one, names) for one in some]),
                     _short(np.median([one.stretch(names) for one in some])),
                     f"{_growth(o.kappa(names) for o in some)}, "
                     f"{_growth(o.rate(names) for o in some)}",
-                )
+                ]
+                lines.append(cells)
                 cells = ["", ""]
-    out = console()
-    out.print(table)
-    out.print(
-        "Accuracy in %. In the last block, median (quartiles) over the networks: κ and turning "
-        "rate κ|v|/|ẋ| in radians per unit of input, medians over θ; length over the input's. "
-        "A dilation of the output by c divides κ by c and leaves the turning rate. ~ depth: "
-        "Spearman's ρ of the blocks' κ and turning rate with their depth.\n",
-        soft_wrap=True,
+    tables.show(title, heads, lines)
+    tables.say(
+        [
+            "Accuracy in %. In the last block, median (quartiles) over the networks: κ and turning "
+            "rate κ|v|/|ẋ| in radians per unit of input, medians over θ; length over the input's. "
+            "A dilation of the output by c divides κ by c and leaves the turning rate. ~ depth: "
+            "Spearman's ρ of the blocks' κ and turning rate with their depth.\n"
+        ]
     )
 
 
 def features(rows, title):
     """Prints what `curvature_zoo.run` found, the most accurate network first."""
-    table = Table(title=title)
-    for heading in ("network", "accuracy, %", claims.KAPPA, claims.RATE, "stretch"):
-        table.add_column(heading, justify="left" if heading == "network" else "right")
+    lines = []
     for row in sorted(rows, key=lambda row: -row["accuracy"]):
         cells = [_short(row[key]) for key in (claims.KAPPA, claims.RATE, "stretch")]
-        table.add_row(row["network"], f"{100 * row['accuracy']:.2f}", *cells)
-    console().print(table)
-    console().print()
+        lines.append((row["network"], f"{100 * row['accuracy']:.2f}", *cells))
+    tables.show(title, ("network", "accuracy, %", claims.KAPPA, claims.RATE, "stretch"), lines)
+    print()
 
 
 def correlations(found, title):
     """Prints the rank correlations with accuracy that `curvature_claims.correlations` found."""
     kinds = list(next(iter(found.values())))
-    table = Table(title=title)
-    table.add_column("ρ with accuracy")
-    for kind in kinds:
-        table.add_column(kind, justify="right")
-    for measure, row in found.items():
-        cells = [f"{c.value:.2f} ({c.low:.2f} … {c.high:.2f})" for c in row.values()]
-        table.add_row(measure, *cells)
-    console().print(table)
-    console().print()
+    lines = [
+        (measure, *(f"{c.value:.2f} ({c.low:.2f} … {c.high:.2f})" for c in row.values()))
+        for measure, row in found.items()
+    ]
+    tables.show(title, ("ρ with accuracy", *kinds), lines)
+    print()
 
 
 def orders(found, title):
     """Prints `Order`s, each with its verdict."""
-    out = console()
-    out.print(title)
-    for one in found:
-        out.print(f"  {one}", soft_wrap=True)
+    tables.say([title, *(f"  {one}" for one in found)])
 
 
 def growth(probed, names):

@@ -76,7 +76,7 @@ def run(images, labels, seeds, count, progress):
         labels: Their classes.
         seeds: Number of random weights of each network.
         count: Number of θ on each curve.
-        progress: As `planar_table.progress` yields it.
+        progress: As `training.reproduce.progress.progress` yields it.
 
     Returns:
         A list of `Probed`.

@@ -30,7 +30,7 @@ def run(images, labels, count, progress):
         images: uint8 images.
         labels: Their classes.
         count: Number of θ on each curve.
-        progress: As `planar_table.progress` yields it.
+        progress: As `training.reproduce.progress.progress` yields it.
 
     Returns:
         A dict for each network: its name, accuracy in [0, 1], and of the last layer before the

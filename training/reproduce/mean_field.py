@@ -6,16 +6,17 @@ with σ_w² = σ_v² = 1, σ_a² = σ_b² = ½, inputs of mean square 1 and cosi
 of one network has an infinite variance, and its standard error means nothing.
 """
 
-import argparse
 import csv
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from training.errors import UserError
 from training.provenance import provenance
+from training.reproduce import tables
+from training.reproduce.measured import MeasuredStudy
+from training.reproduce.study import LEAST
 
 BIASES = {"sigma_b_sq": 0.5, "sigma_a_sq": 0.5}
 NETWORKS = {
@@ -31,43 +32,43 @@ QUANTITIES = (
 E0 = 0.3
 
 
-def parser():
-    """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m training.reproduce mean_field",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  python -m training.reproduce mean_field\n"
-        "  python -m training.reproduce mean_field --width 2000 --draws 16\n",
-    )
-    p.add_argument("--width", type=int, default=1000, help="default 1000")
-    p.add_argument("--depth", type=int, default=50, help="default 50")
-    p.add_argument("--draws", type=int, default=64, help="networks of each kind (default 64)")
-    p.add_argument("--alpha", type=float, default=0.9, help="α of the α-ReLU (default 0.9)")
-    p.add_argument(
-        "--seed", type=int, default=0, help="of the first kind, the others count on (default 0)"
-    )
-    p.add_argument("--out", type=Path, default=Path("runs/mean_field"), help="default %(default)s")
-    return p
+class MeanField(MeasuredStudy):
+    examples = ("", "--width 2000 --draws 16", "--report")
+    least = LEAST | {"width": 2, "depth": 1, "draws": 2, "seed": 0}
 
+    def options(self, p):
+        p.add_argument("--width", type=int, default=1000, help="default 1000")
+        p.add_argument("--depth", type=int, default=50, help="default 50")
+        p.add_argument("--draws", type=int, default=64, help="networks of each kind (default 64)")
+        p.add_argument("--alpha", type=float, default=0.9, help="α of the α-ReLU (default 0.9)")
+        told = "of the first kind, the others count on (default 0)"
+        p.add_argument("--seed", type=int, default=0, help=told)
 
-def check(a):
-    """Raises a UserError for an argument out of its range."""
-    for option, least in (("width", 2), ("depth", 1), ("draws", 2), ("seed", 0)):
-        if getattr(a, option) < least:
-            raise UserError(f"--{option} must be at least {least}, found {getattr(a, option)}.")
-    if not 0.5 < a.alpha <= 1:
-        raise UserError(
-            f"--alpha must be in (0.5, 1], since the theory's gradient is infinite below, found "
-            f"{a.alpha:g}."
-        )
-    try:
-        a.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--out {a.out} can't be made ({error.strerror}): name another folder."
-        ) from error
+    def check(self, a):
+        super().check(a)
+        if not 0.5 < a.alpha <= 1:
+            raise UserError(
+                "--alpha must be in (0.5, 1], since the theory's gradient is infinite below, "
+                f"found {a.alpha:g}."
+            )
+
+    def measure(self, a):
+        # Matplotlib takes a second to import: after the arguments are known to be good.
+        from training.console import progress_bar
+        from training.reproduce import mean_field_plots
+
+        results = {}
+        with progress_bar("measuring networks", len(NETWORKS) * a.draws) as advance:
+            for name in NETWORKS:
+                if not sys.stderr.isatty():
+                    print(f"{name}, {a.draws} networks", file=sys.stderr, flush=True)
+                results[name] = compare(name, a, advance)
+        show(results)
+        save(results, a)
+        mean_field_plots.agreement(results, a.out / "mean_field")
+        mean_field_plots.phases(a.alpha, a.out / "phases")
+        names = ("mean_field.png", "phases.png (and .svg)", "values.csv", "summary.json")
+        self.written(a, *names)
 
 
 def compare(name, a, advance=None):
@@ -112,16 +113,9 @@ def scores(theory, measured):
 
 def show(results):
     """Prints where theory and measurement are farthest apart."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    table = Table(title="Farthest from theory over the layers, in standard errors (and in %)")
-    table.add_column("quantity")
-    for name in results:
-        table.add_column(name, justify="right")
+    title, lines = "Farthest from theory over the layers, in standard errors (and in %)", []
     for quantity in QUANTITIES:
-        cells = []
+        cells = [quantity]
         for theory, measured in results.values():
             if getattr(theory, quantity) is None:
                 cells.append("")
@@ -129,11 +123,11 @@ def show(results):
             z = np.nanmax(np.abs(measured.z_scores(theory, quantity)))
             ratio = getattr(measured, quantity) / getattr(theory, quantity)
             cells.append(f"{z:.1f} ({100 * np.nanmax(np.abs(ratio - 1)):.1f} %)")
-        table.add_row(quantity, *cells)
-    console.print(table)
+        lines.append(cells)
+    tables.show(title, ("quantity", *results), lines, width=110)
     for name, result in results.items():
         z = np.abs(np.concatenate([v[~np.isnan(v)] for v in scores(*result).values()]))
-        console.print(
+        tables.console(110).print(
             f"{name}: {100 * (z <= 3).mean():.1f} % of {len(z)} values within 3 standard errors, "
             f"the farthest at {z.max():.1f}, their root mean square {np.sqrt((z**2).mean()):.2f}."
         )
@@ -167,24 +161,4 @@ def save(results, a):
     )
 
 
-def main(argv=None):
-    """The command line."""
-    a = parser().parse_args(argv)
-    check(a)
-    # Keras, matplotlib and rich take seconds to import: after the arguments are known to be good.
-    from training.console import progress_bar
-    from training.reproduce import mean_field_plots
-
-    results = {}
-    with progress_bar("measuring networks", len(NETWORKS) * a.draws) as advance:
-        for name in NETWORKS:
-            if not sys.stderr.isatty():
-                print(f"{name}, {a.draws} networks", file=sys.stderr, flush=True)
-            results[name] = compare(name, a, advance)
-    show(results)
-    save(results, a)
-    mean_field_plots.agreement(results, a.out / "mean_field")
-    mean_field_plots.phases(a.alpha, a.out / "phases")
-    names = "mean_field.png, phases.png (and .svg), values.csv, summary.json"
-    print(f"Written to {a.out}: {names}.", file=sys.stderr)
-    return 0
+STUDY = MeanField()

@@ -93,7 +93,8 @@ def train(stacks, cells, a):
         cells: `Cells`, which gets what was measured.
         a: arguments `data_dir`, `limit`, `width`, `steps`.
     """
-    from training.reproduce import mnist_init_nets, planar_table
+    from training.reproduce import mnist_init_nets
+    from training.reproduce.progress import progress as bar
 
     pending = []
     for title, runs, rate in stacks:
@@ -105,7 +106,7 @@ def train(stacks, cells, a):
     data = mnist_init_nets.standardized(a.data_dir, a.limit, a.limit)
     # Work is layers times networks; a layer of an FRN has two products.
     work = [sum((1 + (run.kind == "frn")) * run.depth for run in runs) for _, runs, _ in pending]
-    with planar_table.progress(sum(work), "layers") as progress:
+    with bar(sum(work), "layers") as progress:
         for (title, runs, rate), amount in zip(pending, work, strict=True):
             progress.describe(f"{title}, {len(runs)} networks of {runs[0].depth} layers")
             cells.add(runs, rate, mnist_init_nets.train(runs, data, a.width, a.steps, rate))

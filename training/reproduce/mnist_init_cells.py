@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from training.errors import UserError
+from training.errors import UserError, output_folder
 from training.reproduce.mnist_init_nets import Run
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Run))
@@ -28,7 +28,7 @@ class Cells:
         self.path = folder / "cells.csv"
         self._known = {}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            output_folder(folder)
             kept = folder / "settings.json"
             if self.path.exists():
                 found = json.loads(kept.read_text(encoding="utf-8"))
@@ -38,10 +38,6 @@ class Cells:
             else:
                 kept.write_text(json.dumps(settings) + "\n", encoding="utf-8")
                 self._append([COLUMNS])
-        except OSError as error:
-            raise UserError(
-                f"--out {folder} can't be written to ({error.strerror}): name another folder."
-            ) from error
         except (ValueError, KeyError) as error:
             raise UserError(f"--out {folder} holds a broken cells.csv ({error}).") from None
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from keras_recres.probes import mean_field
+from training.reproduce import tables
 from training.reproduce.mnist_init_maps import RELU_RATE, TANH_RATE
 from training.reproduce.mnist_init_nets import Run
 
@@ -139,7 +140,7 @@ def _list(numbers):
 
 def show(limits, cells, a):
     """Prints the table, writes limits.csv and limits.png and .svg into `a.out`."""
-    from training.reproduce import mnist_init_plots, mnist_init_report
+    from training.reproduce import mnist_init_plots
 
     rows = results(limits, cells)
     of = {(row["network"], row["method"], row["depth"]): row for row in rows}
@@ -154,8 +155,8 @@ def show(limits, cells, a):
         for depth in DEPTHS
     ]
     head = ["network", "layers", "He, %", "Xavier, %", "suggested, %", "suggested σ_w²"]
-    mnist_init_report.table(f"MNIST after {a.steps} SGD steps: test accuracy", head, table)
-    mnist_init_report.say(sentences(rows))
+    tables.show(f"MNIST after {a.steps} SGD steps: test accuracy", head, table)
+    tables.say(sentences(rows))
     with open(a.out / "limits.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["network", "method", "depth", "sigma_w_sq", "accuracy_by_seed"])

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_recres.layers.alpha_relu import alpha_relu
-from training.reproduce.planar import SumOverSeeds
+from training.reproduce.planar_nets import SumOverSeeds
 
 BATCH_SIZE = 100
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from training.fit.run_folder import write_aside
 from training.provenance import provenance
+from training.reproduce import tables
 from training.reproduce.mnist_init_maps import (
     DEPTHS,
     Map,
@@ -138,9 +139,11 @@ def maps(grids, cells, a):
             [f"L = {d}", *(_cell(*cell) for cell in zip(mean, bad, strict=True))]
             for d, mean, bad in zip(depths, means, trouble, strict=True)
         ]
-        table(f"{grid.map.title}: test accuracy, %, {grid.seeds} seeds; × = diverged", head, rows)
+        tables.show(
+            f"{grid.map.title}: test accuracy, %, {grid.seeds} seeds; × = diverged", head, rows
+        )
         said, numbers = sentences(grid, means, trouble, depths)
-        say(said)
+        tables.say(said)
         summary["maps"][grid.map.name] = numbers
         drawn.append((grid.map, means, trouble, depths))
     write_aside(a.out / "maps.json", json.dumps(summary, indent=2) + "\n")
@@ -151,22 +154,3 @@ def maps(grids, cells, a):
 
 def _cell(mean, bad):
     return "×" if np.isnan(mean) else f"{100 * mean:.1f}" + ("*" if bad else "")
-
-
-def table(title, head, rows):
-    """Prints a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(title=title)
-    for i, heading in enumerate(head):
-        shown.add_column(heading, justify="right" if i else "left", no_wrap=not i)
-    for row in rows:
-        shown.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 120).print(shown)
-
-
-def say(lines):
-    """Prints sentences."""
-    for line in lines:
-        print(line)

@@ -16,6 +16,7 @@ from keras_recres import zoo
 from training import data
 from training.errors import output_folder
 from training.fit.run_folder import write_aside
+from training.reproduce import tables
 
 STAGES = {
     "stem": "pool1_pool",
@@ -36,14 +37,8 @@ def show(runs, a):
         runs: list of `training.jobs.many_runs.Run`.
         a: arguments `data_dir` and `out`.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     images = data.load("mnist", "train", a.data_dir, limit=FITTED + TESTED)
-    table = Table(title=f"before training: accuracy of a linear classifier, {TESTED} images, %")
-    table.add_column("network", no_wrap=True)
-    for stage in STAGES:
-        table.add_column(stage, justify="right")
+    lines = []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["network", *(f"{stage} percent" for stage in STAGES)])
@@ -53,9 +48,10 @@ def show(runs, a):
         model = zoo.build(run.name, tag=zoo.info(run.name).default_tag, **run.arguments)
         percent = [f"{100 * accuracy:.1f}" for accuracy in measure(model, images)]
         print(f"{run.label}: {', '.join(percent)} %", file=sys.stderr, flush=True)
-        table.add_row(run.label.removeprefix("mnist_resnet50_"), *percent)
+        lines.append((run.label.removeprefix("mnist_resnet50_"), *percent))
         writer.writerow([run.label, *percent])
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    title = f"before training: accuracy of a linear classifier, {TESTED} images, %"
+    tables.show(title, ("network", *STAGES), lines)
     output_folder(a.out)
     write_aside(a.out / FILE, text.getvalue())
     print(f"Written to {a.out}: {FILE}.", file=sys.stderr)

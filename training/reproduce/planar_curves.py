@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from training.errors import UserError, nearest
+
 RADII = (0.75, 5.0)
 
 
@@ -45,6 +47,15 @@ FAMILIES = {
     "moons": moons,
     "waves": waves,
 }
+
+
+def check(family):
+    """Raises a UserError for a family that there is not."""
+    if family not in FAMILIES:
+        raise UserError(
+            f"--curves must be one of {', '.join(FAMILIES)}, found {family!r}."
+            f"{nearest(family, FAMILIES)}"
+        )
 
 
 def points(family, count=100):

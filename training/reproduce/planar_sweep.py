@@ -1,12 +1,12 @@
 """Where the planar experiment's ordering holds: a map over residual scales and curves."""
 
 import csv
-import sys
 
 import numpy as np
 
-from training.reproduce import planar, planar_plots, planar_table
+from training.reproduce import planar_nets, planar_plots
 from training.reproduce.planar_curves import FAMILIES, points
+from training.reproduce.progress import progress
 
 SCALES = (0.1, 0.2, 0.3, 0.5, 1.0)
 
@@ -24,20 +24,20 @@ def run(a):
     x = np.stack([pair[0] for pair in pairs], axis=1)
     y = np.stack([pair[1] for pair in pairs], axis=1)
     cells = {}
-    with planar_table.progress(len(SCALES) * len(planar.NETWORKS) * a.steps) as progress:
+    with progress(len(SCALES) * len(planar_nets.NETWORKS) * a.steps) as shown:
         for scale in SCALES:
             results = []
-            for network in planar.NETWORKS:
-                progress.describe(f"s = {scale:g}, {network.name}")
+            for network in planar_nets.NETWORKS:
+                shown.describe(f"s = {scale:g}, {network.name}")
                 results.append(
-                    planar.train(network, x, y, a.steps, scale, advance=progress.advance)
+                    planar_nets.train(network, x, y, a.steps, scale, advance=shown.advance)
                 )
             for i, family in enumerate(families):
                 seeds = slice(i * a.seeds, (i + 1) * a.seeds)
                 of_family = [result.select(seeds) for result in results]
                 medians = [float(np.median(result.accuracy)) for result in of_family]
                 losses = [float(np.median(result.loss)) for result in of_family]
-                cells[family, scale] = planar.ordering(of_family), medians, losses
+                cells[family, scale] = planar_nets.ordering(of_family), medians, losses
     with open(a.out / "sweep.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = ("shallow", "recurrent", "deep")
@@ -59,4 +59,3 @@ def run(a):
             f"{family} (s = {s:g})" for (family, s), cell in cells.items() if cell[0] == verdict
         ]
         print(f"{len(where)} of {len(cells)} settings: {text}: {', '.join(where) or 'none'}.")
-    print(f"Written to {a.out}: sweep.png, sweep.svg, sweep.csv.", file=sys.stderr)
