@@ -1427,6 +1427,20 @@ FAULTS = [
         f"{STUDIES}::test_a_study_without_trainings_tells_what_trains_them[shared_resnet]",
     ),
     Fault(
+        "training/reproduce/measured.py",
+        "            if differ:\n",
+        "            if False:\n",
+        "tests/training/test_reproduce_planar.py"
+        "::test_command_line_prints_the_table_and_leaves_pictures",
+    ),
+    Fault(
+        "training/fit/loop.py",
+        " or any(watcher.every_step for watcher in watching)",
+        "",
+        "tests/training/test_reproduce_mnist_resnet50.py"
+        "::test_the_recipe_is_the_slides_and_every_step_is_logged",
+    ),
+    Fault(
         "training/report/page.css",
         "  .picture img { filter: invert(1) hue-rotate(180deg); }\n",
         "",

@@ -186,6 +186,7 @@ def test_fit_trains_by_a_recipe(write_recipe, small_model, corners_file, tmp_pat
         ("SEEDS = 1", "SEEDS = '1'", "must have SEEDS of the type int, found '1'."),
         ("SEEDS = 1", "SEEDS = = 1", "does not run as Python"),
         ("SEEDS = 1", "SEEDS = 1 + ''", "does not run as Python (unsupported operand"),
+        ("SEEDS = 1", "SEEDS = 1; CALLBACKS = ('training.X',)", "has 'training.X' in CALLBACKS"),
     ],
 )
 def test_a_typo_in_a_recipe_is_one_sentence(write_recipe, capsys, old, new, sentence):

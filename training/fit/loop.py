@@ -51,6 +51,7 @@ def run(a):
         a: what `arguments` makes of a command line.
     """
     check(a)
+    watchers = recipes.callbacks(a.recipe)
     if a.end_with_parent:
         _end_with_parent()
     augment = data.parse_augment(a.augment, a.dataset)
@@ -58,11 +59,11 @@ def run(a):
     if not in_depth.of_file(a.name):
         record_of(a.name)  # A mistyped name is told before any data is looked for.
     with strategy.scope(a.strategy, a.batch_size, a.resume) as devices:
-        run_on(devices, a, augment)
+        run_on(devices, a, augment, watchers)
 
 
-def run_on(devices, a, augment):
-    """`run` on these `keras_recres.distribute.Devices`."""
+def run_on(devices, a, augment, watchers):
+    """`run` on these `keras_recres.distribute.Devices`, watched by these classes."""
     for option, value in (("precise-bn", a.precise_bn), ("curvature", a.curvature)):
         if value and devices.replicas > 1:
             raise UserError(f"--{option} is for one device.")
@@ -96,7 +97,7 @@ def run_on(devices, a, augment):
                 backup.load(model, a.weights, advice)
             trained = prepare(model, overrides, a, peek, made_of, pairs)
             trained = strategy.prepare(devices, trained)
-            watchers = [watcher(a, folder) for watcher in recipes.callbacks(a.recipe)]
+            watchers = [watcher(a, folder) for watcher in watchers]
             train_data, images = train(model, trained, a, augment, folder, devices, watchers)
             # Of several outputs only what trained them knows the one to measure.
             judged = model if len(model.outputs) == 1 else trained

@@ -129,8 +129,8 @@ def callbacks(name):
     """
     found = []
     for path in load(name).callbacks if name else ():
-        module, _, kind = path.rpartition(".")
         try:
+            module, _, kind = path.rpartition(".")
             found.append(getattr(importlib.import_module(module), kind))
         except (ImportError, AttributeError, ValueError):
             raise UserError(

@@ -66,7 +66,9 @@ class Curvature(MeasuredStudy):
         from training.reproduce import curvature_report
 
         begin, began = time.perf_counter(), time.time() - 1
-        settings = {key: str(value) for key, value in vars(a).items() if key != "command"}
+        settings = {
+            key: str(value) for key, value in vars(a).items() if key not in ("command", "report")
+        }
         summary, probed = {"settings": settings, **provenance()}, []
         # Absent images end the run before the planar networks have trained.
         data = curvature_report.images(a) if a.part not in ("planar", "epochs") else None

@@ -24,6 +24,7 @@ from training.reproduce.effects import method, sentence
 from training.reproduce.forms import Table
 from training.reproduce.summary import BEST, FINAL, remarks, summarize
 
+AGAIN = "Give the same command again to go on."
 # The least that numbers of many studies may be.
 LEAST = {"seeds": 1, "epochs": 1, "jobs": 1, "limit": 1}
 
@@ -128,8 +129,9 @@ class Study:
             prog=command,
             description=sys.modules[type(self).__module__].__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="\n".join(["examples:", *(f"  {command} {x}" for x in self.examples)])
-            + "\n\nGive the same command again to go on.",
+            epilog="\n".join(
+                ["examples:", *(f"  {command} {x}" for x in self.examples), "", AGAIN]
+            ),
         )
         if isinstance(self.recipe, dict):
             first = next(iter(self.recipe))
@@ -139,31 +141,23 @@ class Study:
             told = f"{told}wildcards, default all"
             p.add_argument(f"--{self.choose}", nargs="+", default=["*"], metavar="NAME", help=told)
         self.options(p)
-        numbers = {
-            "seeds": (self.seeds, "of each form (default %(default)s)"),
-            "epochs": (self.epochs, f"default {self.epochs or 'what the recipe says'}"),
-            "limit": (None, "only so many images of each split, for a trial"),
-            "jobs": (min(4, many_runs.cores()), "side by side; default one a core, at most 4"),
-        }
-        switches = {
-            "report": "train nothing, only tell what is there",
-            "record": "file finished trainings in zoo/",
-        }
+        jobs = min(4, many_runs.cores())
         adopt = f"count the trainings on the data set TAG that zoo/{filed_runs.FILE} has as done"
-        others = {
+        default, told = "default %(default)s", f"default {self.epochs or 'what the recipe says'}"
+        known = {
+            "seeds": {"type": int, "default": self.seeds, "help": f"of each form ({default})"},
+            "epochs": {"type": int, "default": self.epochs, "help": told},
             "data-dir": {"type": Path, "help": "folder with NAME/VERSION, or a packed .npz file"},
-            "precision": {"choices": PRECISIONS, "default": self.precision},
+            "limit": {"type": int, "help": "only so many images of each split, for a trial"},
+            "precision": {"choices": PRECISIONS, "default": self.precision, "help": default},
+            "jobs": {"type": int, "default": jobs, "help": "side by side; one a core, at most 4"},
+            "report": {"action": "store_true", "help": "train nothing, only tell what is there"},
             "adopt": {"metavar": "TAG", "help": adopt},
-            "out": {"type": Path, "default": Path("runs") / self.name},
+            "record": {"action": "store_true", "help": "file finished trainings in zoo/"},
+            "out": {"type": Path, "default": Path("runs") / self.name, "help": default},
         }
         for option in self.common:
-            if option in numbers:
-                default, told = numbers[option]
-                p.add_argument(f"--{option}", type=int, default=default, help=told)
-            elif option in switches:
-                p.add_argument(f"--{option}", action="store_true", help=switches[option])
-            else:
-                p.add_argument(f"--{option}", **{"help": "default %(default)s", **others[option]})
+            p.add_argument(f"--{option}", **known[option])
         return p
 
     def parse(self, argv=None):
