@@ -41,7 +41,7 @@ TRAINING_ROOMS = {
     "line": set(),
     "cell_drawings": set(),
     "reproduce": {"data", "evaluate", "fit", "jobs", "ledger", "recipes"},
-    "travel": {"data", "fit", "jobs", "recipes", "reproduce"},
+    "travel": {"data", "fit", "jobs", "recipes"},
     "device": {"travel"},
     "pending_filing": {"jobs", "ledger", "reproduce"},
     "pending": {"jobs", "pending_filing", "travel"},

@@ -7,7 +7,7 @@ import re
 import sys
 
 from training.errors import UserError, output_folder
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 from training.reproduce.study import Study, tell_missing
 
 # What does not change what is measured.

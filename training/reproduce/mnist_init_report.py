@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 from training.provenance import provenance
 from training.reproduce import tables
 from training.reproduce.mnist_init_maps import (

@@ -15,7 +15,7 @@ import numpy as np
 from keras_recres import zoo
 from training import data
 from training.errors import output_folder
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 from training.reproduce import tables
 
 STAGES = {

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from training import recipes
 from training.errors import UserError, nearest, output_folder
+from training.files import write_aside
 from training.fit.options import PRECISIONS
-from training.fit.run_folder import write_aside
 from training.jobs import many_runs
 from training.ledger import filed_runs
+from training.provenance import cores
 from training.reproduce import drawings, tables
 from training.reproduce.effects import method, sentence
 from training.reproduce.forms import Table
@@ -141,7 +142,7 @@ class Study:
             told = f"{told}wildcards, default all"
             p.add_argument(f"--{self.choose}", nargs="+", default=["*"], metavar="NAME", help=told)
         self.options(p)
-        jobs = min(4, many_runs.cores())
+        jobs = min(4, cores())
         adopt = f"count the trainings on the data set TAG that zoo/{filed_runs.FILE} has as done"
         default, told = "default %(default)s", f"default {self.epochs or 'what the recipe says'}"
         known = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from training import data
 from training.errors import output_folder
-from training.fit.run_folder import write_aside
+from training.files import write_aside
 from training.recipes import load as recipe_of
 from training.reproduce.forms import Form, Table, columns
 from training.reproduce.study import LEAST, Study
