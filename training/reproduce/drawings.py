@@ -4,12 +4,14 @@ import contextlib
 
 from training.reproduce.summary import FINAL
 
+# Endings of a picture that may be enlarged.
+BOTH = (".png", ".svg")
 # Okabe and Ito's colours, apart for every kind of colour vision.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
 @contextlib.contextmanager
-def figure(path, size, *grid, endings=(".png",), dpi=130, **options):
+def figure(path, size, *grid, endings=(".png",), dpi=130, layout="constrained", **options):
     """Yields a figure and its axes, and writes it.
 
     Args:
@@ -18,12 +20,13 @@ def figure(path, size, *grid, endings=(".png",), dpi=130, **options):
         *grid: rows and columns of its panels; one panel if there are none.
         endings: what else than the path's own ending to write.
         dpi: dots an inch.
+        layout: what places the panels.
         **options: of `Figure.subplots`.
     """
     # It takes a second to import: after all that may be refused.
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=size, layout="constrained")
+    made = Figure(figsize=size, layout=layout)
     yield made, made.subplots(*grid, **options)
     for ending in endings:
         made.savefig(path.with_suffix(ending), dpi=dpi)
