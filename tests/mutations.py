@@ -63,6 +63,7 @@ PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 CELLS = "tests/layers/cells/test_cells.py::"
 IN_DEPTH = "tests/training/fit/test_in_depth.py::"
 STUDIES = "tests/training/test_reproduce.py"
+STUDIES = "tests/training/reproduce/test_studies.py"
 REENCODE = "tests/training/data/test_reencode.py"
 FAULTS = [
     Fault(
@@ -1430,14 +1431,14 @@ FAULTS = [
         "training/reproduce/measured.py",
         "            if differ:\n",
         "            if False:\n",
-        "tests/training/test_reproduce_planar.py"
+        "tests/training/reproduce/test_planar.py"
         "::test_command_line_prints_the_table_and_leaves_pictures",
     ),
     Fault(
         "training/fit/loop.py",
         " or any(watcher.every_step for watcher in watching)",
         "",
-        "tests/training/test_reproduce_mnist_resnet50.py"
+        "tests/training/reproduce/test_mnist_resnet50.py"
         "::test_the_recipe_is_the_slides_and_every_step_is_logged",
     ),
     Fault(

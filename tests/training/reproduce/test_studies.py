@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.training.test_reproduce_cifar import coloured, prepare
+from tests.training.reproduce.test_cifar_tables import coloured, prepare
 from training import errors
 from training.data import packed
 from training.reproduce import __main__ as reproduce
