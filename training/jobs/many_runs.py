@@ -76,20 +76,15 @@ class Run:
     def differs(self, settings, a):
         """In which settings it is not what `a` asks for: {key: (found, asked)}.
 
-        Of a training with a recipe of its own all are compared, but for the backend: a recipe may
-        have changed since.
+        All are compared but for the backend: its recipe may have changed since.
         """
-        if self.recipe:
-            from training.fit import loop as fit  # Keras, which takes seconds.
+        from training.fit import loop as fit  # Keras, which takes seconds.
 
-            asked = fit.settings_of(fit.arguments(self.command(a)[3:]), self.name, settings["tag"])
-            # Which one is automatic is not for this machine to say of another's.
-            automatic = a.precision == "auto" and "precision" not in self.how
-            ignoring = ("backend", "precision") if automatic else ("backend",)
-            return Settings.of(settings).differences(asked, ignoring)
-        asked = {key: getattr(a, key) for key in ("epochs", "limit", "precision")}
-        asked["precise_bn"] = getattr(a, "precise_bn", 0)  # Of some studies alone.
-        return Settings.of(settings).differences({**settings, **asked})
+        asked = fit.settings_of(fit.arguments(self.command(a)[3:]), self.name, settings["tag"])
+        # Which one is automatic is not for this machine to say of another's.
+        automatic = a.precision == "auto" and "precision" not in self.how
+        ignoring = ("backend", "precision") if automatic else ("backend",)
+        return Settings.of(settings).differences(asked, ignoring)
 
     def is_finished(self, a):
         """Whether it has reached its end.

@@ -108,7 +108,7 @@ def adopt(runs, tag, a):
             metrics = next(alike, None)
         if metrics is None or (run.path / "settings.json").exists() or run.metrics is not None:
             continue
-        if run.recipe and run.differs(metrics["settings"], a):
+        if run.differs(metrics["settings"], a):
             continue
         give(run, metrics)
         adopted.append(run)
