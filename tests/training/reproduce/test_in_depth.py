@@ -19,10 +19,13 @@ def asked(run, a):
 
 
 def test_arms_are_compared_for_what_they_cost(tmp_path):
-    a = in_depth.parser().parse_args([f"--out={tmp_path}", "--seeds=1"])
-    assert {arm: in_depth.epochs_of(arm, a) for arm in ("twice", "once")} == {"twice": 4, "once": 5}
-    a.epochs = 1
-    options = {run.label: asked(run, a) for run in in_depth.runs_of(a)}
+    a = in_depth.STUDY.parse([f"--out={tmp_path}", "--seeds=1"])
+    options = {run.label: asked(run, a) for run in in_depth.STUDY.runs(a)}
+    assert {arm: options[arm].epochs for arm in ("twice", "once", "rank_16")} == {
+        "twice": 4,
+        "once": 5,
+        "rank_16": 2,
+    }
     built, products = {}, {}
     for label, name in (("twice", "vit3"), ("rank_16", "vit7"), ("dropped", "vit7")):
         model = zoo.build(name, tag="cifar10_jpeg")
@@ -39,10 +42,9 @@ def test_arms_are_compared_for_what_they_cost(tmp_path):
 
 def test_what_was_trained_is_told_and_kept_apart(empty_zoo, tmp_path):
     command = [f"--out={tmp_path}", "--report", "--precision=float32", "--arms", "once", "twice"]
-    a = in_depth.parser().parse_args(command)
-    a.epochs = 1
+    a = in_depth.STUDY.parse([*command, "--epochs=1"])
     values = {"once": (0.70, 0.702), "twice": (0.712, 0.714)}
-    for run in in_depth.runs_of(a):
+    for run in in_depth.STUDY.runs(a):
         settings = fit.settings_of(asked(run, a), run.name, "cifar10_jpeg")
         accuracy = values[run.label][run.seed]
         metrics = {"val_accuracy": accuracy, "settings": settings, "trainable_parameters": 1000}
@@ -52,7 +54,7 @@ def test_what_was_trained_is_told_and_kept_apart(empty_zoo, tmp_path):
     text = (tmp_path / "in_depth.md").read_text()
     assert "| vit3 trained on | 1,000 | 1 | 70.10 ± 0.14 | 2 |" in text
     assert "for as much computation: more accurate; +1.20 ± 0.14" in text
-    assert "vit7 folded at rank 16 against low rank alone: not measured yet" in text
+    assert "vit7" not in text
     # No seed of the row of vit3 is among them.
     filed = filed_runs.read(filed_runs.CONTROLS)
     assert [m["settings"]["deepen"][:3] for m in filed] == ["*=1", "*=1", "*=2", "*=2"]
