@@ -122,8 +122,8 @@ def main(argv=None):
         print(
             f"{m['name']}.{m['tag']}: {m['top1_percent']:.2f} % top-1 (standard error "
             f"{m['standard_error_percent']:.2f}), loss {m['loss']:.4f} on {m['images']:,} "
-            f"{m['split']} images of {m['dataset']}; {m['seconds']:.1f} s, "
-            f"{m['images_per_second']:,.0f} images/s on {keras.backend.backend()}"
+            f"{m['split']} examples of {m['dataset']}; {m['seconds']:.1f} s, "
+            f"{m['images_per_second']:,.0f} examples/s on {keras.backend.backend()}"
         )
 
 

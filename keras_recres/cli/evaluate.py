@@ -17,12 +17,12 @@ COLUMNS = [
     Column("dataset", "data set"),
     Column("split"),
     Column("precision"),
-    Column("images", format=count, right=True),
+    Column("images", "examples", count, right=True),
     Column("top1_percent", "top-1 %", "{:.2f}".format, right=True),
     Column("standard_error_percent", "standard error", "{:.2f}".format, right=True),
     CELLS,
     Column("loss", format="{:.4f}".format, right=True),
-    Column("images_per_second", "images/s", "{:,.0f}".format, right=True),
+    Column("images_per_second", "examples/s", "{:,.0f}".format, right=True),
 ]
 
 

@@ -73,8 +73,16 @@ class Recurrence:
         tensors, self.outputs = found
         self.layer, self.call = seen["layer"], {**seen["given"], **tensors}
 
-    def _in_time(self, sequences, initial_state=None, mask=None, training=False, **_):
+    def _in_time(
+        self, sequences, initial_state=None, mask=None, training=False, constants=None, **_
+    ):
         layer, cell = self.layer, self.layer.cell
+        if constants is not None or tree.is_nested(sequences):
+            given = "several sequences" if constants is None else "`constants`"
+            raise ValueError(
+                f"The call of {layer.name!r} is given {given}, and a step is followed with one "
+                "tensor and its state alone: give `layer` another one, or concatenate the inputs."
+            )
         if initial_state is None:
             initial_state = layer.states if layer.stateful else None
         if initial_state is None:

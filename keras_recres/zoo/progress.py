@@ -83,7 +83,7 @@ class Progress(keras.callbacks.Callback):
             return
         self._last = now
         rate = (batch + 1) * self.batch_size / (now - self._begin)
-        state = f"{rate:,.0f} images/s  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}"
+        state = f"{rate:,.0f} examples/s  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}"
         if self._bar:
             self._bar.update(self._task, completed=batch + 1, state=state)
         else:
@@ -93,7 +93,7 @@ class Progress(keras.callbacks.Callback):
         self._print(
             f"{self._name}: loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  "
             f"val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.4f}  "
-            f"{logs['seconds']:.0f} s  {logs['images_per_second']:,.0f} images/s  "
+            f"{logs['seconds']:.0f} s  {logs['images_per_second']:,.0f} examples/s  "
             f"{_duration((self.epochs - epoch - 1) * logs['seconds'])} left"
         )
 

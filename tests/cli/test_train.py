@@ -39,7 +39,7 @@ def test_a_folder_becomes_a_file_and_the_next_commands_work(command, folder, tmp
     assert "00.png' is not an image" in caplog.text
     assert f"of {record['images']} held-out images are right" in err
     assert "epoch 2/2: " in err
-    assert " images/s " in err
+    assert " examples/s " in err
     predict, evaluate, export = (shlex.split(line)[1:] for line in err.splitlines()[-3:])
     code, said, _ = command(*predict, "--top", 1)
     assert code == 0

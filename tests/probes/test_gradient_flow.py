@@ -197,6 +197,27 @@ def test_what_it_refuses(measured):
         gradient_flow(model, X, along="width")
 
 
+class Shifted(layers.SimpleRNNCell):
+    """What a step does depends on more than one input and the state."""
+
+    def call(self, inputs, states, training=False, constants=None):
+        inputs = sum(keras.tree.flatten([inputs, constants or []]))
+        return super().call(inputs, states, training=training)
+
+
+@pytest.mark.parametrize("given", ["constants", "several"])
+def test_a_step_of_more_than_one_input_is_refused(given):
+    inputs = keras.Input((6, 2))
+    rnn = Recurrent(Shifted(2), name="rnn")
+    if given == "constants":
+        outputs = rnn(inputs, constants=[inputs[:, 0]])
+    else:
+        rnn.cell.build((None, 2))
+        outputs = rnn([inputs, inputs])
+    with pytest.raises(ValueError, match=f"'rnn' is given .*{given}"):
+        gradient_flow(keras.Model(inputs, outputs), X)
+
+
 def test_tables_and_the_picture(measured, tmp_path):
     pytest.importorskip("matplotlib")
     _, record = measured

@@ -250,8 +250,8 @@ class Clock:
 
 STAND_IN = """
 import sys, time
-print("epoch 1/2: loss 1  9 s  99 images/s  1 min left", file=sys.stderr, flush=True)
-print("epoch 2/2: loss 1  9 s  1,234 images/s  0 min left", file=sys.stderr, flush=True)
+print("epoch 1/2: loss 1  9 s  99 examples/s  1 min left", file=sys.stderr, flush=True)
+print("epoch 2/2: loss 1  9 s  1,234 examples/s  0 min left", file=sys.stderr, flush=True)
 time.sleep({seconds})
 sys.exit({code})
 """
@@ -299,7 +299,7 @@ def test_the_end_of_the_time_and_failures_are_told_apart(stand_in):
     trainings = stand_in("cifar_medium", "cifar_small", code=3)
     outcome = pending_runs.train(trainings, 2, clock)
     assert sorted(str(training) for training, _ in outcome.failed) == sorted(map(str, trainings))
-    assert "1,234 images/s" in outcome.failed[0][1]
+    assert "1,234 examples/s" in outcome.failed[0][1]
 
 
 def test_a_kill_keeps_what_is_done_and_ends_the_trainings(stand_in, toy_cifar, tmp_path, capsys):

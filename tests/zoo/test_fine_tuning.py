@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
-from keras_recres.zoo import evaluation, head_first, pictures
+from keras_recres.zoo import evaluation, fine_tuning, head_first, pictures
 from tests.zoo import image_files
 
 pytest.importorskip("PIL.Image")
@@ -160,3 +160,15 @@ def test_what_cannot_be_is_one_sentence(toy_zoo, few):
     ):
         with pytest.raises(ValueError, match=said):
             zoo.fine_tune(**{"model_or_name": "toy_rec", "folder": few, "epochs": 1, **arguments})
+
+
+def test_a_network_of_texts_is_refused_before_it_is_loaded(few, monkeypatch):
+    monkeypatch.setattr(fine_tuning, "load", None)
+    with pytest.raises(
+        ValueError, match="bilstm_imdb takes texts, and a folder of images"
+    ):
+        zoo.fine_tune("bilstm_imdb", few)
+    model = network()
+    model.preprocess = zoo.TextPreprocessing(("film",), words=3, length=4)
+    with pytest.raises(ValueError, match=r"'small' must have .* found TextPreprocessing\(words=3"):
+        zoo.fine_tune(model, few)

@@ -70,6 +70,6 @@ def summarize(folder):
     print(
         f"{m['settings']['name']}.{m['settings']['tag']}: {m['val_accuracy']:.2%} after "
         f"{epochs} (best {m['best_val_accuracy']:.2%} after {m['best_epoch']}), "
-        f"{m['seconds']:,.0f} s, {m['images_per_second']:,.0f} images/s on {m['backend']}; "
+        f"{m['seconds']:,.0f} s, {m['images_per_second']:,.0f} examples/s on {m['backend']}; "
         f"in {folder.path}"
     )

@@ -12,7 +12,7 @@ from training.jobs import many_runs
 from training.jobs.board import EPOCH, Board
 from training.provenance import ROOT, cores
 
-SPEED = re.compile(r"([\d,]+) images/s")
+SPEED = re.compile(r"([\d,]+) (?:images|examples)/s")
 # Seconds that a training has to end in order, before it is ended without.
 GRACE = 20
 # With less than this left no training is begun that would not reach its end.

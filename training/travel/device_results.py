@@ -98,7 +98,7 @@ def tell(runs):
         if folder.log:
             last = folder.log[-1]
             line += f", accuracy {float(last.get('val_accuracy') or 'nan'):.4f}"
-            line += f", {float(last.get('images_per_second') or 'nan'):,.0f} images/s"
+            line += f", {float(last.get('images_per_second') or 'nan'):,.0f} examples/s"
         yield line
 
 

@@ -94,7 +94,7 @@ def test_on_a_terminal_a_bar_says_how_fast_it_is(monkeypatch):
     shown = io.StringIO()
     rich.console.Console(file=shown, width=120).print(drawn)
     assert re.search(
-        r"epoch 2/2 ━+.* 3/4 .* [\d,]+ images/s  loss 1\.2500  accuracy 0\.5000", shown.getvalue()
+        r"epoch 2/2 ━+.* 3/4 .* [\d,]+ examples/s  loss 1\.2500  accuracy 0\.5000", shown.getvalue()
     )
     logs = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
     bar.on_epoch_end(1, {**logs, "seconds": 2.0, "images_per_second": 32.0})

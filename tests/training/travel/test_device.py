@@ -79,7 +79,7 @@ def test_finished_trainings_travel_with_the_best_weights_and_others_to_go_on(tmp
     half = ["backup/epoch.weights.h5", "backup/training_metadata.json", "log.csv"]
     assert files(home / "vit7.mnist" / "0") == [*half, "settings.json"]
     lines = list(device_results.tell(runs))
-    assert "vit7.mnist seed 0: 4 of 9 epochs, accuracy 0.2500, 1,000 images/s" in lines
+    assert "vit7.mnist seed 0: 4 of 9 epochs, accuracy 0.2500, 1,000 examples/s" in lines
 
     # What is further replaces what is less far, and nothing else does.
     assert collect.collect(out, home)[0] == []
