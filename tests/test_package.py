@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import keras
 import pytest
@@ -89,9 +90,14 @@ def test_an_unknown_backend_is_named():
 
 
 @pytest.mark.neutral
-def test_version_is_the_metadata_one():
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{keras_recres.__version__}"' in text
+def test_version_comes_from_one_place():
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)
+    assert project["project"]["dynamic"] == ["version"]
+    source = ROOT / project["tool"]["hatch"]["version"]["path"]
+    assert f'__version__ = "{keras_recres.__version__}"' in source.read_text(encoding="utf-8")
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {keras_recres.__version__}\n" in cited
     assert (ROOT / "keras_recres" / "py.typed").exists()
 
 
