@@ -177,7 +177,7 @@ def test_tables_and_the_picture(tmp_path):
 def test_what_cannot_be_told():
     model = built(8, [convolution(3), layers.UpSampling2D(name="up"), convolution(3, name="last")])
     assert receptive_field(model).unknown[0] == "up"
-    with pytest.raises(ValueError, match=r"What 'last' sees .* no rule for a UpSampling2D"):
+    with pytest.raises(ValueError, match=r"What 'last' sees .* no rule for an UpSampling2D"):
         receptive_field(model, "last")
     with pytest.raises(ValueError, match="has no layer 'lost'"):
         receptive_field(model, "lost")
