@@ -195,5 +195,5 @@ def test_subclassed_models_are_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(ValueError, match=r"functional or Sequential model.* it is a Own"):
+    with pytest.raises(ValueError, match=r"functional or Sequential model.* it is an Own"):
         models.blocks(Own())

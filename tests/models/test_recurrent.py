@@ -147,7 +147,7 @@ def shared():
 @pytest.mark.parametrize(
     ("build", "rule", "said"),
     [
-        (Own, {"*": rules.repeat(2)}, "functional or Sequential model.* it is a Own"),
+        (Own, {"*": rules.repeat(2)}, "functional or Sequential model.* it is an Own"),
         (from_aside, {"*": rules.repeat(2)}, "'d' cannot be recurrent.* takes 'side' from aside"),
         (adapted, {"*": rules.repeat(2)}, "'d' has low-rank updates beside the kernel of 'd0'"),
         (plain, {"*": rules.repeat(2)}, "'d' has no shortcut past its weights"),
