@@ -20,8 +20,8 @@ from pathlib import Path
 
 from training import errors
 from training.errors import UserError
-from training.jobs import pending_rows, pending_trainings
-from training.provenance import cores
+from training.jobs import pending_rows, pending_trainings, scheduler
+from training.provenance import cores, hardware, has_accelerator
 
 OUT = Path("runs/pending")
 DATA_DIR = "folder with the data sets, or with folders of them; default KERAS_RECRES_DATA or TFDS'"
@@ -48,7 +48,6 @@ def parser():
         help="trainings side by side; default one a core, at most 4 (an accelerator may take 8)",
     )
     p.add_argument("--out", type=Path, default=OUT, help=f"the trainings' folders, default {OUT}")
-    p.add_argument("--rate", type=float, help="multiply-adds a second, for the first estimates")
     p.add_argument("--epochs", type=int, help="a trial: so many epochs, nothing is filed")
     p.add_argument("--limit", type=int, help="a trial: so many images of each split")
     p.add_argument("--file", action=argparse.BooleanOptionalAction, default=True, help="in zoo/")
@@ -65,7 +64,7 @@ def parser():
 
 def check(a):
     """Raises a UserError for an argument out of its range."""
-    for option in ("seeds", "jobs", "epochs", "limit", "rate"):
+    for option in ("seeds", "jobs", "epochs", "limit"):
         value = getattr(a, option)
         if value is not None and not value >= 1:
             raise UserError(f"--{option} must be at least 1, found {value}.")
@@ -87,15 +86,12 @@ def main(argv=None):
     errors.output_folder(a.out)
     # The process that waits takes no accelerator's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    from training.jobs.rates import Rates
-
     if a.collect:
         return collect(a)
-    rates = Rates(a.out, a.rate)
     if a.list:
         from training.jobs import pending_table
 
-        return pending_table.show(rows, a, rates)
+        return pending_table.show(rows, a)
     if a.device_pack:
         from training.travel import device_pack
 
@@ -103,16 +99,16 @@ def main(argv=None):
             training for row in rows for training in pending_rows.needed(row, a, strict=False)
         ]
         ordered = list(dict.fromkeys(t.row for t in pending_rows.by_value(missing)))
-        for line in device_pack.make(ordered, a, rates):
+        for line in device_pack.make(ordered, a):
             print(line)
         return 0
-    if a.accelerator and not rates.on_accelerator:
+    if a.accelerator and not has_accelerator():
         raise UserError(
-            f"there is no accelerator here, only {rates.here}: set another KERAS_BACKEND (of a "
+            f"there is no accelerator here, only {hardware()}: set another KERAS_BACKEND (of a "
             "pack: --backend), or leave out --accelerator (of a pack: give --cpu)."
         )
     deadline = None if a.budget_minutes is None else begin + 60 * a.budget_minutes
-    problems = train(rows, a, rates, deadline)
+    problems = train(rows, a, deadline)
     if a.file and not trial:
         problems += file(rows, a.out)
     if problems:
@@ -120,7 +116,7 @@ def main(argv=None):
     return 0
 
 
-def train(rows, a, rates, deadline):
+def train(rows, a, deadline):
     """Trains what is missing, and tells what became of it; returns the problems, sentences."""
     missing = []
     for row in rows:
@@ -135,12 +131,10 @@ def train(rows, a, rates, deadline):
     if not can:
         _say("nothing to train")
         return []
-    from training.jobs import pending_runs
-
-    _say(f"{len(can)} trainings on {rates.here}, {a.jobs} side by side, in {a.out}")
+    _say(f"{len(can)} trainings on {hardware()}, {a.jobs} side by side, in {a.out}")
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        outcome = pending_runs.train(pending_rows.by_value(can), a.jobs, rates, deadline)
+        outcome = scheduler.train(pending_rows.by_value(can), a.jobs, _start, deadline)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"all whole epochs are kept in {a.out}, the same command goes on from there"
@@ -151,10 +145,16 @@ def train(rows, a, rates, deadline):
         done, epochs = training.epochs
         _say(f"{training}: {done} of {epochs} epochs, goes on next time")
     for training in outcome.waiting:
-        _say(f"{training}: did not fit, {rates.seconds(training) / 60:.0f} min")
+        seconds = training.seconds_left
+        _say(f"{training}: did not fit{'' if seconds is None else f', {seconds / 60:.0f} min'}")
     return [
         f"{training} failed: {line.removeprefix('error: ')}" for training, line in outcome.failed
     ]
+
+
+def _start(training):
+    command = training.command(training.row.place.path)
+    return command, training.arguments_of_fit().precision
 
 
 def _stop(*_):

@@ -15,7 +15,7 @@ from keras_recres.zoo import sources
 from training import errors, pending, pending_filing, recipes
 from training.data import places
 from training.errors import UserError
-from training.jobs import pending_rows, pending_runs, pending_trainings, rates
+from training.jobs import pending_rows, pending_trainings, scheduler
 from training.ledger import filed_runs, filing
 
 pytestmark = pytest.mark.neutral
@@ -222,30 +222,16 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, toy_cifar, caps
 
 @pytest.mark.slow
 def test_the_list_tells_what_why_and_how_long(empty_zoo, toy_cifar, tmp_path, capsys):
-    arguments = ["--list", f"--data-dir={toy_cifar}", f"--out={tmp_path}", "--rate=1e12", "--names"]
+    arguments = ["--list", f"--data-dir={toy_cifar}", f"--out={tmp_path}", "--names"]
     arguments += ["cifar_small*", "rrn_tanh", "mnist_resnet50_relu_he"]
     assert errors.run(pending.main, arguments) == 0
     out = capsys.readouterr().out
     for part in ("cifar_small_meta.cifar10", "0/3", "cifar_tables", "no result", "6 of 6 rows"):
         assert part in out
-    assert (tmp_path / rates.FILE).exists()
     assert not list(tmp_path.glob("*/0"))
 
 
 # --- what fits
-
-
-class Clock:
-    """Rates that are known: minutes by name."""
-
-    def __init__(self, minutes):
-        self.minutes, self.learnt = minutes, []
-
-    def seconds(self, training):
-        return 60 * self.minutes[training.name]
-
-    def learn(self, training, epoch, speed):
-        self.learnt.append((training.name, epoch, speed))
 
 
 STAND_IN = """
@@ -272,32 +258,32 @@ def stand_in(monkeypatch, toy_cifar, tmp_path):
     return make
 
 
-def test_what_does_not_fit_gives_way_to_what_does(stand_in, capsys):
+def test_what_does_not_fit_is_passed_over_for_what_does(stand_in, monkeypatch, capsys):
     trainings = stand_in("cifar_residual", "cifar_medium", "cifar_small")
-    clock = Clock({"cifar_residual": 30, "cifar_medium": 0.2, "cifar_small": 0.2})
-    outcome = pending_runs.train(trainings, 1, clock, time.monotonic() + 50)
+    minutes = {"cifar_residual": 30, "cifar_medium": 0.2, "cifar_small": 0.2}
+    known = property(lambda self: 60 * minutes[self.name])
+    monkeypatch.setattr(pending_trainings.Training, "seconds_left", known)
+    outcome = scheduler.train(trainings, 1, pending._start, time.monotonic() + 50)
     assert [t.name for t in outcome.finished] == ["cifar_medium", "cifar_small"]
     assert [t.name for t in outcome.waiting] == ["cifar_residual"]
-    # Not from the first epochs, which compile, too.
-    assert clock.learnt == [("cifar_medium", 1, 1234), ("cifar_small", 1, 1234)]
     assert "2 of 3 trainings are finished" in capsys.readouterr().err
-    assert "epoch 1/2" in (trainings[1].path / pending_runs.STDERR).read_text()
+    assert "epoch 1/2" in (trainings[1].path / scheduler.STDERR).read_text()
     # With more time than a start is worth, the most valuable is begun all the same.
-    clock.minutes["cifar_residual"] = 600
-    outcome = pending_runs.train(trainings[:1], 1, clock, time.monotonic() + 300)
+    minutes["cifar_residual"] = 600
+    outcome = scheduler.train(trainings[:1], 1, pending._start, time.monotonic() + 300)
     assert outcome.finished == trainings[:1]
 
 
-def test_the_end_of_the_time_and_failures_are_told_apart(stand_in):
+def test_the_end_of_the_time_and_failures_are_told_apart(stand_in, monkeypatch):
     trainings = stand_in("cifar_medium", "cifar_small", seconds=60)
-    clock = Clock({"cifar_medium": 0.01, "cifar_small": 0.01})
+    monkeypatch.setattr(pending_trainings.Training, "seconds_left", 0.6)
     begin = time.monotonic()
     # Time enough to begin both, also on a machine with other work.
-    outcome = pending_runs.train(trainings, 2, clock, begin + 6)
+    outcome = scheduler.train(trainings, 2, pending._start, begin + 6)
     assert outcome.stopped == trainings
     assert time.monotonic() - begin < 30
     trainings = stand_in("cifar_medium", "cifar_small", code=3)
-    outcome = pending_runs.train(trainings, 2, clock)
+    outcome = scheduler.train(trainings, 2, pending._start)
     assert sorted(str(training) for training, _ in outcome.failed) == sorted(map(str, trainings))
     assert "1,234 examples/s" in outcome.failed[0][1]
 
@@ -312,58 +298,23 @@ def test_a_kill_keeps_what_is_done_and_ends_the_trainings(stand_in, toy_cifar, t
     err = capsys.readouterr().err
     assert f"all whole epochs are kept in {tmp_path}, the same command goes on" in err
     assert "Traceback" not in err
-    assert "epoch 1/2" in (training.path / pending_runs.STDERR).read_text()
+    assert "epoch 1/2" in (training.path / scheduler.STDERR).read_text()
 
 
 def test_float32_is_float32_on_an_accelerator():
-    assert pending_runs.environment(1, "float32")["JAX_DEFAULT_MATMUL_PRECISION"] == "float32"
-    assert "NVIDIA_TF32_OVERRIDE" not in pending_runs.environment(1, "mixed_bfloat16")
+    assert scheduler.environment(1, "float32")["JAX_DEFAULT_MATMUL_PRECISION"] == "float32"
+    assert "NVIDIA_TF32_OVERRIDE" not in scheduler.environment(1, "mixed_bfloat16")
 
 
-def test_rates_get_better(empty_zoo, toy_cifar, tmp_path):
+def test_what_is_left_takes_as_long_as_the_last_epoch_of_the_row(empty_zoo, toy_cifar, tmp_path):
     (row,) = rows_of("cifar_small", data_dir=toy_cifar)
-    (other,) = rows_of("cifar_small_meta", data_dir=toy_cifar)
-    (training, *_), (second, *_) = (
-        pending_trainings.trainings(r, tmp_path, epochs=10) for r in (row, other)
-    )
-    counted = rates.Rates(tmp_path, here="GPU")
-    assert counted.on_accelerator
-    assert not rates.Rates(tmp_path, here="AMD EPYC, 2 cores").on_accelerator
-    assert counted.multiply_adds(row) == 2_312_592
-    assert counted.is_guess(row)
-    given = rates.Rates(tmp_path, given=2_312_592_000, here="GPU")
-    assert given.known  # Counted once.
-    expected = rates.STARTUP + rates.EVALUATION * 10 * 512 / 1000
-    assert given.seconds(training) == pytest.approx(expected)
-    given.learn(training, 1, 100)
-    expected = rates.STARTUP + rates.EVALUATION * 10 * 512 / 100
-    assert given.seconds(training) == pytest.approx(expected)
-    share = given.multiply_adds(other) / given.multiply_adds(row)
-    expected = rates.STARTUP + rates.EVALUATION * 10 * 512 / 100 * share
-    assert given.seconds(second) == pytest.approx(expected)
-    # Half of it is done.
+    training, other, *_ = pending_trainings.trainings(row, tmp_path, epochs=10)
+    assert training.seconds_left is None
     (training.path / "backup").mkdir(parents=True)
-    (training.path / "backup" / "training_metadata.json").write_text('{"epoch": 5}')
-    expected = rates.STARTUP + rates.EVALUATION * 5 * 512 / 100
-    assert given.seconds(training) == pytest.approx(expected)
-
-
-@pytest.mark.slow
-def test_epochs_of_fewer_steps_take_less(tmp_path):
-    # Where no images are: as many as the recipe's data set has.
-    (row,) = rows_of("vit7_rec_plus.cifar10_jpeg", data_dir=tmp_path)
-    (training, *_) = pending_trainings.trainings(row, tmp_path)
-    known = rates.Rates(tmp_path, given=1e9, here="GPU")
-    once, twice = known.multiply_adds(row, 1), known.multiply_adds(row)
-    assert 1.7 * once < twice == known.multiply_adds(row, 2)
-    images = rates.EVALUATION * 50_000
-    expected = rates.STARTUP + images * (7 * once + 6 * twice) / 1e9
-    assert known.seconds(training) == pytest.approx(expected)
-    # An epoch of one step tells the same rate as one of two at the speed that goes with it.
-    known.learn(training, 0, 2e9 / once)
-    assert known.seconds(training) - rates.STARTUP == pytest.approx((expected - rates.STARTUP) / 2)
-    known.learn(training, 12, 1e9 / twice)
-    assert known.seconds(training) == pytest.approx(expected)
+    (training.path / "backup" / "training_metadata.json").write_text('{"epoch": 4}')
+    (training.path / "settings.json").write_text(json.dumps(training.settings()))
+    (training.path / "log.csv").write_text("epoch,seconds\n0,90\n1,30\n2,30\n3,20\n")
+    assert (training.seconds_left, other.seconds_left) == (6 * 20, 10 * 20)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +324,6 @@ def test_epochs_of_fewer_steps_take_less(tmp_path):
         (["--data-dir", "/nowhere"], "--data-dir /nowhere is not there."),
         (["--seeds=0"], "--seeds must be at least 1, found 0."),
         (["--jobs=0"], "--jobs must be at least 1, found 0."),
-        (["--rate=nan"], "--rate must be at least 1, found nan."),
         (["--budget-minutes=-1"], "--budget-minutes must be from 0 to a million, found -1.0."),
         (["--list", "--collect=x"], "give only one of --list"),
         (["--collect=/nowhere"], "there is no folder /nowhere with results."),

@@ -1,18 +1,13 @@
-"""Many trainings of networks of the zoo, some side by side, each a process of its own."""
+"""The trainings of a study."""
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from training import data
 from training.errors import UserError
-from training.jobs.board import Board
-from training.provenance import ROOT, cores
+from training.jobs import scheduler
 from training.settings import Settings
 
 # TensorFlow trains the small networks a tenth faster with it.
@@ -73,6 +68,10 @@ class Run:
             command += ["--model-arguments", *values]
         return [*command, *(f"--{option}={value}" for option, value in self.how.items())]
 
+    def start(self, a):
+        """Its command line and its precision, as `scheduler.train` takes them."""
+        return self.command(a), self.how.get("precision", a.precision)
+
     def differs(self, settings, a):
         """In which settings it is not what `a` asks for: {key: (found, asked)}.
 
@@ -118,66 +117,5 @@ def train(runs, a):
         return []
     # One sentence here, not one a training.
     data.load(pending[0].dataset, "train", a.data_dir, limit=1)
-    board = Board(len(runs), len(runs) - len(pending))
-    processes, failed, stop = set(), [], threading.Event()
-
-    def work(run):
-        if stop.is_set():
-            return
-        process = subprocess.Popen(
-            run.command(a),
-            cwd=ROOT,
-            env=environment(max(1, cores() // a.jobs)),
-            stdin=subprocess.PIPE,  # Closes when this process ends, and the training ends too.
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-        processes.add(process)
-        board.begin(str(run))
-        last = ""
-        for line in process.stderr:
-            last = line.strip() or last
-            board.tell(str(run), last)
-        code = process.wait()
-        processes.discard(process)
-        if code and not stop.is_set():
-            failed.append((run, last))
-        board.end(str(run), last if code else None)
-
-    pool = ThreadPoolExecutor(a.jobs)
-    try:
-        for future in [pool.submit(work, run) for run in pending]:
-            future.result()
-    finally:
-        # After Ctrl-C too: each training keeps its whole epochs.
-        stop.set()
-        for process in list(processes):
-            process.terminate()
-        pool.shutdown()
-        board.close()
-    return failed
-
-
-def environment(threads):
-    """Environment variables of a training that computes with so many threads.
-
-    OMP_NUM_THREADS counts where it is set: threads that wait for one another are slow on cores that
-    others use, too.
-    """
-    threads = int((os.environ.get("OMP_NUM_THREADS") or str(threads)).split(",")[0])
-    eigen = "true" if threads > 1 else "false"
-    xla = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={eigen}"
-    own = {
-        "OMP_NUM_THREADS": str(threads),
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": str(threads),
-        "XLA_FLAGS": xla.strip(),
-        # Several trainings may share one accelerator: none may take all of its memory.
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-        "PYTHONUNBUFFERED": "1",
-    }
-    return {**os.environ, **own}
+    done = len(runs) - len(pending)
+    return scheduler.train(pending, a.jobs, lambda run: run.start(a), done=done).failed

@@ -2,22 +2,21 @@
 
 import sys
 
-from training.console import progress_bar
 from training.jobs import pending_rows
+from training.provenance import hardware
 
 
-def show(rows, a, rates):
-    """Prints a line for every pending row, in order of value, with its estimate.
+def show(rows, a):
+    """Prints a line for every pending row, in order of value, and how long it takes, if known.
 
     Args:
         rows: list of `training.jobs.pending_rows.Row`.
         a: arguments `out`, `epochs`, `limit`, `jobs`.
-        rates: a `training.jobs.rates.Rates`.
     """
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=f"pending, on {rates.here}")
+    shown = Table(title=f"pending, on {hardware()}")
     for heading in ("row", "data set", "recipe", "seeds", "minutes", "why"):
         right = heading in ("seeds", "minutes")
         shown.add_column(heading, justify="right" if right else "left", overflow="fold")
@@ -26,21 +25,17 @@ def show(rows, a, rates):
     ordered = pending_rows.by_value([training for row in pending for training in needed[row]])
     # Rows of which all is trained, or nothing can be, have no place in that order.
     order = list(dict.fromkeys([*(training.row for training in ordered), *pending]))
-    total = 0.0
-    with progress_bar("counting multiply-adds", len(order)) as advance:
-        for row in order:
-            minutes = sum(rates.seconds(training) for training in needed[row]) / 60
-            total += minutes
-            shown.add_row(*_cells(row, needed[row], minutes, rates))
-            advance(1)
+    for row in order:
+        shown.add_row(*_cells(row, needed[row]))
     Console(width=None if sys.stdout.isatty() else 120).print(shown)
+    known = [seconds for row in order for t in needed[row] if (seconds := t.seconds_left)]
     print(
-        f"{len(pending)} of {len(rows)} rows are pending, {total / 60:,.1f} hours one after another"
-        f" on {rates.here}; ~ is a guess until an epoch or --rate has told the rate."
+        f"{len(pending)} of {len(rows)} rows are pending; {sum(known) / 3600:,.1f} hours one after "
+        "another of those that have had an epoch here."
     )
 
 
-def _cells(row, needed, minutes, rates):
+def _cells(row, needed):
     here = row.place is not None
     why = row.needs if here or not row.exists else f"{row.needs}; no {row.recipe.dataset} here"
     done = row.seeds - len(needed) if row.exists else 0
@@ -49,7 +44,7 @@ def _cells(row, needed, minutes, rates):
         why += "; all trained, not filed"
     if begun:
         why += f"; {begun} half done"
-    guess = "~" if needed and rates.is_guess(row) else ""
-    time = f"{guess}{minutes:,.0f}" if needed else ""
+    left = [training.seconds_left for training in needed]
+    time = f"{sum(left) / 60:,.0f}" if left and None not in left else ""
     seeds = f"{max(done, row.filed)}/{row.seeds}"
     return row.label, row.recipe.dataset, row.recipe.name, seeds, time, why

@@ -6,6 +6,7 @@ import sys
 
 from training.fit import loop as fit
 from training.fit.models import overrides_of
+from training.fit.run_folder import read_log
 from training.jobs import many_runs
 from training.ledger import filed_runs
 from training.settings import Settings
@@ -65,6 +66,16 @@ class Training(many_runs.Run):
         if found is not None and not as_its_recipe_says(self, found):
             return 0, asked
         return (self._epochs_kept() if self.metrics is None else asked), asked
+
+    @property
+    def seconds_left(self):
+        """The epochs that are left, each as long as the last one of its row here; or None."""
+        done, epochs = self.epochs
+        if done >= epochs:
+            return 0.0
+        logs = sorted(self.path.parent.glob("*/log.csv"), key=lambda path: path.stat().st_mtime)
+        seconds = [row["seconds"] for log in logs for row in read_log(log)[-1:]]
+        return (epochs - done) * seconds[-1] if seconds else None
 
     def _epochs_kept(self):
         try:

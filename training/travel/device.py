@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FORMAT = "keras_recres.device_pack.1"
 STAGE = "/tmp/keras_recres_device"
 # Where a file of the pack belongs, by the end of its name.
-FOLDERS = {".npz": "data", ".whl": "wheels", ".zip": "zip", ".json": "runs"}
+FOLDERS = {".npz": "data", ".whl": "wheels", ".zip": "zip"}
 # Seconds that are kept back for ending the trainings and packing the results.
 RESERVE, PACKING = 45, 5
 

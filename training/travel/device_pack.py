@@ -22,7 +22,6 @@ from training.errors import UserError
 from training.fit.run_folder import lock
 from training.fit.watchers import EXACT
 from training.jobs import pending_trainings
-from training.jobs.rates import FILE as MULTIPLY_ADDS
 from training.provenance import ROOT, commit
 from training.travel import device, device_results, pieces
 
@@ -41,14 +40,13 @@ exec "${PYTHON:-python3}" -u -m training.device --part "$here" "$@"
 """
 
 
-def make(rows, a, rates):
+def make(rows, a):
     """Writes a pack.
 
     Args:
         rows: the rows to train there, those first whose data shall be there first.
         a: arguments `device_pack` (the folder), `data_dir`, `out`, `wheels`, `part_mib`,
             `python_there`, `backend_there`.
-        rates: a `training.jobs.rates.Rates`.
 
     Returns:
         Sentences on what was written.
@@ -78,7 +76,7 @@ def make(rows, a, rates):
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         new = Path(scratch) / "parts"
         new.mkdir()
-        files = list(_files(rows, a, rates, Path(scratch)))
+        files = list(_files(rows, a, Path(scratch)))
         try:
             space = _space(new, part)
             manifest["files"] = wholes = [pieces.cut(path, space) for path in files]
@@ -163,17 +161,10 @@ def _space(folder, size):
             yield path, left
 
 
-def _files(rows, a, rates, scratch):
+def _files(rows, a, scratch):
     """Writes what the pack consists of; gives the paths, the first needed first."""
     if a.wheels:
         yield from _wheels(scratch / "wheels", a.python_there)
-    counts = scratch / MULTIPLY_ADDS
-    with progress_bar("counting multiply-adds", len(rows)) as advance:
-        for row in rows:
-            rates.multiply_adds(row)
-            advance(1)
-    counts.write_text(json.dumps(rates.known, indent=2) + "\n", encoding="utf-8")
-    yield counts
     halves = _half_done(rows, a, scratch / "earlier.zip")
     if halves:
         yield halves

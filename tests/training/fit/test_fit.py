@@ -21,7 +21,6 @@ from training.errors import UserError
 from training.files import write_aside
 from training.fit import callbacks, models, optimizers, run_folder
 from training.fit import loop as fit
-from training.jobs import rates
 
 
 def run(arguments):
@@ -472,7 +471,7 @@ def test_hardware_is_the_accelerator_or_the_processor(monkeypatch, devices, name
     monkeypatch.setattr(keras.distribution, "list_devices", lambda *_: devices)
     said = provenance.hardware()
     assert name in said
-    assert rates.Rates(Path("absent"), here=said).on_accelerator == (name == "2 x ")
+    assert provenance.has_accelerator() == (name == "2 x ")
 
 
 @pytest.mark.neutral

@@ -19,7 +19,7 @@ from training import data, errors
 from training.data import packed
 from training.fit import loop as fit
 from training.fit import run_folder, watchers
-from training.jobs import board, many_runs
+from training.jobs import board, many_runs, scheduler
 from training.ledger import filed_runs, filing
 from training.provenance import ROOT
 from training.reproduce import __main__ as reproduce
@@ -334,7 +334,7 @@ print("epoch 1/2: loss 1", file=sys.stderr)
 if folder.parent.name == "cifar_small_meta":
     print("error: it was not to be", file=sys.stderr)
     sys.exit(2)
-folder.mkdir(parents=True)
+folder.mkdir(parents=True, exist_ok=True)
 metrics = {"val_accuracy": 0.5, "best_val_accuracy": 0.5, "epochs": 2}
 metrics["settings"] = json.loads(sys.argv[2])
 (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -378,11 +378,11 @@ def test_a_training_gets_its_arguments_and_threads(tmp_path, monkeypatch):
         assert part in command
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for threads, eigen in ((1, "false"), (4, "true")):
-        own = many_runs.environment(threads)
+        own = scheduler.environment(threads, "float32")
         assert own["OMP_NUM_THREADS"] == str(threads)
         assert own["XLA_FLAGS"].endswith(f"eigen={eigen}")
     monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
-    assert many_runs.environment(4)["OMP_NUM_THREADS"] == "2"
+    assert scheduler.environment(4, "float32")["OMP_NUM_THREADS"] == "2"
 
 
 def test_bars_on_a_terminal_follow_the_lines(monkeypatch, capsys):

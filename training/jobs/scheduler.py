@@ -1,21 +1,18 @@
-"""Many trainings within a time: some side by side, each a process of its own."""
+"""Many trainings on one machine, some side by side, each a process of its own; within a time."""
 
 import dataclasses
 import os
 import queue
-import re
 import subprocess
 import threading
 import time
 
-from training.jobs import many_runs
-from training.jobs.board import EPOCH, Board
+from training.jobs.board import Board
 from training.provenance import ROOT, cores
 
-SPEED = re.compile(r"([\d,]+) (?:images|examples)/s")
 # Seconds that a training has to end in order, before it is ended without.
 GRACE = 20
-# With less than this left no training is begun that would not reach its end.
+# With less than this left no training is begun that would not, or may not, reach its end.
 LEAST = 60
 STDERR = "stderr.log"
 
@@ -37,30 +34,32 @@ class Outcome:
     waiting: list = dataclasses.field(default_factory=list)
 
 
-def train(trainings, jobs, rates, deadline=None):
-    """Trains what fits in the time, in order of value.
+def train(trainings, jobs, start, deadline=None, done=0):
+    """Trains all, in their order; or what fits in the time.
 
-    A training whose estimate does not fit gives way to the next one that does. Where none fits,
-    the most valuable is begun all the same: it keeps its whole epochs and goes on next time.
+    A training that does not fit is passed over for the next one that does. Where none fits, the
+    first is begun all the same: it keeps its whole epochs and goes on next time.
 
     Args:
-        trainings: list of `training.jobs.pending_trainings.Training`, the most valuable first.
+        trainings: list of `training.jobs.many_runs.Run`; where there is a deadline, with
+            `seconds_left`, None for those of which nobody knows.
         jobs: how many run side by side.
-        rates: a `training.jobs.rates.Rates`; it learns from every epoch.
+        start: function of a training: its command line and its `--precision`.
         deadline: of `time.monotonic()`, None for no end.
+        done: how many trainings are finished besides, which the board counts.
 
     Returns:
         An `Outcome`.
     """
     outcome = Outcome(waiting=list(trainings))
     active, events = {}, queue.SimpleQueue()
-    board = Board(len(trainings), 0)
+    board = Board(done + len(trainings), done)
     threads = max(1, cores() // min(jobs, max(1, len(trainings))))
     try:
         while True:
-            while len(active) < jobs and (training := _next(outcome.waiting, rates, deadline)):
+            while len(active) < jobs and (training := _next(outcome.waiting, deadline)):
                 outcome.waiting.remove(training)
-                active[training] = _begin(training, threads, events)
+                active[training] = _begin(training, *start(training), threads, events)
                 board.begin(str(training))
             if not active:
                 return outcome
@@ -71,7 +70,6 @@ def train(trainings, jobs, rates, deadline=None):
                 return outcome
             if line is not None:
                 board.tell(str(training), line)
-                _learn(rates, training, line, active[training])
                 continue
             process = active.pop(training)
             code = process.wait()
@@ -90,31 +88,29 @@ def _left(deadline):
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def _next(waiting, rates, deadline):
+def _next(waiting, deadline):
     """The training to begin now, or None."""
     left = _left(deadline)
-    if left is None:
-        return waiting[0] if waiting else None
-    for training in waiting:
-        if rates.seconds(training) <= left:
-            return training
-    return waiting[0] if waiting and left >= LEAST else None
+    if left is None or left >= LEAST:
+        fits = (t for t in waiting if left is None or (t.seconds_left or 0) <= left)
+        return next(fits, waiting[0] if waiting else None)
+    return next((t for t in waiting if (t.seconds_left or LEAST) <= left), None)
 
 
-def _begin(training, threads, events):
+def _begin(training, command, precision, threads, events):
     """Begins a training; what it writes becomes events, None at its end."""
     training.path.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
-        training.command(training.row.place.path),
+        command,
         cwd=ROOT,
-        env=environment(threads, training.arguments_of_fit().precision),
+        env=environment(threads, precision),
         stdin=subprocess.PIPE,  # Closes when this process ends, and the training ends too.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
     )
-    process.last_line, process.first_epoch = "", None
+    process.last_line = ""
 
     def read():
         with open(training.path / STDERR, "a", encoding="utf-8") as log:
@@ -132,26 +128,32 @@ def _begin(training, threads, events):
 def environment(threads, precision):
     """Environment variables of a training.
 
+    OMP_NUM_THREADS counts where it is set: threads that wait for one another are slow on cores that
+    others use, too.
+
     Args:
         threads: processor threads that it computes with.
         precision: its `--precision`.
     """
-    own = many_runs.environment(threads)
+    threads = int((os.environ.get("OMP_NUM_THREADS") or str(threads)).split(",")[0])
+    eigen = "true" if threads > 1 else "false"
+    xla = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={eigen}"
+    own = {
+        "OMP_NUM_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_NUM_INTEROP_THREADS": str(threads),
+        "XLA_FLAGS": xla.strip(),
+        # Several trainings may share one accelerator: none may take all of its memory.
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+        "MPLBACKEND": os.environ.get("MPLBACKEND", "Agg"),
+        "PYTHONUNBUFFERED": "1",
+    }
     if precision == "float32":
         # GPUs multiply float32 in 10 bits of mantissa where they are not told otherwise.
         own |= {"JAX_DEFAULT_MATMUL_PRECISION": "float32", "NVIDIA_TF32_OVERRIDE": "0"}
-    return {**own, "MPLBACKEND": os.environ.get("MPLBACKEND", "Agg")}
-
-
-def _learn(rates, training, line, process):
-    """Learns from the line at an epoch's end; a process' first epoch compiles, too."""
-    epoch, speed = EPOCH.match(line), SPEED.search(line)
-    if not (epoch and epoch[3] and speed):
-        return
-    if process.first_epoch is None:
-        process.first_epoch = epoch[1]
-    if process.first_epoch != epoch[1] or epoch[1] == epoch[2]:
-        rates.learn(training, int(epoch[1]) - 1, float(speed[1].replace(",", "")))
+    return {**os.environ, **own}
 
 
 def _end(processes):
