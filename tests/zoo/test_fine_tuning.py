@@ -164,9 +164,7 @@ def test_what_cannot_be_is_one_sentence(toy_zoo, few):
 
 def test_a_network_of_texts_is_refused_before_it_is_loaded(few, monkeypatch):
     monkeypatch.setattr(fine_tuning, "load", None)
-    with pytest.raises(
-        ValueError, match="bilstm_imdb takes texts, and a folder of images"
-    ):
+    with pytest.raises(ValueError, match="bilstm_imdb takes texts, and a folder of images"):
         zoo.fine_tune("bilstm_imdb", few)
     model = network()
     model.preprocess = zoo.TextPreprocessing(("film",), words=3, length=4)
