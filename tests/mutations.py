@@ -484,6 +484,33 @@ FAULTS = [
         f"{IN_TIME}::test_the_mask_of_reversed_outputs_is_reversed",
     ),
     Fault(
+        f"{BACKEND}jax_scan.py",
+        "d_constants[place] += rows",
+        "d_constants[place] += 0 * rows",
+        f"{CELLS}test_outputs_and_gradients_equal_numpys[jordan-plain]",
+        "jax",
+    ),
+    Fault(
+        f"{BACKEND}jax_lstm.py",
+        "d_c = d_c + d_h * o * (1 - t * t) + d_o * p_o",
+        "d_c = d_c + d_h * o * (1 - t * t)",
+        f"{CELLS}test_outputs_and_gradients_equal_numpys[peephole_lstm-plain]",
+        "jax",
+    ),
+    Fault(
+        f"{PROBES}curvature.py",
+        "{**seen.globals, **seen.nonlocals}",
+        "{**seen.globals}",
+        "tests/probes/test_curvature_arguments.py::test_a_curve_s_numpy_constants_are_named[True]",
+        "torch",
+    ),
+    Fault(
+        f"{PROBES}recurrence.py",
+        "if constants is not None or tree.is_nested(sequences):",
+        "if tree.is_nested(sequences):",
+        "tests/probes/test_gradient_flow.py::test_a_step_of_more_than_one_input_is_refused[constants]",
+    ),
+    Fault(
         RECURRENT,
         "mask = keras.tree.map_structure(keras_private.get_mask, sequences)",
         "mask = None",

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from keras_recres.backend import jax_scan
+from keras_recres.backend import jax_lstm, jax_scan
 from keras_recres.backend.jax_scan import product  # noqa: F401 - with the others of this backend
 from keras_recres.backend.types import Tensor
 
@@ -93,5 +93,5 @@ def peephole_lstm_step(
 def peephole_lstm(
     projected: Tensor, h: Tensor, c: Tensor, kernel: Tensor, peephole: Tensor
 ) -> tuple[Tensor, Tensor] | None:
-    """None: XLA fuses what Keras computes; see `backend/tensorflow.py`."""
-    return None
+    """All steps of an LSTM with peepholes; see `backend/tensorflow.py`."""
+    return jax_lstm.whole(projected, h, c, kernel, peephole)

@@ -40,7 +40,7 @@ class Recurrent(keras.layers.RNN):
     depends on the inputs (…, batch, features) alone, and `step(projected, states, training)`, the
     rest of it: then the first is computed of all steps at once, where that pays. And it may offer
     `all_steps(projected, states, training)`, the outputs (time, batch, …) and last states of
-    sequences without a mask, or None where it has no faster way to them.
+    sequences without a mask in training, or None where it has no faster way to them.
 
     Example:
     >>> layer = keras_recres.layers.Recurrent(keras.layers.GRUCell(8), return_state=True)

@@ -46,24 +46,30 @@ def run(layer, sequences, states, mask=None, training=False, constants=None):
         xs["cut"] = _cuts(layer.truncate, xs)
     hoists = _hoists(layer.cell, constants)
     step = Step(layer, states, training, constants, hoists)
-    reading = _reading(layer.cell) if hoists else contextlib.nullcontext()
+    form = form_of_loop(layer.loop, length, first)
+    whole = (
+        bool(training and length and constants is None)
+        and not ("mask" in xs or "cut" in xs)
+        and hasattr(layer.cell, "all_steps")
+        and (form == "scan" or keras.backend.backend() == "torch")
+    )
+    reading = _reading(layer.cell) if hoists or whole else contextlib.nullcontext()
     with _drawn_dropout(layer.cell, xs["inputs"], states, training), reading:
-        if hoists:
-            xs["inputs"] = layer.cell.project(
+        if hoists or whole:
+            projected = layer.cell.project(
                 ops.cast(xs["inputs"], layer.cell.compute_dtype),
                 **_training(layer.cell.project, training),
             )
-            if length and not ("mask" in xs or "cut" in xs) and hasattr(layer.cell, "all_steps"):
-                found = layer.cell.all_steps(xs["inputs"], states, training)
-                if found is not None:
-                    outputs, states = found
-                    return _time_major(outputs) if layer.return_sequences else outputs[-1], states
+            if whole and (found := layer.cell.all_steps(projected, states, training)) is not None:
+                outputs, states = found
+                return _time_major(outputs) if layer.return_sequences else outputs[-1], states
+            if hoists:
+                xs["inputs"] = projected
         shape = (batch, *layer.output_spec().shape)
         carry = {"states": keras.tree.flatten(states)}
         if mask is not None or not layer.return_sequences:
             # Before the first step that counts there is no output.
             carry["output"] = ops.zeros(shape, dtype=layer.compute_dtype)
-        form = form_of_loop(layer.loop, length, first)
         if length == 0:
             ys = {"output": ops.zeros((0, *shape), dtype=layer.compute_dtype)}
         elif form == "scan":

@@ -1,6 +1,8 @@
 """extrinsic_curvature: how much a model's layers bend a curve in input space."""
 
 import collections
+import contextlib
+import inspect
 import math
 import re
 import threading
@@ -33,8 +35,6 @@ _lock = threading.Lock()
 CACHED = 8
 # Attributes of layers that training changes, and no output.
 PASSING = ("built", "stop_training", "training", "trainable")
-# How a curve that cannot be differentiated is written instead.
-OF_OPS = "make it of keras.ops, and its constants tensors by keras.ops.convert_to_tensor"
 
 
 def extrinsic_curvature(
@@ -190,7 +190,7 @@ def _batch(model, curve, theta, batch_size):
     except Exception as error:
         # It is the user's: PyTorch's tensors, for one, are no factors of NumPy's arrays.
         raise ValueError(
-            f"`curve` does not run on a tensor of θ ({_first_line(error)}): {OF_OPS}."
+            f"`curve` does not run on a tensor of θ ({_first_line(error)}): {_of_ops(curve)}."
         ) from error
     leaves = keras.tree.flatten(inputs)
     for leaf in leaves:
@@ -263,7 +263,7 @@ def _explanation(measurement, theta, error):
     except Exception as alone:
         return Refusal(
             f"method={method!r} cannot differentiate the curve ({type(alone).__name__}: "
-            f"{_first_line(alone)}): {OF_OPS}, or use method='finite'."
+            f"{_first_line(alone)}): {_of_ops(measurement.curve)}, or use method='finite'."
         )
     path = measurement.recorder and measurement.recorder.failed
     if not path and measurement.recorder:
@@ -273,6 +273,19 @@ def _explanation(measurement, theta, error):
         f"method={method!r} cannot differentiate {where} ({what}): leave it out with `layers`, or "
         f"use method='finite'."
     )
+
+
+def _of_ops(curve):
+    """How a curve that cannot be differentiated is written instead, with its constants' names."""
+    names = []
+    with contextlib.suppress(TypeError):  # It is no plain function.
+        seen = inspect.getclosurevars(curve.function)
+        of_numpy = (np.ndarray, np.generic)
+        names = [
+            k for k, v in {**seen.globals, **seen.nonlocals}.items() if isinstance(v, of_numpy)
+        ]
+    constants = " ".join(["its constants", *([", ".join(map(repr, names))] if names else [])])
+    return f"make it of keras.ops, and {constants} tensors by keras.ops.convert_to_tensor"
 
 
 def _first_line(error):

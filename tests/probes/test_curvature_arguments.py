@@ -60,6 +60,20 @@ def test_a_curve_that_cannot_be_differentiated_is_blamed_itself():
         extrinsic_curvature(layers.Dense(3), curve, THETA)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="the others multiply tensors and NumPy's arrays")
+@pytest.mark.parametrize("before", [True, False])
+def test_a_curve_s_numpy_constants_are_named(before):
+    radii, other = np.array([1.0, 2.0]), 3.0
+
+    def function(t):
+        t = ops.stack([ops.cos(t), ops.sin(t)], -1)
+        return radii * t * other if before else t * radii * other
+
+    curve = curves.Curve(function, (0, 6), (2,))
+    with pytest.raises(ValueError, match=r"and its constants 'radii' tensors by keras\.ops"):
+        extrinsic_curvature(layers.Dense(3), curve, THETA)
+
+
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow takes no such name")
 def test_a_name_with_brackets_is_that_layer():
     model = keras.Sequential([keras.Input((2,)), layers.Dense(3, name="fc[1]")])
