@@ -1,5 +1,6 @@
 """`Settings`: when two trainings are the same one, whatever version recorded them."""
 
+import argparse
 import dataclasses
 import json
 
@@ -79,9 +80,13 @@ def test_every_option_that_changes_a_result_is_a_setting():
 
 
 def test_a_study_asks_the_same_question(tmp_path):
-    run = many_runs.Run("x", "maze_rec", 0, tmp_path)
-    a = fit.arguments(["maze_rec", "--recipe=mazes"])
-    a.epochs, a.limit, a.precision, a.precise_bn = 6, None, "float32", 0
+    run = many_runs.Run("x", "maze_rec", 0, tmp_path, recipe="mazes")
+    a = argparse.Namespace(epochs=6, limit=None, precision="auto", data_dir=None)
     assert run.differs(EARLIER, a) == {}
-    a.epochs, a.limit = 7, 100
-    assert run.differs(EARLIER, a) == {"epochs": (6, 7), "limit": (None, 100)}
+    a.epochs, a.limit, a.precision = 7, 100, "mixed_bfloat16"
+    assert run.differs(EARLIER, a) == {
+        "epochs": (6, 7),
+        "limit": (None, 100),
+        "eval_limit": (None, 100),
+        "precision": ("float32", "mixed_bfloat16"),
+    }

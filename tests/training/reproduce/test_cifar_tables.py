@@ -351,7 +351,7 @@ def test_one_failure_does_not_stop_the_others(toy, tmp_path, monkeypatch, capsys
         settings = json.dumps(fit.settings_of(a, a.name, "cifar10"))
         return begin([sys.executable, "-c", STAND_IN, str(a.out), settings], **options)
 
-    monkeypatch.setattr(many_runs.subprocess, "Popen", stand_in)
+    monkeypatch.setattr(scheduler.subprocess, "Popen", stand_in)
     arguments = ["cifar_tables", f"--data-dir={toy}", f"--out={tmp_path}", "--epochs=2"]
     arguments += ["--names", "cifar_small*", "--seeds=2", "--jobs=3"]
     assert errors.run(reproduce.main, arguments) == 2
