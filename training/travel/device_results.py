@@ -153,12 +153,12 @@ def _fill(archive, found, total):
     best = {}
     for folder in sorted((f for f in found if f.metrics), key=lambda f: (f.loss, f.seed)):
         best.setdefault(folder.row, folder)
-    results_only = {name for r in recipes.in_order() if not r.weights for name in r.names}
+    filed = {name for r in recipes.in_order() if r.weights for name in r.names}
     taken, left, size = [], [], 0
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as outer:
         for folder in found:
             keep = best.get(folder.row) is folder
-            keep = keep and folder.row.partition(".")[0] not in results_only
+            keep = keep and folder.row.partition(".")[0] in filed
             content = _zip(folder, keep)
             if size + len(content) > total:
                 left.append(folder)

@@ -9,6 +9,7 @@ from keras_recres.models import rules
 from keras_recres.models.fold_controls import Dropped, LowRank
 from keras_recres.models.recurrent import planned
 from keras_recres.zoo import drawing
+from tests.marks import slow_on_tensorflow
 from tests.training.fit.test_fit import interrupt_in, metrics, run
 from tests.training.fit.test_options import weights_of
 from training import data
@@ -113,6 +114,7 @@ def test_the_loss_of_features_is_that_of_its_equation():
     assert student(x, training=False).shape == (5, 4)
 
 
+@slow_on_tensorflow
 def test_a_deepened_network_begins_as_it_was_and_learns_to_use_its_steps(train, tmp_path):
     before = train("before", deepen="*=1", epochs=1, learning_rate=1e-20)
     start = train("start", deepen="*=2", epochs=1, learning_rate=1e-20)
