@@ -5,19 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_recres.backend.types import Shape, ShapeLike, Tensor
-from keras_recres.layers.checks import (
-    check_count,
-    check_positive,
-    check_rate,
-    check_tokens_shape,
-    takes_numpy,
-)
-from keras_recres.layers.layer_normalization import LayerNormalization
+from keras_recres.backend.types import ShapeLike, Tensor
+from keras_recres.layers.checks import check_count, check_positive, takes_numpy
+from keras_recres.layers.token_layer import TokenLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
-class TokenPerformer(keras.layers.Layer):
+class TokenPerformer(TokenLayer):
     """Self-attention by m positive random features, then an MLP: cost linear in the tokens.
 
     k, q, v = split(W LN(x) + b)
@@ -53,6 +47,8 @@ class TokenPerformer(keras.layers.Layer):
         ValueError: For arguments out of their range, or so few `units` that m is 0.
     """
 
+    projection = "kqv"
+
     @takes_numpy
     def __init__(
         self,
@@ -62,57 +58,20 @@ class TokenPerformer(keras.layers.Layer):
         epsilon: float = 1e-5,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.supports_masking = True
         check_count("units", units)
         check_positive("kernel_ratio", kernel_ratio)
-        check_rate("dropout", dropout)
-        check_positive("epsilon", epsilon)
-        self.features = int(units * kernel_ratio)
-        if self.features < 1:
+        features = int(units * kernel_ratio)
+        if features < 1:
             raise ValueError(
                 f"`kernel_ratio` {kernel_ratio} of `units` {units} leaves no random feature: "
                 f"their product must be at least 1."
             )
-        self.units = units
+        super().__init__(units, dropout, epsilon, use_bias=True, **kwargs)
+        self.features = features
         self.kernel_ratio = kernel_ratio
-        self.dropout = dropout
-        self.epsilon = epsilon
-
-        def dense(units, name, activation=None):
-            return keras.layers.Dense(
-                units,
-                activation=activation,
-                kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-                dtype=self.dtype_policy,
-                name=name,
-            )
-
-        def norm(name):
-            return LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name=name)
-
-        self.norm1 = norm("norm1")
-        self.kqv = dense(3 * units, "kqv")
-        self.attention_output = dense(units, "attention_output")
-        self.norm2 = norm("norm2")
-        # Keras' "gelu" is the exact one, not the tanh approximation.
-        self.mlp_hidden = dense(units, "mlp_hidden", activation="gelu")
-        self.mlp_output = dense(units, "mlp_output")
-        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape: ShapeLike) -> None:
-        check_tokens_shape(self, input_shape)
-        hidden_shape = (*input_shape[:-1], self.units)
-        self.norm1.build(input_shape)
-        self.kqv.build(input_shape)
-        for layer in (
-            self.attention_output,
-            self.norm2,
-            self.mlp_hidden,
-            self.mlp_output,
-            self.dropout_layer,
-        ):
-            layer.build(hidden_shape)
+        super().build(input_shape)
         self.random_features = self.add_weight(
             shape=(self.features, self.units),
             initializer=keras.initializers.Orthogonal(gain=self.features**0.5),
@@ -139,25 +98,11 @@ class TokenPerformer(keras.layers.Layer):
         memory = ops.einsum("bnm,bnu->bmu", k, v)
         return ops.einsum("bnm,bmu->bnu", q, memory) / (normaliser[..., None] + 1e-8)
 
-    def call(
-        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        k, q, v = ops.split(self.kqv(self.norm1(inputs)), 3, axis=-1)
+    def attention(self, projected: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        k, q, v = ops.split(projected, 3, axis=-1)
         wide = "float64" if self.compute_dtype == "float64" else "float32"
         y = self.attend(*(ops.cast(t, wide) for t in (k, q, v)), mask=mask)
-        y = self.attention_output(ops.cast(y, self.compute_dtype))
-        x = v + self.dropout_layer(y, training=training)
-        y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
-        return x + self.dropout_layer(y, training=training)
-
-    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
-        return (*input_shape[:-1], self.units)
+        return ops.cast(y, self.compute_dtype), v
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_ratio": self.kernel_ratio,
-            "dropout": self.dropout,
-            "epsilon": self.epsilon,
-        }
+        return {**super().get_config(), "kernel_ratio": self.kernel_ratio}

@@ -5,20 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_recres.backend.types import Shape, ShapeLike, Tensor
+from keras_recres.backend.types import ShapeLike, Tensor
 from keras_recres.layers.attention import multi_head_attention
-from keras_recres.layers.checks import (
-    check_count,
-    check_positive,
-    check_rate,
-    check_tokens_shape,
-    takes_numpy,
-)
-from keras_recres.layers.layer_normalization import LayerNormalization
+from keras_recres.layers.checks import check_count, check_tokens_shape, takes_numpy
+from keras_recres.layers.token_layer import TokenLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_recres")
-class TokenTransformer(keras.layers.Layer):
+class TokenTransformer(TokenLayer):
     """Self-attention that changes the number of features, then an MLP.
 
     q, k, v = split(W LN(x))
@@ -51,6 +45,8 @@ class TokenTransformer(keras.layers.Layer):
         ValueError: For arguments out of their range, or heads that do not divide the units.
     """
 
+    projection = "qkv"
+
     @takes_numpy
     def __init__(
         self,
@@ -60,39 +56,12 @@ class TokenTransformer(keras.layers.Layer):
         epsilon: float = 1e-5,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.supports_masking = True
         check_count("units", units)
         check_count("num_heads", num_heads)
-        check_rate("dropout", dropout)
-        check_positive("epsilon", epsilon)
         if units % num_heads:
             raise ValueError(f"`num_heads` must divide `units` {units}, but it is {num_heads}.")
-        self.units = units
+        super().__init__(units, dropout, epsilon, use_bias=False, **kwargs)
         self.num_heads = num_heads
-        self.dropout = dropout
-        self.epsilon = epsilon
-
-        def dense(units, name, **kwargs):
-            return keras.layers.Dense(
-                units,
-                kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-                dtype=self.dtype_policy,
-                name=name,
-                **kwargs,
-            )
-
-        def norm(name):
-            return LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name=name)
-
-        self.norm1 = norm("norm1")
-        self.qkv = dense(3 * units, "qkv", use_bias=False)
-        self.attention_output = dense(units, "attention_output")
-        self.norm2 = norm("norm2")
-        # Keras' "gelu" is the exact one, not the tanh approximation.
-        self.mlp_hidden = dense(units, "mlp_hidden", activation="gelu")
-        self.mlp_output = dense(units, "mlp_output")
-        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape: ShapeLike) -> None:
         check_tokens_shape(self, input_shape)
@@ -102,36 +71,12 @@ class TokenTransformer(keras.layers.Layer):
                 f"{self.name!r}, but it is {self.num_heads}."
             )
         self.scale = (input_shape[-1] // self.num_heads) ** -0.5
-        hidden_shape = (*input_shape[:-1], self.units)
-        self.norm1.build(input_shape)
-        self.qkv.build(input_shape)
-        for layer in (
-            self.attention_output,
-            self.norm2,
-            self.mlp_hidden,
-            self.mlp_output,
-            self.dropout_layer,
-        ):
-            layer.build(hidden_shape)
+        super().build(input_shape)
 
-    def call(
-        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
-    ) -> Tensor:
+    def attention(self, projected: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         # Keras' matmul gives float32 on PyTorch under a float64 policy.
-        qkv = ops.cast(self.qkv(self.norm1(inputs)), self.compute_dtype)
-        y, v = multi_head_attention(qkv, self.num_heads, self.scale, mask=mask)
-        x = v + self.dropout_layer(self.attention_output(y), training=training)
-        y = self.mlp_output(self.mlp_hidden(self.norm2(x)))
-        return x + self.dropout_layer(y, training=training)
-
-    def compute_output_shape(self, input_shape: ShapeLike) -> Shape:
-        return (*input_shape[:-1], self.units)
+        qkv = ops.cast(projected, self.compute_dtype)
+        return multi_head_attention(qkv, self.num_heads, self.scale, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "num_heads": self.num_heads,
-            "dropout": self.dropout,
-            "epsilon": self.epsilon,
-        }
+        return {**super().get_config(), "num_heads": self.num_heads}
