@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def public_functions(thing, name, seen):
 
 @pytest.mark.neutral
 def test_every_public_function_says_what_it_takes_and_gives():
-    seen, missing, count = set(), [], 0
+    seen, missing, vague, count = set(), [], [], 0
     for room in (keras_recres, backend):
         for name, function, bound in public_functions(room, room.__name__, seen):
             signature = inspect.signature(inspect.unwrap(function))
@@ -56,7 +57,12 @@ def test_every_public_function_says_what_it_takes_and_gives():
                 missing.append(name)
             elif signature.return_annotation is signature.empty:
                 missing.append(f"{name} -> ?")
+            elif signature.return_annotation in (Any, "Any"):
+                vague.append(name)
     assert missing == []
+    # What Keras leaves open: layers' calls and specs, and a batch of any structure.
+    ours = [name for name in vague if not name.startswith("keras_recres.layers.")]
+    assert ours == ["keras_recres.distribute.Shard.__getitem__"]
     assert count > 400
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from keras_recres.backend.types import Data, ShapeLike, Tensor
 
-
+Pixels = TypeVar("Pixels")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
@@ -125,7 +125,7 @@ class Preprocessing:
             x = self._resize_and_crop(x)
         return self.normalize(x)
 
-    def normalize(self, x: Data) -> Any:
+    def normalize(self, x: Pixels) -> Pixels:
         """(scale · x − mean) / std over the last axis, reversed first where `bgr` says so.
 
         Plain arithmetic, so that it also runs inside another library's data pipeline whatever the
