@@ -78,10 +78,10 @@ def inputs_of(model):
 
 
 def thinned(logits):
-    """A thousand of more than ten thousand logits, of a film's pixels; else all of them."""
+    """A hundred of more than ten thousand logits, of a film's pixels; else all of them."""
     if logits.size <= 10_000:
         return logits
-    return logits.reshape(-1)[:: -(-logits.size // 1000)]
+    return logits.reshape(-1)[:: -(-logits.size // 100)]
 
 
 def logits_of(record):
