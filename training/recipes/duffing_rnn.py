@@ -11,19 +11,10 @@ Hardware, time and share of right answers: not measured yet. For 20 in time inst
 `keras-recres evaluate duffing_rnn --dataset duffing/2000 --steps 2000`.
 """
 
+from training.recipes import vanderpol_rnn
+
 NAMES = ("duffing_rnn",)
 DATASET = "duffing/10"
 TAG = "duffing_10"
 SEEDS = 1
-SETTINGS = {
-    "epochs": 250,
-    "batch-size": 250,
-    "learning-rate": 3e-2,
-    "schedule": "cosine",
-    "warmup-epochs": 1,
-    "weight-decay": 0,
-    "label-smoothing": 0,
-    "augment": "",
-    "mixup": 0,
-    "precision": "float32",
-}
+SETTINGS = vanderpol_rnn.SETTINGS
