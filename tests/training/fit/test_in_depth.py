@@ -9,7 +9,7 @@ from keras_recres.models import rules
 from keras_recres.models.fold_controls import Dropped, LowRank
 from keras_recres.models.recurrent import planned
 from keras_recres.zoo import drawing
-from tests.marks import slow_on_tensorflow
+from tests.marks import slow_on, slow_on_tensorflow
 from tests.training.fit.test_fit import interrupt_in, metrics, run
 from tests.training.fit.test_options import weights_of
 from training import data
@@ -71,6 +71,8 @@ def wrong_labels(monkeypatch):
     monkeypatch.setattr(batches.Batches, "__getitem__", wrong)
 
 
+@slow_on("jax")
+@slow_on_tensorflow
 def test_folded_blocks_learn_from_the_original(train, wrong_labels, tmp_path, capsys):
     m = train("folded", fold="*=0", distillation=1, label_smoothing=0)
     before = capsys.readouterr().err
@@ -114,6 +116,7 @@ def test_the_loss_of_features_is_that_of_its_equation():
     assert student(x, training=False).shape == (5, 4)
 
 
+@slow_on("jax")
 @slow_on_tensorflow
 def test_a_deepened_network_begins_as_it_was_and_learns_to_use_its_steps(train, tmp_path):
     before = train("before", deepen="*=1", epochs=1, learning_rate=1e-20)
