@@ -11,7 +11,7 @@ from keras_recres.backend.keras_private import (
     sublayers,
 )
 from keras_recres.models.copying import inputs_like, remade
-from keras_recres.models.regions import Graph
+from keras_recres.models.regions import Graph, arguments_of
 
 
 def rebuilt(function, model, plans, copies):
@@ -101,7 +101,7 @@ def branch_of(function, start, end, copies, name):
         _run(node, known, (), copies)
     # What is a layer needs no model around it, unless its call says more than its input.
     only = nodes[-1]
-    given = keras.tree.flatten((only.arguments.args, only.arguments.kwargs))
+    given = keras.tree.flatten(arguments_of(only))
     if len(nodes) == len(given) == 1 and isinstance(only.operation, keras.layers.Layer):
         return copies[id(only.operation)], policy
     return keras.Model(x, known[id(end)], name=f"{name}_branch"), policy

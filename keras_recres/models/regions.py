@@ -1,5 +1,6 @@
 """The regions of a model's graph between the tensors through which everything later passes."""
 
+import inspect
 import re
 
 import keras
@@ -111,9 +112,7 @@ class Graph:
 
         for place in order:
             node = self.nodes[place]
-            arguments = keras.tree.map_structure(
-                reference, (node.arguments.args, node.arguments.kwargs)
-            )
+            arguments = keras.tree.map_structure(reference, arguments_of(node))
             same = operations.setdefault(id(node.operation), len(operations))
             parts.append(f"{same}:{signature(node.operation)}{arguments}")
         return "\n".join(parts)
@@ -196,6 +195,26 @@ class Region:
             and not getattr(node.operation, "weights", ())
             and type(node.operation).__name__ != "Multiply"
         )
+
+
+def arguments_of(node):
+    """What a call says, by the names of its parameters and without those that have their defaults.
+
+    Calls that do the same may be spelt in several ways: `layer(x)` and `layer(x, mask=None)`.
+    """
+    args, kwargs = node.arguments.args, node.arguments.kwargs
+    try:
+        call = inspect.signature(node.operation.call)
+        named = call.bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return args, kwargs
+    defaults = {name: parameter.default for name, parameter in call.parameters.items()}
+    # Whatever the default of `training`, None asks Keras for the mode of the outer call.
+    return {
+        name: x
+        for name, x in named.items()
+        if x is not defaults[name] and (name, x) != ("training", None)
+    }
 
 
 def adds_its_input(layer):

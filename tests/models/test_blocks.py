@@ -84,6 +84,19 @@ def test_rates_and_what_does_nothing_are_no_difference():
     assert counts(keras.Model(inputs, block(x, 3, add=False))) == [3]
 
 
+def test_ways_to_spell_a_call_are_no_difference():
+    inputs = x = keras.Input((5, 8))
+    for how in ({}, {"mask": None, "training": None}):
+        x = layers.GRU(8, return_sequences=True)(x, **how)
+    assert counts(keras.Model(inputs, x)) == [2]
+    said = layers.MultiHeadAttention(2, 4)(query=x, value=x, key=None)
+    x = layers.MultiHeadAttention(2, 4)(said, said)
+    assert counts(keras.Model(inputs, x)) == [2, 2]
+    # What a call does say is one.
+    x = layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True)
+    assert counts(keras.Model(inputs, x)) == [2, 2]
+
+
 def test_runs_that_share_a_name_are_numbered():
     inputs = x = keras.Input((4,))
     for units in (4, 4, 6, 6, 6):

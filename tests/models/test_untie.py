@@ -40,6 +40,19 @@ def test_steps_with_norms_and_scales_of_their_own():
     np.testing.assert_array_equal(computed(model, x), expected)
 
 
+def test_folding_ties_again_what_was_untied():
+    inputs = keras.Input((4,))
+    branch = keras.Sequential([keras.layers.Dense(4, "tanh"), keras.layers.LayerNormalization()])
+    x = RecurrentResidual(branch, steps=3, name="r")(keras.layers.Dense(4)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    plain = models.untie(model)
+    assert plain.count_params() > model.count_params()
+    tied, _ = models.recurrent(plain, models.rules.fold(own=()), verbose=False)
+    assert tied.count_params() == model.count_params()
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(computed(tied, x), computed(model, x), atol=1e-5)
+
+
 def test_statistics_are_copied_as_weights_are():
     inputs = keras.Input((4,))
     x = keras.layers.BatchNormalization(name="outside")(inputs)
