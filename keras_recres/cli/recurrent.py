@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from keras_recres.cli import options
+from keras_recres.cli import block_rules, options
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.output import Column, count, number, show
 from keras_recres.cli.terminal import quietly
@@ -28,39 +28,45 @@ def add(commands):
         "save a network whose residual blocks run several times, or whose equal blocks are one",
         [
             "recurrent mine/model.keras --repeat 'stage2*=2' --out deeper.keras",
-            "recurrent vit7 --fold '*=16' --out folded.keras",
+            "recurrent vit7 --fold '*=16,keep=ends' --out folded.keras",
             "blocks mine/model.keras  (the names that patterns match)",
         ],
     )
     options.add_network(p, untrained=True)
     p.add_argument(
         "--repeat",
-        type=_pair,
+        type=_rule("repeat"),
         action="append",
         default=[],
         metavar="PATTERN=STEPS",
-        help="run these blocks so often; begins as the network itself",
+        help="run these blocks so often; begins as the network itself, unless residual_scale=none "
+        "follows after a comma",
     )
     p.add_argument(
         "--fold",
-        type=_pair,
+        type=_rule("fold"),
         action="append",
         default=[],
         metavar="PATTERN=RANK",
         help="make one block of each of these runs, whose steps differ by matrices of a rank; 0 "
-        "for none: train it on afterwards",
+        "for none: train it on afterwards. After commas: init=first, last, average or "
+        "least_squares, the kernel that the steps share, and keep=ends for ends left as they are",
     )
     p.add_argument("--out", type=Path, required=True, help="a .keras file")
     p.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     options.add_json(p)
 
 
-def _pair(text):
-    """A pattern and an integer with "=" between."""
-    pattern, _, value = text.rpartition("=")
-    if not pattern or not value.isdigit():
-        raise argparse.ArgumentTypeError(f"must be PATTERN=NUMBER, such as '*=2', found {text!r}")
-    return pattern, int(value)
+def _rule(name):
+    """An argument's type: a pattern and the arguments of a rule."""
+
+    def typed(text):
+        try:
+            return block_rules.read(name, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return typed
 
 
 def _recurrent(arguments):
@@ -84,8 +90,8 @@ def _recurrent(arguments):
         model = options.load_network(arguments)
     from keras_recres.models import recurrent, rules
 
-    asked = {pattern: rules.repeat(steps) for pattern, steps in arguments.repeat}
-    asked |= {pattern: rules.fold(rank=rank) for pattern, rank in arguments.fold}
+    asked = {pattern: rules.repeat(**how) for pattern, how in arguments.repeat}
+    asked |= {pattern: rules.fold(**how) for pattern, how in arguments.fold}
     new_model, table = recurrent(model, asked, verbose=False)
     with quietly(f"writing {arguments.out}"):
         saving.save(new_model, arguments.out)

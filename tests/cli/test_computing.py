@@ -400,7 +400,10 @@ def test_any_models_file_becomes_recurrent(command, tmp_path):
     x = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
     deeper = keras.models.load_model(tmp_path / "deeper.keras")
     np.testing.assert_allclose(deeper.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
-    code, _, err = command(*ask[:2], "--fold", "conv*=0", "--out", tmp_path / "folded.keras")
+    fold = (*ask[:2], "--out", tmp_path / "folded.keras", "--fold")
+    code, _, err = command(*fold, "p*=1,init=average,keep=ends")
+    assert (code, "has 3 blocks, and folding takes 4" in err) == (2, True)
+    code, _, err = command(*fold, "conv*=0")
     assert (code, "similar names" in err or "its runs are 'part'" in err) == (2, True)
 
 

@@ -34,7 +34,7 @@ LIGHT = [
     (["convert", "nowhere.pth"], 2, "there is no checkpoint file"),
     (["untie", "planar_rec", "--out", "x.h5"], 2, "must end in .keras"),
     (["recurrent", "planar_rec", "--out", "x.keras"], 2, "give --repeat or --fold"),
-    (["recurrent", "vit7", "--repeat", "2", "--out", "x.keras"], 2, "must be PATTERN=NUMBER"),
+    (["recurrent", "vit7", "--repeat", "2", "--out", "x.keras"], 2, "must be PATTERN=STEPS"),
     (["predict", "cifar_small", "x.png", "--steps", "0"], 2, "must be an integer of at least 1"),
 ]
 

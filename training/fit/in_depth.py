@@ -8,12 +8,12 @@ The original is a name of the zoo with its weights (or those of --weights), or a
 remains as it was, and teaches: what it says, and the features after each of its blocks.
 """
 
-import inspect
 import sys
 
 import keras
 
 from keras_recres import zoo
+from keras_recres.cli.block_rules import read
 from keras_recres.models import rules
 from keras_recres.models.fold_controls import Dropped, LowRank
 from keras_recres.models.recurrent import planned
@@ -59,17 +59,12 @@ def parse(a):
     )
     found = {}
     for word in text.split():
-        head, *more = word.split(",")
-        pattern, _, number = head.rpartition("=")
-        more = dict(pair.partition("=")[::2] for pair in more)
-        key = "steps" if a.deepen else "rank"
-        more = {k: None if value == "none" else value for k, value in more.items()}
-        known = inspect.signature(make).parameters.keys() - {key, "own"}
-        if not (pattern and number.isdigit() and more.keys() <= known):
-            form = f"PATTERN={key.upper()}" + "".join(f"[,{k}=…]" for k in sorted(known))
-            raise UserError(f"--{option} takes rules such as '*=2', {form}, found {word!r}.")
         try:
-            rule = make(**{key: int(number)}, **more)
+            pattern, how = read(make.__name__, word)
+        except ValueError as error:
+            raise UserError(f"--{option} {error}.") from None
+        try:
+            rule = make(**how)
         except ValueError as error:
             raise UserError(f"--{option} {word!r}: {error}") from None
         if a.control:
