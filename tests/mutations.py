@@ -62,8 +62,7 @@ PROBES, BACKEND = "keras_recres/probes/", "keras_recres/backend/"
 
 CELLS = "tests/layers/cells/test_cells.py::"
 IN_DEPTH = "tests/training/fit/test_in_depth.py::"
-STUDIES = "tests/training/test_reproduce.py"
-STUDIES = "tests/training/reproduce/test_studies.py"
+STUDIES = "tests/training/studies/test_studies.py"
 REENCODE = "tests/training/data/test_reencode.py"
 FAULTS = [
     Fault(
@@ -1456,23 +1455,23 @@ FAULTS = [
         f"{REENCODE}::test_an_interrupted_re_encoding_goes_on_and_is_the_zoos_copy",
     ),
     Fault(
-        "training/reproduce/study.py",
+        "training/studies/study.py",
         "tell_missing(sum(run.metrics is None for run in runs), len(runs), a)",
         "pass",
         f"{STUDIES}::test_a_study_without_trainings_tells_what_trains_them[shared_resnet]",
     ),
     Fault(
-        "training/reproduce/measured.py",
+        "training/studies/measured.py",
         "            if differ:\n",
         "            if False:\n",
-        "tests/training/reproduce/test_planar.py"
+        "tests/training/studies/test_planar.py"
         "::test_command_line_prints_the_table_and_leaves_pictures",
     ),
     Fault(
         "training/fit/loop.py",
         " or any(watcher.every_step for watcher in watching)",
         "",
-        "tests/training/reproduce/test_mnist_resnet50.py"
+        "tests/training/studies/test_mnist_resnet50.py"
         "::test_the_recipe_is_the_slides_and_every_step_is_logged",
     ),
     Fault(

@@ -228,12 +228,12 @@ class Parsed(Exception):
 @pytest.mark.neutral
 def test_examples_of_trainings_are_understood(monkeypatch, capsys):
     """They take hours; tests/training has what they do."""
-    from training.reproduce.__main__ import EXPERIMENTS
+    from training.studies.__main__ import EXPERIMENTS
 
     rooms = ("fit", "data", "report")
     rooms = (*(f"{room}.__main__" for room in rooms), "evaluate", "pending", "benchmark")
     calls = [(f"training.{room}", []) for room in rooms]
-    calls += [("training.reproduce.__main__", [name]) for name in EXPERIMENTS]
+    calls += [("training.studies.__main__", [name]) for name in EXPERIMENTS]
     lines = set()
     for module, name in calls:
         with pytest.raises(SystemExit):

@@ -5,8 +5,8 @@ import json
 from training.errors import UserError
 from training.jobs.pending_trainings import as_its_recipe_says, trainings
 from training.ledger import filed_runs, recording
-from training.reproduce import cifar_zoo
 from training.settings import Settings
+from training.studies import cifar_zoo
 
 
 def file(rows, out):

@@ -67,7 +67,7 @@ def empty_zoo(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def toy_cifar(tmp_path_factory):
     """A folder with a packed data set that passes for CIFAR-10."""
-    from tests.training.reproduce.test_cifar_tables import coloured
+    from tests.training.studies.test_cifar_tables import coloured
 
     folder = tmp_path_factory.mktemp("cifar")
     packed.write(folder / "cifar10.npz", [coloured(512, 0, "train"), coloured(128, 1, "test")])
