@@ -228,7 +228,7 @@ class Parsed(Exception):
 @pytest.mark.neutral
 def test_examples_of_trainings_are_understood(monkeypatch, capsys):
     """They take hours; tests/training has what they do."""
-    from training.studies.__main__ import EXPERIMENTS
+    from training.studies import EXPERIMENTS
 
     rooms = ("fit", "data", "report")
     rooms = (*(f"{room}.__main__" for room in rooms), "evaluate", "pending", "benchmark")

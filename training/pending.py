@@ -163,7 +163,7 @@ def _stop(*_):
 
 def file(rows, out):
     """Files what is finished; returns the problems, sentences."""
-    from training import pending_filing
+    from training.jobs import pending_filing
 
     said, problems = pending_filing.file(rows, out)
     for line in said:

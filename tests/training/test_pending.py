@@ -12,10 +12,10 @@ import time
 import pytest
 
 from keras_recres.zoo import sources
-from training import errors, pending, pending_filing, recipes
+from training import errors, pending, recipes
 from training.data import places
 from training.errors import UserError
-from training.jobs import pending_rows, pending_trainings, scheduler
+from training.jobs import pending_filing, pending_rows, pending_trainings, scheduler
 from training.ledger import filed_runs, filing
 
 pytestmark = pytest.mark.neutral

@@ -11,10 +11,11 @@ set; here that stands beside the accuracy after the last epoch.
 import math
 
 from keras_recres import zoo
-from training.studies import cifar_zoo, drawings
+from training.ledger import cifar_zoo
+from training.ledger.summary import BEST, EXACT, FINAL
+from training.studies import drawings
 from training.studies.forms import Form, columns
 from training.studies.study import Study
-from training.studies.summary import BEST, EXACT, FINAL
 
 SIZES = ("small", "medium", "residual")
 VARIANTS = ("conv2d", "conv3d", "meta", "metahead")

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from training.studies.summary import FINAL
+from training.ledger.summary import FINAL
 
 # Endings of a picture that may be enlarged.
 BOTH = (".png", ".svg")

@@ -12,10 +12,10 @@ import sys
 
 from training import recipes
 from training.fit import steps
+from training.ledger.summary import summarize
 from training.studies import drawings, vits
 from training.studies.forms import Form, Table, columns
 from training.studies.study import Study
-from training.studies.summary import summarize
 
 # Multiply-adds of an image of the recurrent network, over those of the plain one.
 LONGER = {"vit3": 2.0, "vit7": 1.8}

@@ -5,8 +5,8 @@ import functools
 import math
 from pathlib import Path
 
+from training.ledger.summary import FINAL, Summary
 from training.studies.effects import Cells, Effect
-from training.studies.summary import FINAL, Summary
 
 
 @dataclasses.dataclass(frozen=True)

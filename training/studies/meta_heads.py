@@ -13,10 +13,10 @@ The dense head and the raw one of 4 groups are trainings of cifar_tables: those 
 
 from pathlib import Path
 
+from training.ledger.summary import BEST, FINAL
 from training.studies import drawings
 from training.studies.forms import Form, columns
 from training.studies.study import Study
-from training.studies.summary import BEST, FINAL
 
 GROUPS = (2, 4, 8, 16, 32)
 FORMS = {

@@ -20,10 +20,10 @@ from training.errors import UserError
 from training.fit.watchers import read_steps
 from training.ledger import recording
 from training.ledger.filing import SUBSET
+from training.ledger.summary import FINAL
 from training.studies import drawings
 from training.studies.forms import Form, columns
 from training.studies.study import LEAST, Study
-from training.studies.summary import FINAL
 
 PREFIX = "mnist_resnet50_"
 NETWORKS = ("relu_he", "relu_he_uniform", "relu_xavier", "tanh_he", "tanh_xavier")

@@ -19,11 +19,11 @@ from training.files import write_aside
 from training.fit.options import PRECISIONS
 from training.jobs import many_runs
 from training.ledger import filed_runs
+from training.ledger.summary import BEST, FINAL, remarks, summarize
 from training.provenance import cores
 from training.studies import drawings, tables
 from training.studies.effects import method, sentence
 from training.studies.forms import Table
-from training.studies.summary import BEST, FINAL, remarks, summarize
 
 AGAIN = "Give the same command again to go on."
 # The least that numbers of many studies may be.

@@ -14,10 +14,10 @@ from pathlib import Path
 from training import data
 from training.errors import output_folder
 from training.files import write_aside
+from training.ledger.summary import Summary
 from training.recipes import load as recipe_of
 from training.studies.forms import Form, Table, columns
 from training.studies.study import LEAST, Study
-from training.studies.summary import Summary
 
 TAG, ODD, SCRATCH = "tiny_imagenet40", "tiny_imagenet40_odd", "scratch"
 STARTS = (SCRATCH, "cifar10_jpeg", TAG)

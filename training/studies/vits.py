@@ -5,10 +5,10 @@ from training import recipes
 from training.errors import UserError
 from training.evaluate import READ_AS
 from training.ledger import filed_runs
+from training.ledger.summary import Summary
 from training.settings import DEFAULTS, HOW
 from training.studies.by_image import pending
 from training.studies.forms import Form
-from training.studies.summary import Summary
 
 # What trains them on each data set.
 RECIPES = {"cifar10": "cifar10_vit", "tiny_imagenet80": "tiny_imagenet80_vit"}

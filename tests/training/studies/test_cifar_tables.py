@@ -21,10 +21,10 @@ from training.fit import loop as fit
 from training.fit import run_folder, watchers
 from training.jobs import board, many_runs, scheduler
 from training.ledger import filed_runs, filing
+from training.ledger.summary import FINAL, Summary
 from training.provenance import ROOT
 from training.studies import __main__ as reproduce
 from training.studies import cifar_tables
-from training.studies.summary import FINAL, Summary
 
 pytestmark = pytest.mark.neutral
 

@@ -7,10 +7,10 @@ from keras_recres.models import multiply_adds
 from training import errors
 from training.fit import run_folder
 from training.ledger import filed_runs
+from training.ledger.summary import Summary
 from training.studies import __main__ as reproduce
 from training.studies import shared_resnet
 from training.studies.forms import Form, Table
-from training.studies.summary import Summary
 
 pytestmark = pytest.mark.neutral
 

@@ -4,9 +4,8 @@ import json
 
 from training.errors import UserError
 from training.jobs.pending_trainings import as_its_recipe_says, trainings
-from training.ledger import filed_runs, recording
+from training.ledger import cifar_zoo, filed_runs, recording
 from training.settings import Settings
-from training.studies import cifar_zoo
 
 
 def file(rows, out):

@@ -4,7 +4,7 @@ from training.errors import UserError
 from training.fit.watchers import EXACT as EXACT_PART
 from training.ledger import recording
 from training.ledger.filing import write_result
-from training.studies.summary import BEST, EXACT, summarize
+from training.ledger.summary import BEST, EXACT, summarize
 
 
 def file(runs):
