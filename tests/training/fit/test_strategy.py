@@ -33,7 +33,7 @@ from training import errors
 from training.fit import callbacks, loop as fit, models, teacher
 fit.build = teacher.build = small.build_recurrent
 # Both take longer than the training.
-curves.draw, models.jit_compile = lambda *args: None, lambda convolutions=False: "auto"
+drawing.draw, models.jit_compile = lambda *args: None, lambda convolutions=False: "auto"
 if sys.argv[1] == "killed":
     killed.before(callbacks.StopAtNaN, "on_train_batch_end",
                   lambda self, batch, logs=None: self._epoch == 1 and batch >= 2)
