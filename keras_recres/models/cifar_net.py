@@ -5,6 +5,7 @@ import keras
 from keras_recres.backend.types import Activation, Initializer, ShapeLike
 from keras_recres.layers.checks import check_count
 from keras_recres.models import cifar_parts as parts
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
 SIZES = ("small", "medium", "residual")
@@ -135,11 +136,10 @@ def cifar_net(
                 f"`{argument}` must be one of {', '.join(map(repr, allowed))}, but it is {value!r}."
             )
     check_count("num_classes", num_classes)
-    input_shape = _check_input_shape(input_shape)
+    images = image_input(input_shape, MIN_SIDE)
     meta = _meta_options(variant, meta_softmax, meta_initializer)
     head = _head_sizes(size, variant, head_groups, head_outputs, head_units)
 
-    images = keras.Input(input_shape, name="images")
     body = {"small": _small, "medium": _medium, "residual": _residual}[size]
     x = body(images, variant, layout, meta, map_size)
     if variant == "metahead":
@@ -270,17 +270,3 @@ def _head_sizes(size, variant, groups, outputs, units):
     if outputs is None:
         outputs = own_outputs if groups is None else groups
     return groups or own_groups, units or own_units, outputs
-
-
-def _check_input_shape(shape):
-    """`shape` as a tuple, if it is one of an image that the networks take."""
-    if not isinstance(shape, list | tuple) or len(shape) != 3:
-        raise ValueError(f"`input_shape` must be (height, width, channels), but it is {shape!r}.")
-    check_count("input_shape[2]", shape[2])
-    for side in shape[:2]:
-        if not isinstance(side, int) or side < MIN_SIDE:
-            raise ValueError(
-                f"`input_shape` must have sides of at least {MIN_SIDE} pixels, but it is "
-                f"{tuple(shape)}."
-            )
-    return tuple(shape)

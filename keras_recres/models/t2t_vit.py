@@ -12,6 +12,7 @@ from keras_recres.layers.recurrent_residual import RecurrentResidual
 from keras_recres.layers.sinusoid_position import SinusoidPosition
 from keras_recres.layers.tokens_to_token import TokensToToken
 from keras_recres.layers.transformer_block import TransformerBlock
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import BIAS, COLUMNS, ROWS, family
 
 MIN_SIDE, MAX_SIDE = 32, 384
@@ -122,11 +123,10 @@ def t2t_vit(
     check_rate("drop_path", drop_path)
     check_rate("dropout", dropout)
     steps = _steps_per_block(steps, depth)
-    input_shape = _check_input_shape(input_shape)
+    images = image_input(input_shape, MIN_SIDE, MAX_SIDE)
     if name is None:
         name = f"t2t_vit_{depth}" + ("_rec" if max(steps) > 1 else "")
 
-    images = keras.Input(input_shape, name="images")
     x = TokensToToken(
         embed_dim,
         token_dim=token_dim,
@@ -183,17 +183,3 @@ def _steps_per_block(steps, depth):
     for i, count in enumerate(steps):
         check_count(f"steps[{i}]", count)
     return list(steps)
-
-
-def _check_input_shape(shape):
-    """`shape` as a tuple, if it is one of an image that the network takes."""
-    if not isinstance(shape, list | tuple) or len(shape) != 3:
-        raise ValueError(f"`input_shape` must be (height, width, channels), but it is {shape!r}.")
-    check_count("input_shape[2]", shape[2])
-    for side in shape[:2]:
-        if not isinstance(side, int) or not MIN_SIDE <= side <= MAX_SIDE:
-            raise ValueError(
-                f"`input_shape` must have sides from {MIN_SIDE} to {MAX_SIDE} pixels, but it is "
-                f"{tuple(shape)}."
-            )
-    return tuple(shape)

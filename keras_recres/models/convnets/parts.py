@@ -1,4 +1,6 @@
-"""What the builders of the classic networks share."""
+"""What the builders of networks of images share."""
+
+import math
 
 import keras
 
@@ -8,21 +10,23 @@ from keras_recres.layers.checks import check_count
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def image_input(input_shape, min_side):
+def image_input(input_shape, min_side, max_side=math.inf):
     """A `keras.Input` of images, if they are ones that the network takes.
 
     Raises:
-        ValueError: If the shape has another rank, a side below `min_side`, or no channels.
+        ValueError: If the shape has another rank, a side that is too short or too long, or
+            no channels.
     """
     if not isinstance(input_shape, list | tuple) or len(input_shape) != 3:
         raise ValueError(
             f"`input_shape` must be (height, width, channels), but it is {input_shape!r}."
         )
     check_count("input_shape[2]", input_shape[2])
-    if any(not isinstance(side, int) or side < min_side for side in input_shape[:2]):
+    sides = input_shape[:2]
+    if any(not isinstance(side, int) or not min_side <= side <= max_side for side in sides):
+        of = f"of at least {min_side}" if max_side == math.inf else f"from {min_side} to {max_side}"
         raise ValueError(
-            f"`input_shape` must have sides of at least {min_side} pixels, but it is "
-            f"{tuple(input_shape)}."
+            f"`input_shape` must have sides {of} pixels, but it is {tuple(input_shape)}."
         )
     return keras.Input(tuple(input_shape), name="images")
 
