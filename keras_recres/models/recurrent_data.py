@@ -11,9 +11,9 @@ from keras_recres.backend.keras_private import (
     function_of,
     losses_kept,
     nodes_of,
-    sublayers,
     tracing_places,
 )
+from keras_recres.models.norms import fit_norms
 
 BATCH = 32
 
@@ -142,28 +142,6 @@ def _columns(layer, weight, y, columns):
     elif getattr(layer, "data_format", None) == "channels_first":
         y = np.moveaxis(y, 1, -1)
     return y.reshape(-1, columns) if y.size % columns == 0 else None
-
-
-def fit_norms(model, batches):
-    """Sets each batch normalization's moving averages to the means over batches.
-
-    All batches are seen with the same weights. Dropout and the like draw as in training.
-
-    Args:
-        model: A Keras model; its weights stay as they are.
-        batches: Inputs as the model takes them; of as many examples as in training, since variances
-            depend on it.
-    """
-    norms = [x for x in sublayers(model) if isinstance(x, keras.layers.BatchNormalization)]
-    momentum = [layer.momentum for layer in norms]
-    try:
-        for seen, batch in enumerate(batches if norms else ()):
-            for layer in norms:
-                layer.momentum = seen / (seen + 1)
-            model(batch, training=True)
-    finally:
-        for layer, before in zip(norms, momentum, strict=True):
-            layer.momentum = before
 
 
 class Errors:

@@ -26,6 +26,7 @@ from pathlib import Path
 import keras
 
 from keras_recres.models.families import family_of
+from keras_recres.models.norms import norms_of
 from keras_recres.probes import CurvatureCallback, curves
 from training import data, recipes
 from training.data import cv_augment
@@ -35,7 +36,7 @@ from training.fit import backup, callbacks, in_depth, steps, strategy, teacher, 
 from training.fit.models import accuracy, build, compile_model, overrides_of, record_of
 from training.fit.options import arguments, by_layers, check, settings_of
 from training.fit.outcome import finish, summarize
-from training.fit.precise_bn import PreciseBN, norms_of
+from training.fit.precise_bn import PreciseBN
 from training.provenance import provenance
 
 

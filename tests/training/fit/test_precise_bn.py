@@ -5,25 +5,10 @@ import numpy as np
 import pytest
 
 from tests.marks import slow_on_tensorflow
+from tests.models.test_norms import statistics_of
 from tests.training.fit.test_fit import metrics, run
 from training.fit import loop as fit
-from training.fit.precise_bn import PreciseBN, fit_statistics
-
-
-def statistics_of(norm):
-    return [keras.ops.convert_to_numpy(w) for w in (norm.moving_mean, norm.moving_variance)]
-
-
-def test_statistics_are_the_means_over_batches():
-    x = np.random.default_rng(0).normal(3, 2, size=(96, 4)).astype("float32")
-    norm = keras.layers.BatchNormalization()
-    model = keras.Sequential([keras.Input((4,)), keras.Sequential([norm])])
-    batches = x.reshape(3, 32, 4)
-    fit_statistics(model, iter(batches))
-    mean, variance = statistics_of(norm)
-    np.testing.assert_allclose(mean, batches.mean(1).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(variance, batches.var(1).mean(0), rtol=1e-4)
-    assert norm.momentum == 0.99
+from training.fit.precise_bn import PreciseBN
 
 
 class Batches(keras.utils.PyDataset):
