@@ -225,6 +225,8 @@ class Study:
     def main(self, argv=None):
         """The command line: trains what is missing and tells what is there."""
         a = self.parse(argv)
+        if a.out.exists():
+            output_folder(a.out)  # Refused before hours of training.
         runs = self.runs(a)
         if getattr(a, "adopt", None):
             adopted = filed_runs.adopt(runs, a.adopt, a)

@@ -66,7 +66,7 @@ def test_each_form_is_another_training_and_two_are_those_of_the_zoo(tmp_path):
     assert len({Settings.of(found).key() for found in settings.values()}) == 9
     assert settings["sampled"]["steps"] == "uniform(1,4)"
     assert settings["supervised"]["deep_supervision"] == 0.5
-    assert settings["both"]["model_arguments"] == {"unshare": ("norm",), "step_embedding": True}
+    assert settings["both"]["model_arguments"] == {"unshare": ["norm"], "step_embedding": True}
     for label, name in (("once", "vit3"), ("recurrent", "vit3_rec")):
         (row,) = pending_rows.rows([f"{name}.cifar10_jpeg"])
         (training,) = pending_trainings.trainings(row, tmp_path / "pending")[:1]
