@@ -15,15 +15,13 @@ import keras
 
 from keras_recres import zoo
 from keras_recres.zoo import evaluation, loading, registry
+from keras_recres.zoo.tfds_folder import original
 from training import data, errors
 from training.console import progress_bar
 from training.errors import UserError
 from training.fit.models import record_of
 from training.ledger.filing import write_readme
 from training.ledger.recording import record
-
-# Tags whose data set is read under another name.
-READ_AS = {"cifar10_jpeg": "cifar10"}
 
 
 def measure(
@@ -70,7 +68,7 @@ def measure(
         if tag is None:
             raise UserError(f"{weights} does not say what it was trained on: give --tag.")
         dataset = known.tags[tag].dataset
-    split = data.read_encoded(READ_AS.get(dataset, dataset), split, data_dir, limit)
+    split = data.read_encoded(original(dataset), split, data_dir, limit)
     with progress_bar(f"measuring {full}", len(split.data)) as advance:
         try:
             measured = evaluation.measure(model, split, batch_size, advance)

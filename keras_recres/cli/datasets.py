@@ -11,9 +11,6 @@ from keras_recres.cli.errors import UserError
 from keras_recres.cli.terminal import quietly
 from keras_recres.zoo import image_folder, pictures, problems, tfds_folder
 
-# CIFAR-10 with other pixels, which TFDS knows by no name of its own.
-RE_ENCODED = "_jpeg"
-
 
 class Dataset(typing.NamedTuple):
     """A data set that is there.
@@ -69,7 +66,7 @@ def find(arguments, record):
     texts = images.takes_texts(record)
     channels = 0 if texts else images.channels_of(record, tag)
     own = not texts and arguments.data_dir is None and image_folder.is_one(name)
-    version = None if own else _version(_original(name), arguments.data_dir)
+    version = None if own else _version(tfds_folder.original(name), arguments.data_dir)
     if not texts:
         pictures.pillow()
     return Dataset(name, None, version, channels)
@@ -82,18 +79,13 @@ def read(dataset, arguments):
     with quietly(f"reading {dataset.name}"):
         if dataset.made:
             return problems.read(dataset.name, arguments.split, arguments.limit)
-        name = _original(dataset.name)
+        name = tfds_folder.original(dataset.name)
         return tfds_folder.read(name, arguments.split, dataset.version, arguments.limit)
 
 
 def changes(dataset, split):
     """Arguments of `zoo.load` that the network has to have for a data set."""
     return {"input_shape": split.data.shape[1:]} if dataset.made else {}
-
-
-def _original(name):
-    """A copy of other pixels lies in a folder called as the original."""
-    return name.removesuffix(RE_ENCODED)
 
 
 def _own(arguments, channels):

@@ -16,6 +16,9 @@ import numpy as np
 
 INFO = "dataset_info.json"
 JPEG = b"\xff\xd8"
+# What a copy is called that was encoded anew as JPEG, and so has other pixels: TFDS has no name for
+# it, and it lies in a folder called as the original.
+RE_ENCODED = {"cifar10": "cifar10_jpeg"}
 # Data sets that are every second class of another, from the first or the second on: what is learnt
 # on one half is transferred to the other.
 HALVES = {
@@ -59,8 +62,8 @@ class Split:
         The real CIFAR-10 is stored as PNG: a JPEG copy has other pixels, and a result on it must
         not pass for one on CIFAR-10. A config's name follows after "_": files are called after it.
         """
-        if self.dataset == "cifar10" and len(self.data) and self.data[0][:2] == JPEG:
-            return "cifar10_jpeg"
+        if self.dataset in RE_ENCODED and len(self.data) and self.data[0][:2] == JPEG:
+            return RE_ENCODED[self.dataset]
         return self.dataset.replace("/", "_")
 
     def read(self, numbers):
@@ -75,6 +78,11 @@ class Split:
         if isinstance(self.data, np.ndarray):
             return self.data[numbers], labels
         return [self.data[i] for i in numbers], labels
+
+
+def original(tag):
+    """The data set that a tag's images are read from: of "cifar10_jpeg" "cifar10"."""
+    return next((name for name, copy in RE_ENCODED.items() if copy == tag), tag)
 
 
 class Stored(collections.abc.Sequence):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_recres import zoo
-from keras_recres.zoo import manifest, sources
+from keras_recres.zoo import manifest, sources, tfds_folder
 from tests.training.pictures import VIT, corners, png
 from training import errors, evaluate
 from training.data import packed
@@ -219,7 +219,7 @@ def test_numbers_out_of_range_are_one_sentence(option, capsys):
 
 def test_cifar10_stored_as_jpeg_is_called_so_in_the_results():
     assert recording.NOTES["cifar10_jpeg"].startswith("CIFAR-10 re-encoded as JPEG")
-    assert evaluate.READ_AS["cifar10_jpeg"] == "cifar10"
+    assert tfds_folder.original("cifar10_jpeg") == "cifar10"
 
 
 def save(model, folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_recres.zoo.tfds_folder import JPEG
+from keras_recres.zoo.tfds_folder import JPEG, RE_ENCODED
 from training.data import default_data_dir, parents, tfds_folder
 
 PNG = b"\x89PNG"
@@ -53,7 +53,7 @@ def find(dataset, folder=None):
         if place := _packed(dataset, parent / f"{dataset}.npz"):
             return place
         if version := tfds_folder.find(dataset, parent):
-            tag = "cifar10_jpeg" if dataset == "cifar10" and _is_jpeg(version) else dataset
+            tag = RE_ENCODED[dataset] if dataset in RE_ENCODED and _is_jpeg(version) else dataset
             return Place(parent, tag, _count(version, dataset in tfds_folder.HALVES))
     return None
 

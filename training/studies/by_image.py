@@ -11,10 +11,10 @@ import numpy as np
 
 from keras_recres import zoo
 from keras_recres.zoo import evaluation
+from keras_recres.zoo.tfds_folder import RE_ENCODED, original
 from training import data
 from training.console import progress_bar
 from training.errors import UserError
-from training.evaluate import READ_AS
 from training.studies.effects import by_example
 
 
@@ -37,12 +37,12 @@ def rights(names, tag, data_dir=None, limit=None):
     if not trained:
         told = pending([f"{name}.{tag}" for name in names])
         raise UserError(f"the zoo has no weights of {', '.join(names)} on {tag} to compare: {told}")
-    images = data.load(READ_AS.get(tag, tag), "evaluation", data_dir, limit=limit, stream=True)
+    images = data.load(original(tag), "evaluation", data_dir, limit=limit, stream=True)
     if images.tag != tag:
-        made = "; `python -m training.data reencode cifar10` makes them"
+        made = f"; `python -m training.data reencode {images.tag}` makes them"
         raise UserError(
             f"the weights are of {tag}, but the images are those of {images.tag}"
-            f"{made if (images.tag, tag) == ('cifar10', 'cifar10_jpeg') else ''}."
+            f"{made if RE_ENCODED.get(images.tag) == tag else ''}."
         )
     labels, found = np.asarray(images.images.labels()), {}
     for name in trained:

@@ -1,9 +1,9 @@
 """The T2T-ViTs that several studies compare, and what is filed of them."""
 
 from keras_recres import zoo
+from keras_recres.zoo.tfds_folder import original
 from training import recipes
 from training.errors import UserError
-from training.evaluate import READ_AS
 from training.ledger import filed_runs
 from training.ledger.summary import Summary
 from training.settings import DEFAULTS, HOW
@@ -60,7 +60,7 @@ def differences(found):
 
 
 def _recipe_of(name, tag):
-    dataset = READ_AS.get(tag, tag)
+    dataset = original(tag)
     return next((r for r in recipes.in_order() if name in r.names and r.dataset == dataset), None)
 
 
