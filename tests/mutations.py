@@ -1430,9 +1430,9 @@ FAULTS = [
         "tests/training/fit/test_fit.py::test_decay_spares_vectors_whatever_they_are_called",
     ),
     Fault(
-        f"{ZOO}manifest.py",
-        'partial = path.with_name(f".{path.name}.{os.getpid()}")',
-        "partial = path",
+        f"{ZOO}files.py",
+        'aside = path.with_name(f".{os.getpid()}.{path.name}")',
+        "aside = path",
         "tests/zoo/test_sources.py::test_a_manifest_is_written_whole_or_not_at_all",
     ),
     Fault(

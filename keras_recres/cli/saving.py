@@ -1,10 +1,9 @@
 """Models written to files: never over another, and read again before anybody relies on them."""
 
-import os
-
 import numpy as np
 
 from keras_recres.cli.errors import Failure, UserError
+from keras_recres.zoo.files import replacing
 
 ENDINGS = (".keras", ".weights.h5")
 TOLERANCE = 1e-5
@@ -28,22 +27,17 @@ def save(model, path):
     """
     import keras
 
-    ending = next(ending for ending in ENDINGS if path.name.endswith(ending))
-    partial = path.with_name(f".{os.getpid()}.{path.name.removesuffix(ending)}{ending}")
-    try:
-        if ending == ".keras":
-            model.save(partial)
-            again = keras.saving.load_model(partial, compile=False)
+    with replacing(path) as aside:
+        if path.name.endswith(".keras"):
+            model.save(aside)
+            again = keras.saving.load_model(aside, compile=False)
         else:
-            model.save_weights(partial)
+            model.save_weights(aside)
             again = keras.models.clone_model(model)
-            again.load_weights(partial)
+            again.load_weights(aside)
         error = difference(model, again)
         if not error <= TOLERANCE:
             raise Failure(f"{path} was not written: read again it differs by {error:.2g}.")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return error
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from keras_recres.serve.server_config import replace
+from keras_recres.zoo.files import write_aside
 
 # Which format each server reads here, and what its file is called in the version's folder.
 FILES = {"triton": ("onnx", "model.onnx"), "openvino": ("openvino", "model.xml")}
@@ -45,9 +45,9 @@ def write(directory, name, server, network, labels):
     """Writes what a server reads of a model and of its folder, beside the versions."""
     if server == "triton":
         config = triton_config(name, network.input_shape, network.input_dtype, len(labels))
-        replace(directory / name / "labels.txt", "".join(f"{label}\n" for label in labels))
-        replace(directory / name / "config.pbtxt", config)
+        write_aside(directory / name / "labels.txt", "".join(f"{label}\n" for label in labels))
+        write_aside(directory / name / "config.pbtxt", config)
         return
     found = sorted({path.parts[-3] for path in directory.glob("*/*/model.xml")})
     (directory / "config").mkdir(exist_ok=True)
-    replace(directory / "config" / "config.json", openvino_config(found))
+    write_aside(directory / "config" / "config.json", openvino_config(found))

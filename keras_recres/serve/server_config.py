@@ -1,7 +1,8 @@
 """Files with which `tensorflow_model_server` serves every model of a folder."""
 
-import os
 import pathlib
+
+from keras_recres.zoo.files import write_aside
 
 BATCHING = """\
 # Requests that come within batch_timeout_micros are computed together. In a batch of
@@ -27,9 +28,9 @@ def write(directory, models="/models"):
         '    model_platform: "tensorflow"\n  }\n'
         for name in names(directory)
     ]
-    replace(folder / "models.config", f"model_config_list {{\n{''.join(entries)}}}\n")
+    write_aside(folder / "models.config", f"model_config_list {{\n{''.join(entries)}}}\n")
     if not (folder / "batching_parameters.txt").exists():
-        replace(folder / "batching_parameters.txt", BATCHING)
+        write_aside(folder / "batching_parameters.txt", BATCHING)
 
 
 def names(directory):
@@ -43,10 +44,3 @@ def versions(folder):
     if not pathlib.Path(folder).is_dir():
         return []
     return sorted(int(p.name) for p in pathlib.Path(folder).iterdir() if p.name.isdecimal())
-
-
-def replace(path, text):
-    """Whole or not at all, also for a server that reads it now."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

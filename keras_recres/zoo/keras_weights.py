@@ -6,12 +6,12 @@ import itertools
 import logging
 import os
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 
 from keras_recres.backend import keras_private
 from keras_recres.zoo import sources
+from keras_recres.zoo.files import replacing
 
 # What a builder is given to have them.
 ARGUMENTS = {"weights": "imagenet"}
@@ -41,15 +41,12 @@ def downloads(offline=None, progress="auto"):
                 f"download it: put it at {path}, or load it once with offline=False."
             )
         # Keras itself waits without end for a network that does not answer.
-        partial = f"{path}.{os.getpid()}.part"
         try:
-            _copy(url, partial, report if shown else None)
-            os.replace(partial, path)
+            with replacing(path) as aside:
+                _copy(url, aside, report if shown else None)
             return
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-        finally:
-            Path(partial).unlink(missing_ok=True)
         raise OSError(
             f"{url} could not be downloaded ({reason}): check the network, or put the file at "
             f"{path}."

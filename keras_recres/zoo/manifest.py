@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
+
+from keras_recres.zoo.files import write_aside
 
 FOLDERS = ("configs", "configs/bases", "weights", "golden", "vocabularies")
 
@@ -46,10 +47,7 @@ def write(folder):
     """Writes `folder/manifest.json` anew from the files that are there, and returns its path."""
     path = Path(folder) / "manifest.json"
     text = json.dumps({"files": describe(folder)}, indent=2) + "\n"
-    # Whole or not at all, also for another process that reads it now.
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_aside(path, text)
     return path
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from keras_recres import __version__
 from keras_recres.zoo import manifest
+from keras_recres.zoo.files import replacing
 
 # Files of this version's release, which lie in no folders.
 DEFAULT_BASE_URL = f"https://github.com/keras-recres/keras-recres/releases/download/v{__version__}"
@@ -221,9 +222,8 @@ def fetch(file, folder, progress="auto"):
     except FileNotFoundError:
         return download(file, target, expected, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-    shutil.copyfile(here, partial)
-    os.replace(partial, target)
+    with replacing(target) as aside:
+        shutil.copyfile(here, aside)
     return target
 
 
