@@ -1327,6 +1327,19 @@ FAULTS = [
         "tests/zoo/test_loading.py::test_without_a_head_as_many_classes_change_nothing",
     ),
     Fault(
+        f"{ZOO}safe_config.py",
+        'for name in _unknown(config):\n        raise ValueError(\n            f"{where} asks',
+        'for name in ():\n        raise ValueError(\n            f"{where} asks',
+        "tests/zoo/test_folder.py::"
+        "test_a_config_that_asks_for_code_is_refused_before_keras_reads_it",
+    ),
+    Fault(
+        f"{ZOO}folder.py",
+        "if not error <= tolerance:",
+        "if False:",
+        "tests/zoo/test_folder.py::test_other_weights_give_other_logits",
+    ),
+    Fault(
         f"{ZOO}zoo_model.py",
         "model.preprocess = text.from_dict(preprocess)",
         "pass",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_recres.cli.errors import UserError
 from keras_recres.cli.terminal import quietly
-from keras_recres.zoo import keras_file, registry
+from keras_recres.zoo import keras_file, registry, saved
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -49,7 +49,10 @@ def add_backend(p):
 def add_network(p, untrained=False):
     """The options that say which network, with which weights."""
     p.add_argument(
-        "name", metavar="NAME", help="a name of the zoo, NAME.TAG, or a .keras file of one of them"
+        "name",
+        metavar="NAME",
+        help="a name of the zoo, NAME.TAG, a .keras file of one of them, a folder of zoo.save "
+        "(./FOLDER), or hf://USER/REPO",
     )
     p.add_argument("--weights", type=Path, help="a .weights.h5 file instead of the zoo's weights")
     p.add_argument("--steps", type=steps, help="run each block so often: 2, or 2,4,2")
@@ -83,8 +86,8 @@ def several(text):
 
 
 def of_file(name):
-    """Whether a NAME is a `.keras` file's."""
-    return name.endswith(".keras")
+    """Whether a NAME is that of a model that was saved: a file, a folder, or on the hub."""
+    return name.endswith(".keras") or saved.is_one(name)
 
 
 def check_network(arguments):
@@ -93,7 +96,9 @@ def check_network(arguments):
         for option in ("weights", "steps", "at_steps", "untrained"):
             if getattr(arguments, option, None):
                 told = f"--{option.replace('_', '-')}"
-                raise UserError(f"{told} is for a name of the zoo: a .keras file has its own.")
+                raise UserError(f"{told} is for a name of the zoo: a saved model has its own.")
+        if not arguments.name.endswith(".keras"):
+            return keras_file.facts(saved.folder_of(arguments.name))[0]
         if not Path(arguments.name).is_file():
             raise UserError(f"there is no file {arguments.name!r}.")
         return keras_file.facts(arguments.name)[0]
@@ -127,7 +132,9 @@ def load_network(arguments, **changes):
     from keras_recres.zoo import loading, zoo_model
 
     if of_file(arguments.name):
-        return zoo_model.read(arguments.name)
+        if arguments.name.endswith(".keras"):
+            return zoo_model.read(arguments.name)
+        return zoo.load(arguments.name)
     name, weights = arguments.name, arguments.weights or "default"
     changes = {"steps": arguments.steps, **changes}
     if getattr(arguments, "untrained", False):

@@ -12,9 +12,10 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from keras_recres.zoo.hub import push
 from keras_recres.zoo.preprocessing import Preprocessing
 from keras_recres.zoo.record import Record
-from keras_recres.zoo.registry import info, list
+from keras_recres.zoo.registry import info, list, register
 from keras_recres.zoo.sources import set_base_url
 from keras_recres.zoo.text import TextPreprocessing
 
@@ -29,6 +30,9 @@ __all__ = [
     "info",
     "list",
     "load",
+    "push",
+    "register",
+    "save",
     "set_base_url",
 ]
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from keras_recres.zoo.building import build
     from keras_recres.zoo.evaluation import decode_predictions
     from keras_recres.zoo.fine_tuning import fine_tune
+    from keras_recres.zoo.folder import save
     from keras_recres.zoo.loading import load
 else:
 
@@ -46,6 +51,8 @@ else:
             return importlib.import_module("keras_recres.zoo.building").build
         if name == "load":
             return importlib.import_module("keras_recres.zoo.loading").load
+        if name == "save":
+            return importlib.import_module("keras_recres.zoo.folder").save
         if name == "fine_tune":
             return importlib.import_module("keras_recres.zoo.fine_tuning").fine_tune
         if name == "decode_predictions":

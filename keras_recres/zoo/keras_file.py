@@ -1,17 +1,34 @@
-"""What a `.keras` file says of the network of the zoo in it, read without Keras."""
+"""What a `.keras` file or a saved folder says of its network of the zoo, read without Keras."""
 
 import dataclasses
 import json
 import zipfile
+from pathlib import Path
 
 from keras_recres.zoo.record import Record
+
+# Of a folder that `zoo.save` wrote.
+CONFIG = "config.json"
+
+
+def config_of(folder):
+    """Keras' config in a folder that `zoo.save` wrote, with what the zoo knows of the network."""
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        model = config["model"]
+        return {**model, "config": {**model["config"], "zoo": {**config["zoo"]}}}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{str(folder)!r} is no folder that zoo.save wrote.") from None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not the config of a saved model ({error!r}).") from None
 
 
 def facts(path):
     """The record and the class names of the network in a file that `model.save` wrote.
 
     Args:
-        path: Path of the `.keras` file.
+        path: Path of the `.keras` file or of the folder.
 
     Returns:
         A `Record` whose arguments are those of this network, with its own input shape, without
@@ -20,11 +37,14 @@ def facts(path):
     Raises:
         ValueError: It is no such file, or has no network of the zoo with a record.
     """
-    try:
-        with zipfile.ZipFile(path) as file:
-            config = json.loads(file.read("config.json"))["config"]
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{str(path)!r} is not a .keras file ({error}).") from None
+    if str(path).endswith(".keras"):
+        try:
+            with zipfile.ZipFile(path) as file:
+                config = json.loads(file.read("config.json"))["config"]
+        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{str(path)!r} is not a .keras file ({error}).") from None
+    else:
+        config = config_of(path)["config"]
     zoo = config.get("zoo") or {}
     if not zoo.get("record"):
         raise ValueError(

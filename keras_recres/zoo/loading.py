@@ -12,7 +12,7 @@ from keras_recres.backend.types import ShapeLike
 from keras_recres.layers.checks import plain
 from keras_recres.models.families import family_of
 from keras_recres.models.features import feature_maps
-from keras_recres.zoo import building, keras_weights, sources, transfer
+from keras_recres.zoo import building, keras_weights, saved, sources, transfer
 from keras_recres.zoo.registry import Untrained, resolve, trained_tag
 from keras_recres.zoo.zoo_model import ZooModel
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("keras_recres")
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     weights: str | os.PathLike[str] | None = "default",
     num_classes: int | None = None,
     input_shape: ShapeLike | None = None,
@@ -48,7 +48,11 @@ def load(
     - other `steps` run the same weights more or fewer times.
 
     Args:
-        name: A name of `zoo.list()`, or `"name.tag"` as in `"vit3.cifar10"`.
+        name: A name of `zoo.list()`, or `"name.tag"` as in `"vit3.cifar10"`. Or a model as it was
+            saved, for which all arguments but `offline` and `progress` are left out: the folder
+            that `zoo.save` wrote, as a Path or a string with a slash; or
+            `"hf://USER/REPO"`, what `zoo.push` wrote on the Hugging Face hub, `"hf://USER/REPO@REV"`
+            for one revision. Its sha256 and logits are checked, and no code of it is run.
         weights: `"default"` for those of the default tag; a tag; None for the architecture only,
             with the arguments of the paper (or of the tag in `name`); or the path of a
             `.weights.h5` file. A path is read as it is, since only files of the zoo have a known
@@ -95,6 +99,15 @@ def load(
     >>> [(info["channels"], info["reduction"]) for info in model.feature_info]
     [(32, 1), (128, 11)]
     """
+    if saved.is_one(name):
+        asked = {"num_classes": num_classes, "input_shape": input_shape, "steps": steps}
+        asked |= {"dtype": dtype, "classes": classes, "out_indices": out_indices}
+        asked = [key for key, value in asked.items() if value is not None]
+        asked += ["in_channels"] * (in_channels is not None)
+        asked += ["features_only"] * bool(features_only) + ["weights"] * (weights != "default")
+        if asked:
+            raise ValueError(f"{str(name)!r} is loaded as it was saved: leave out {asked[0]}.")
+        return saved.load(name, offline, progress)
     if out_indices is not None:
         if not features_only:
             raise ValueError("out_indices choose feature maps: give features_only=True, too.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import csv
 import dataclasses
 import difflib
@@ -10,7 +11,7 @@ import fnmatch
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from keras_recres.zoo import sources
 from keras_recres.zoo.record import SOURCES, Record, Result
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     import pandas
 
 # `list` below is the public name, as in `zoo.list()`; the type is `builtins.list` in this file.
-__all__ = ["info", "list", "resolve", "trained_tag"]
+__all__ = ["info", "list", "register", "resolve", "trained_tag"]
 
+# Configs of the user's own names.
+_registered: dict[str, dict[str, Any]] = {}
 
 # Each with the key of `Record.row`, and 1 where the least comes first.
 SORTS = {
@@ -164,6 +167,46 @@ def info(name: str) -> Record:
     return dataclasses.replace(record, default_tag=tag) if tag else record
 
 
+def register(config: dict[str, Any]) -> Record:
+    """Gives a network of yours a name, which `load`, `build`, `list` and `info` know from then on.
+
+    The name lasts as long as the process: call it again, or where your package is imported.
+    Weights of its tags lie in the folder of KERAS_RECRES_ZOO, or are given to `load` as a file.
+
+    Example:
+    >>> config = {**zoo.info("planar_rec").to_dict(), "name": "planar_rec_20"}
+    >>> config["arguments"] = {**config["arguments"], "steps": 20}
+    >>> zoo.register(config)
+    <planar_rec_20: 6 parameters, no weights yet>
+    >>> model = zoo.build("planar_rec_20")
+
+    Args:
+        config: What a file of `zoo/configs` has: `name`, `family`, `builder` (a function of
+            `keras_recres.models`) with its `arguments`, `parameters`, `paper`, `preprocessing`,
+            `default_tag` and `tags`; `"extends"` names one of `zoo/configs/bases`, which has the
+            rest. A name that was registered before is replaced.
+
+    Returns:
+        Its `Record`.
+
+    Raises:
+        ValueError: The name is the zoo's or no name, or a key is missing, unknown or of a wrong
+            type.
+    """
+    name = config.get("name") if isinstance(config, dict) else None
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(
+            "config must be a dict whose 'name' has letters, digits, _ and - only, found "
+            f"{config!r}."
+        )
+    if name in _names() and name not in _registered:
+        raise ValueError(f"{name!r} is a name of the zoo: give another one.")
+    # Checked before it is known; as JSON has it, and no longer the caller's.
+    _read_one(name, sources.listed_files(), [], whole := _whole(json.loads(json.dumps(config))))
+    _registered[name] = whole
+    return _read([name])[0]
+
+
 def resolve(name):
     """Splits `"name.tag"`: returns the record and the tag, which is None for a bare name."""
     base, _, tag = str(name).partition(".")
@@ -217,7 +260,7 @@ def nearest(word, words):
 
 def _names() -> builtins.list[str]:
     names = [path.stem for path in (sources.data_folder() / "configs").glob("*.json")]
-    return sorted(names, key=_natural)
+    return sorted({*names, *_registered}, key=_natural)
 
 
 def _natural(name):
@@ -237,11 +280,17 @@ def config_of(name):
     Raises:
         ValueError: One of the files is missing, no JSON object, or another name's.
     """
+    if name in _registered:
+        return copy.deepcopy(_registered[name])
     config = _json(f"configs/{name}.json")
     if config.get("name") != name:
         raise ValueError(
             f"configs/{name}.json must have the name {name!r}, found {config.get('name')!r}."
         )
+    return _whole(config)
+
+
+def _whole(config):
     base = config.pop("extends", None)
     return config if base is None else _extended(_json(f"configs/bases/{base}.json"), config)
 
@@ -269,8 +318,8 @@ def _extended(base, config):
     return {**config, **{key: value for key, value in base.items() if key not in config}, **both}
 
 
-def _read_one(name, listed, results):
-    record = Record.from_dict(config_of(name), where=f"{name}.json")
+def _read_one(name, listed, results, config=None):
+    record = Record.from_dict(config or config_of(name), where=f"{name}.json")
     return dataclasses.replace(
         record,
         trained_tags=tuple(t for t in record.tags if sources.weights_file(name, t) in listed),

@@ -197,6 +197,25 @@ def test_broken_files_are_named(toy_zoo):
         zoo.list()
 
 
+def test_a_name_of_ones_own(toy_zoo, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+    config = {**zoo.info("toy_rec").to_dict(), "name": "toy_mine"}
+    config["arguments"] = {**config["arguments"], "steps": 5}
+    record = zoo.register(config)
+    config["arguments"]["steps"] = 6  # Which is the caller's own.
+    assert zoo.info("toy_mine") == record
+    assert record.arguments["steps"] == 5
+    assert [each.name for each in zoo.list()] == ["toy_mine", "toy_rec"]
+    assert zoo.register(config).arguments["steps"] == 6
+    with pytest.raises(ValueError, match="'toy_rec' is a name of the zoo: give another one"):
+        zoo.register({**config, "name": "toy_rec"})
+    with pytest.raises(ValueError, match="whose 'name' has letters, digits, _ and - only"):
+        zoo.register({**config, "name": "toy/mine"})
+    with pytest.raises(ValueError, match=r"toy_other\.json must have exactly the keys"):
+        zoo.register({"name": "toy_other"})
+    assert len(zoo.list()) == 2
+
+
 def test_list_does_not_shadow_the_type():
     assert isinstance(registry.list(), list)
     assert zoo.list is registry.list
