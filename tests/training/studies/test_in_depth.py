@@ -18,6 +18,7 @@ def asked(run, a):
     return fit.arguments(run.command(a)[3:])
 
 
+@pytest.mark.slow
 def test_arms_are_compared_for_what_they_cost(tmp_path):
     a = in_depth.STUDY.parse([f"--out={tmp_path}", "--seeds=1"])
     options = {run.label: asked(run, a) for run in in_depth.STUDY.runs(a)}
