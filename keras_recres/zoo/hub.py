@@ -24,9 +24,7 @@ def push(model: keras.Model, address: str) -> str:
     before stays in the repository's history. The hub must know you: `hf auth login`, or a token
     that may write in HF_TOKEN. HF_ENDPOINT names another hub.
 
-    Example:
-    >>> zoo.push(model, "hf://me/lemons")  # doctest: +SKIP
-    >>> zoo.load("hf://me/lemons")  # doctest: +SKIP
+    `zoo.push(model, "hf://me/lemons")` is read again by `zoo.load("hf://me/lemons")`.
 
     Args:
         model: As for `zoo.save`.
