@@ -29,10 +29,8 @@ def show(rows, a):
         shown.add_row(*_cells(row, needed[row]))
     Console(width=None if sys.stdout.isatty() else 120).print(shown)
     known = [seconds for row in order for t in needed[row] if (seconds := t.seconds_left)]
-    print(
-        f"{len(pending)} of {len(rows)} rows are pending; {sum(known) / 3600:,.1f} hours one after "
-        "another of those that have had an epoch here."
-    )
+    hours = f"; those begun here take {sum(known) / 3600:,.1f} hours more" if known else ""
+    print(f"{len(pending)} of {len(rows)} rows are pending{hours}.")
 
 
 def _cells(row, needed):
