@@ -77,7 +77,7 @@ def list(
     sort: str | None = None,
     as_frame: bool = False,
     source: str | None = None,
-) -> builtins.list[Record]:
+) -> builtins.list[Record] | pandas.DataFrame:
     """Records of all names that match, in natural order (vit3 before vit10).
 
     Args:
@@ -267,7 +267,7 @@ def _natural(name):
     return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
 
 
-def _read(names) -> builtins.list[Record] | pandas.DataFrame:
+def _read(names) -> builtins.list[Record]:
     # Read anew every time: a config is small, and whoever trains adds weights and results while
     # the process runs.
     listed, results = sources.listed_files(), _results()
