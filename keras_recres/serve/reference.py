@@ -28,7 +28,8 @@ def make(network, preprocessing, labels, max_steps):
     shape = network.input_shape
     texts = isinstance(preprocessing, TextPreprocessing)
     if preprocessing is None or texts:
-        x = random_inputs(network, BATCH)
+        # JAX makes 32-bit integers of the 64 that a signature asks for.
+        x = random_inputs(network, BATCH).astype(network.input_dtype)
     else:
         pixels = generator.integers(0, 256, (BATCH, *shape), dtype="uint8")
         x = ops.convert_to_numpy(preprocessing(pixels))
