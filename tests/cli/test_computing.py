@@ -72,6 +72,8 @@ def test_evaluate_measures_a_file_beside_its_network(command, tmp_path, monkeypa
     model, found = table(out)
     assert (model["precision"], found["precision"]) == ("float32", "cifar_small.tflite")
     assert (float(found["top1_percent"]), found["images"]) == (50, "6")
+    # Nothing is lost where it is right, nine logits where it is not.
+    assert float(found["loss"]) == pytest.approx(4.5, abs=0.01)
     code, _, err = command(*asked, "--steps", 2)
     assert (code, "has the steps that it was exported with" in err) == (2, True)
 

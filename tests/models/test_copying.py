@@ -180,7 +180,8 @@ def test_what_masks_is_copied(tokens, sequential):
     (x,) = random_inputs(model, 3)
     x = ops.convert_to_numpy(x)
     assert (x[::2, 3:] == 0).all()
-    assert (x[1] != 0).any()
+    assert (x[::2, :3] != 0).all()
+    assert (x[1] != 0).all()
     assert_same(kept(model), model, x)
     assert_same(models.untie(model), model, x)
 

@@ -59,7 +59,7 @@ def network(steps=3):
     """What converters stumbled over: groups, volumes, GELU, own norms and vectors of every step."""
     keras.utils.set_random_seed(5)
     inputs = x = keras.Input((8, 8, 4))
-    x = layers.MetaConv2D(8, 3, groups=2, meta_groups=3)(x)
+    x = layers.MetaConv2D(8, 3, groups=2, meta_groups=3, meta_activation="relu")(x)
     x = layers.Conv3dSubstitute(2, (3, 3, 3), activation="relu")(x)
     x = keras.layers.Dense(64, activation="gelu")(keras.layers.Flatten()(x))
     branch = [layers.LayerNormalization(name="norm"), keras.layers.Dense(96, "gelu")]
