@@ -6,8 +6,10 @@ and fewer epochs.
 
     KERAS_BACKEND=torch python -m training.fit cifar_resnet20 --recipe cifar_resnet --data-dir DIR
 
-Hardware: any; time and accuracy on CIFAR-10 re-encoded as JPEG (these are not the original
-pixels): not measured yet.
+Hardware: any; 44 minutes on one processor core. Top-1 after the last epoch, one seed, on CIFAR-10
+re-encoded as JPEG, which are not the original pixels (the paper has 91.25 % on those, after 164):
+
+    cifar_resnet20  78.09 %
 """
 
 NAMES = ("cifar_resnet20",)
