@@ -19,7 +19,7 @@ from tests.training.fit.test_options import PLAIN, WEIGHTS, weights_of
 from training.data import batches
 from training.errors import UserError
 from training.fit import loop as fit
-from training.fit import models, steps, teacher, trainee
+from training.fit import models, precision, steps, teacher, trainee
 
 STEM = [f"layers/dense/vars/{i}" for i in (0, 1)]
 
@@ -392,3 +392,19 @@ def test_what_is_learnt_on_short_strings_holds_on_longer_ones_with_more_steps(tm
         found[bits, count] = evaluate(model, split.data, split.labels)["top1_percent"]
     assert found[6, 6] > 90
     assert found[16, 16] > 2 * found[16, 3]
+
+
+def test_numbers_too_small_to_be_fast_are_zero():
+    if keras.backend.backend() != "torch":
+        pytest.skip("PyTorch alone computes with them")
+    import torch
+
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot do without them")
+    least = torch.tensor(1.2e-38)
+    assert least / 2 != 0
+    try:
+        precision.subnormals_are_zero()
+        assert least / 2 == 0
+    finally:
+        torch.set_flush_denormal(False)
