@@ -164,7 +164,7 @@ def test_training_has_no_circle():
 
 
 def test_studies_are_imported_by_nobody():
-    """What two of them need is a module that is none."""
+    """What two of them need is in a module beside them."""
     studies = {
         module
         for module, tree in trees(TRAINING).items()

@@ -222,7 +222,7 @@ def test_examples_of_docstrings(room, tmp_path, monkeypatch):
 
 
 class Parsed(Exception):
-    """A command line was understood: no more is wanted of it."""
+    """A command line was understood, which is all that is wanted of it."""
 
 
 @pytest.mark.neutral

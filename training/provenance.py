@@ -86,7 +86,7 @@ def commit():
     """The checkout's commit, abbreviated.
 
     A copy of the code without its history is of the commit that KERAS_RECRES_COMMIT names (see
-    `training.travel.device`), "" if that is not set.
+    `training.travel.device`), or "" where that is unset.
     """
     found = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD").strip()
     if not found:

@@ -61,7 +61,7 @@ class Settings:
     features: float = 1.0
     original: str | None = None
     teacher_weights: str | None = None
-    # What was recorded and is no field: of code that knows more options than this one.
+    # What was recorded beside the fields, by code that knows more options than this one.
     others: dict = dataclasses.field(default_factory=dict, hash=False)
 
     @classmethod

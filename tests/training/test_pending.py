@@ -410,7 +410,7 @@ def test_what_is_not_filed_is_said(empty_zoo, tmp_path, capsys):
     (trial, *_) = pending_trainings.trainings(row, tmp_path / "runs", epochs=1, limit=20)
     assert trial.path == tmp_path / "runs" / "trial" / row.label / "0"
     assert trial.options == ("--epochs=1", "--warmup-epochs=0.5", "--limit=20", "--eval-limit=20")
-    # A trial, and a training that is not the recipe's, are none of the row.
+    # A trial, and a training that is not the recipe's, do not count for the row.
     finished(second, 0.7)
     for key, value in (("limit", 100), ("learning_rate", 0.5)):
         for training in (first, second):

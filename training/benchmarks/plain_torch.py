@@ -28,7 +28,7 @@ def plain_module(model):
         A `torch.fx.GraphModule` from (batch, channels, height, width).
 
     Raises:
-        ValueError: A layer is none of these.
+        ValueError: A layer is of another class than these.
     """
     writer = _Writer()
     writer.graph.output(writer.write(function_of(model), [writer.graph.placeholder("x")])[0])

@@ -163,7 +163,7 @@ def _forms(kind, arguments, weights):
 
         found["jax.jit"] = functools.partial(by_hand_jax.Training, kind, arguments, weights)
     if not found:
-        raise ValueError("neither PyTorch nor JAX is installed: there is nothing to compare with.")
+        raise ValueError("PyTorch or JAX must be installed to compare with.")
     return found
 
 

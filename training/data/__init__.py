@@ -93,7 +93,7 @@ class Images:
 
     Attributes:
         images: uint8 array (N, H, W, C), or a `decoding.Decoded`, to be read in pieces; or an
-            array (N, …) of examples that are no pictures, such as points; or a list of texts.
+            array (N, …) of other examples, such as points; or a list of texts.
         labels: int64 array (N,), None if only `images` can read them.
         class_names: one str a class.
         dataset: its name.

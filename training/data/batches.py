@@ -123,8 +123,8 @@ class Batches(keras.utils.PyDataset):
     def part(self, number, process=0, processes=1):
         """What one of several processes takes of a batch: rows from size · process/processes on.
 
-        No others are read and augmented if the processes share out the groups evenly, or if it is
-        not for training; else the whole batch is made and cut.
+        Only these are read and augmented if the processes share out the groups evenly, or in
+        evaluation; else the whole batch is made and cut.
 
         Args:
             number: the batch, from 0.
@@ -160,7 +160,7 @@ class Batches(keras.utils.PyDataset):
         return tuple(np.concatenate(x)[whole] for x in zip(*made, strict=True))
 
     def close(self):
-        """Gives up what is made ahead; there are no more batches after it."""
+        """Gives up what is made ahead, and gives no batch after it."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._coming = {}

@@ -30,7 +30,7 @@ class Decoded:
         shape: (N, H, W, C); H and W are those of the first image.
 
     Raises:
-        UserError: There are no images, or the first is none.
+        UserError: The split is empty, or its first file is not an image.
 
     Example:
         >>> images, labels = Decoded(encoded, size=(224, 224)).read(np.array([7, 1_000_000]))
@@ -77,7 +77,7 @@ class Decoded:
             The pixels, a uint8 array (B, H, W, C), and the labels, an int64 array (B,).
 
         Raises:
-            UserError: One cannot be read, is not an image or has another size without `crops`.
+            UserError: One is damaged, is not an image or has another size without `crops`.
         """
         images = np.empty((len(numbers), *self.shape[1:]), dtype=np.uint8)
         labels = np.empty(len(numbers), dtype=np.int64)

@@ -3,8 +3,8 @@
 For each split the file holds ``SPLIT/bytes`` (uint8, the image files one after the other),
 ``SPLIT/offsets`` (int64, N + 1: file i is bytes[offsets[i]:offsets[i + 1]]) and ``SPLIT/labels``
 (int64), and for all of them ``format``, ``dataset``, ``tag``, ``channels`` and ``class_names``.
-Examples that are no images, points or tokens, stand in ``SPLIT/arrays`` (N, …) in place of bytes
-and offsets. Nothing in it is pickled.
+Other examples, such as points or tokens, stand in ``SPLIT/arrays`` (N, …) in place of bytes and
+offsets. Nothing in it is pickled.
 """
 
 import zipfile
@@ -87,8 +87,8 @@ def read(path, dataset, split, limit=None):
         An `Encoded` record.
 
     Raises:
-        UserError: there is no such file, it is corrupt or no packed file, or it holds another
-            data set or not that split.
+        UserError: the file is missing, corrupt or of another format, or it holds another data
+            set or lacks that split.
     """
     with _open(path) as file:
         found = str(_get(file, path, "dataset"))

@@ -50,7 +50,7 @@ def run(dataset, version, out, folders):
         Sentences, a list of str.
 
     Raises:
-        UserError: the source is none, or JPEG itself; the encoder is missing.
+        UserError: the data set is not in `DATA_SETS`, or JPEG itself; the encoder is missing.
     """
     if dataset not in DATA_SETS:
         raise UserError(f"{dataset!r} cannot be re-encoded, only {' and '.join(DATA_SETS)} can.")

@@ -79,7 +79,7 @@ def load(model, file, advice):
         advice: what to do when it does not fit.
 
     Raises:
-        UserError: there is no such file, or it is not a weights file, or another model's.
+        UserError: the file is missing, damaged, or another model's.
     """
     if not str(file).endswith(".weights.h5"):
         raise UserError(f"{file} is not a .weights.h5 file: {advice}.")

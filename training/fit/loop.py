@@ -267,7 +267,7 @@ def train(model, trained, a, augment, folder, devices, watching=()):
             "command goes on from there"
         ) from None
     except Exception:
-        # A picture that is none, and not what TensorFlow makes of it.
+        # The image that cannot be decoded is at fault, whatever TensorFlow makes of it.
         if failed := batches.failed or test_batches.failed:
             raise failed from None
         raise
@@ -301,7 +301,7 @@ def curvature_of(images, preprocess, points, path):
 
 
 def _end_with_parent():
-    """Ends this process in order when its standard input closes: its parent is no more."""
+    """Ends this process in order when its standard input closes: its parent has ended."""
 
     def wait():
         while os.read(0, 1):  # Reading sys.stdin would hold its lock when this process ends.

@@ -125,8 +125,8 @@ def compile_model(
     that gives pixels, of their binary cross-entropies.
 
     The learning rate rises linearly from 0, then falls along a half cosine to a hundredth of its
-    peak, or stays there. The decay spares vectors and tokens: biases, norms, slopes and scales
-    are no kernels. A decay of 0 makes it Adam (arXiv 1412.6980).
+    peak, or stays there. Only kernels decay; vectors and tokens (biases, norms, slopes, scales)
+    keep their size. A decay of 0 makes it Adam (arXiv 1412.6980).
 
     Args:
         model: a model that gives logits; labels are one-hot.
@@ -224,7 +224,7 @@ def _right(answers, logits):
 
 
 def jit_compile(convolutions=False):
-    """What `compile` is told of XLA: use it on TensorFlow, where Keras would not without a GPU.
+    """What `compile` is told of XLA: use it on TensorFlow, where Keras would on GPUs alone.
 
     A training step of vit3 takes 0.4 to 0.8 of the time with it, but one of a network of
     convolutions twice the time on a processor; elsewhere Keras chooses well.
@@ -236,7 +236,7 @@ def jit_compile(convolutions=False):
 
 
 def save_weights(model, path):
-    """Saves a model's weights whole or not at all, and without the optimizer's.
+    """Saves a model's weights, whole or not at all; the optimizer's are left out.
 
     Keras would save those too: three times the size, and nothing that anyone loads.
 

@@ -15,8 +15,7 @@ from training.fit import in_depth, precision, steps, strategy
 from training.fit.models import OPTIMIZERS, SCHEDULES, overrides_of
 from training.settings import Settings
 
-# What does not change a result, dropout with another --strategy aside, is not compared when a run
-# goes on.
+# What changes no result (but dropout with another --strategy): a run goes on whatever it says.
 NOT_SETTINGS = ("data_dir", "out", "resume", "steps_per_execution", "recipe", "end_with_parent")
 NOT_SETTINGS += ("tensorboard", "curvature", "strategy", "chosen")
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")

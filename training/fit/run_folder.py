@@ -64,7 +64,7 @@ class RunFolder:
     def _open(self, settings):
         file = self.path / "settings.json"
         self._settings = settings
-        # Settings alone are no training: one that failed at once may be asked for differently.
+        # A training that failed at once left its settings only, and may be asked for differently.
         if file.exists() and (self.epochs_done or self.finished):
             try:
                 found = json.loads(file.read_text(encoding="utf-8"))
@@ -118,7 +118,7 @@ class RunFolder:
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
         file = self.path / "settings.json"
         found = [self._settings.recorded()]
-        # There may be nothing, or nothing that says what its weights are called.
+        # The file that says what its weights are called may be missing or damaged.
         with contextlib.suppress(OSError, ValueError):
             found.append(json.loads(file.read_text(encoding="utf-8")))
         for settings in (s for s in found if isinstance(s, dict)):

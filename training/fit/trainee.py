@@ -13,7 +13,7 @@ from keras import ops
 from keras_recres.layers import RecurrentResidual
 from training.errors import UserError
 
-# What Keras says when variables have no gradient, of such as a step of a block has of its own.
+# What Keras says when variables have no gradient, where they are per-step weights of a block.
 RESTING = r"Gradients do not exist for variables \[('[^']*/step\d+_[^']*'(, )?)+\]"
 
 
@@ -198,7 +198,7 @@ class Trainee(keras.Model):
                 compiled[now], self.train_function = self.train_function, train_function
             return compiled[now](*state_and_iterator)
 
-        # A batch of few steps gives none to what later steps have of their own, which is meant.
+        # A batch of few steps gives no gradient to the per-step weights of later ones, as meant.
         warnings.filterwarnings("ignore", RESTING)
         self.train_function = train_function
         return train_function

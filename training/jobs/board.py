@@ -38,7 +38,7 @@ class Board:
             self._tasks[name] = self._bar.add_task(name, total=1, state="reading data")
 
     def tell(self, name, line):
-        """A training wrote a line; those that are not about an epoch are not shown."""
+        """A training wrote a line; only one about an epoch is shown."""
         if not (epoch := EPOCH.match(line)):
             return
         if self._bar is None:

@@ -141,7 +141,7 @@ def missing(row, all_trainings, strict=True):
     """The trainings that a pending row still needs, in the order of their seeds.
 
     Not needed is one that is finished in its folder as the recipe says, or filed with the settings
-    that it would have here; where the zoo has no weights yet, what is only filed does not count.
+    that it would have here; before the zoo has weights, only what is in its folder counts.
 
     Args:
         row: a `Row`.

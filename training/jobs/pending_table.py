@@ -23,7 +23,7 @@ def show(rows, a):
     pending = [row for row in rows if row.needs]
     needed = {row: pending_rows.needed(row, a, strict=False) for row in pending}
     ordered = pending_rows.by_value([training for row in pending for training in needed[row]])
-    # Rows of which all is trained, or nothing can be, have no place in that order.
+    # Rows without a training to begin come last: all is trained, or none can be.
     order = list(dict.fromkeys([*(training.row for training in ordered), *pending]))
     for row in order:
         shown.add_row(*_cells(row, needed[row]))

@@ -12,7 +12,7 @@ from training.provenance import ROOT, cores
 
 # Seconds that a training has to end in order, before it is ended without.
 GRACE = 20
-# With less than this left no training is begun that would not, or may not, reach its end.
+# With less than this left a training begins only if it is known to reach its end.
 LEAST = 60
 STDERR = "stderr.log"
 

@@ -2,9 +2,9 @@
 
 A study of many trainings may need more time than one machine has at a stretch. What each training
 measured, its metrics.json, is filed as a line; with `--adopt TAG` the same command elsewhere trains
-only what is missing, and its tables and claims are those of all of them. Those that are no seed
-of a row of the zoo's, trained for longer or in another precision than its recipe says, are kept
-apart, in `zoo/logs/controls.jsonl`.
+only what is missing, and its tables and claims are those of all of them. Controls, trained for
+longer or in another precision than the recipe of their row in the zoo says, are kept apart, in
+`zoo/logs/controls.jsonl`.
 """
 
 import json
@@ -66,7 +66,7 @@ def file(runs, replace=False):
 
 
 def is_control(run):
-    """Whether a training is no seed of its row: it differs in more than `Settings.key` tells."""
+    """Whether a training is a control of its row: it differs in more than `Settings.key` tells."""
     return not {option.replace("-", "_") for option in run.how} <= set(HOW)
 
 

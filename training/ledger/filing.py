@@ -46,14 +46,14 @@ def file_weights(model, name, tag, inputs=None):
         name: its name in the zoo.
         tag: the data set's tag.
         inputs: what the model takes, a float32 batch, int32 of words; None draws 4 inputs from a
-            fixed seed, which are no one's pictures, or takes 4 of the problems that are made.
+            fixed seed, which show nothing, or takes 4 of the problems that are made.
 
     Returns:
         The paths of the weights and of the golden file.
     """
     dataset = zoo.info(name).tags[tag].dataset
     if inputs is None and problems.parse(dataset):
-        # On what is not a problem a network never comes to rest, and errors of rounding grow.
+        # Only on problems does a network come to rest; elsewhere errors of rounding grow.
         inputs = problems.read(dataset, "test", 4).data
     texts = family_of(zoo.info(name).builder).inputs == "text"
     if inputs is None and texts:
@@ -151,9 +151,9 @@ def read_results():
 
 
 def write_result(row):
-    """Enters a measurement into `zoo/results.csv`; the row of the same thing gives way.
+    """Enters a measurement into `zoo/results.csv`, in place of an earlier one of the same thing.
 
-    That is the row whose name, tag, metric and data set are the same.
+    An earlier one is the row whose name, tag, metric and data set are the same.
 
     Args:
         row: dict with keys out of `COLUMNS`; those that are missing stay empty. A `value` is in

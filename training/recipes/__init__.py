@@ -122,7 +122,7 @@ def load(name):
 
 
 def callbacks(name):
-    """The classes that a recipe names, a list; none where there is no recipe.
+    """The classes that a recipe names, a list; empty without a recipe.
 
     Raises:
         UserError: there is no such class.

@@ -68,7 +68,7 @@ class Cells:
         """Accuracies of an array of runs, the last axis of which are seeds.
 
         Returns:
-            Mean over the seeds that came through, NaN where none did, and how many did not.
+            Mean over the seeds that came through, NaN where all failed, and how many failed.
         """
         values = np.array([[self.get(run, learning_rate) for run in row] for row in runs], float)
         trouble = np.isnan(values).sum(axis=-1)

@@ -153,14 +153,14 @@ class MnistResnet50(Study):
         return 0
 
     def file(self, runs, a):
-        """Files results and logs of finished trainings in the zoo, and no weights.
+        """Files results and logs of finished trainings in the zoo, without weights.
 
         A training with a limit on the images is filed as another metric, beside which that of a
         whole training finds its place.
         """
         super().file(runs, a)
         said = []
-        # A network with other arguments than the zoo's is none of its names.
+        # A network with other arguments than the zoo's has no name there.
         for label in dict.fromkeys(run.label for run in runs if not run.arguments):
             finished = [run for run in runs if run.label == label and run.metrics]
             if not finished:

@@ -80,7 +80,7 @@ def by_epoch(folder):
     """Curvature in the last stage and accuracy after each epoch of a training.
 
     Returns:
-        Dicts with "epoch" and the keys of `DRAWN`; none where the curvature was not measured.
+        Dicts with "epoch" and the keys of `DRAWN`; none without a measured curvature.
     """
     file = folder / "curvature.csv"
     if not file.exists():

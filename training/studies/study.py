@@ -335,7 +335,7 @@ def tell_missing(missing, total, a):
     """
     if missing == total:
         raise UserError(
-            f"no training is finished, nothing is filed or shown: `{a.command}` trains them."
+            f"no training is finished that could be filed or shown: `{a.command}` trains them."
         )
     if missing:
         told = f"{missing} of {total} trainings are missing: `{a.command}` trains them."
@@ -343,15 +343,15 @@ def tell_missing(missing, total, a):
 
 
 def like(patterns, known, option="names"):
-    """Those of the known that any of the wildcards means, in their order.
+    """Those of the known that any of the wildcards matches, in their order.
 
     Raises:
-        UserError: a wildcard means none; it was given as this option.
+        UserError: a wildcard of this option matches none.
     """
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
             raise UserError(
-                f"--{option} has {pattern!r}, which is none of {', '.join(known)}."
+                f"--{option} has {pattern!r}, which is not among {', '.join(known)}."
                 f"{nearest(pattern, known)}"
             )
     return [name for name in known if any(fnmatch.fnmatch(name, p) for p in patterns)]

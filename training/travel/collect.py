@@ -22,7 +22,7 @@ def collect(folder, out, asked=None):
         (taken, kept): names ROW/SEED of what was unpacked, and of what `out` had already.
 
     Raises:
-        UserError: the folder is not there, or something in it is not what it should be.
+        UserError: the folder is missing, or something in it is damaged or does not belong there.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -6,8 +6,7 @@
 `training.pending --device-pack` writes the pack's parts. Each call brings a part, keeps it in a
 folder that outlasts the call, makes whole what has all of its pieces, trains what is pending on
 the data sets that are there, and writes all results into a few archives, see `device_results.py`.
-Until the wheels of the pack are installed there may be no Keras: this file needs nothing but
-Python.
+Keras may be missing until the wheels of the pack are installed: this file needs Python alone.
 """
 
 import argparse
@@ -113,8 +112,8 @@ def environment_of(a, manifest, lacking=()):
     """Installs the pack's wheels; returns the environment variables of the trainings."""
     if absent := [name for name in lacking if name.endswith(".whl")]:
         raise UserError(
-            f"nothing can be trained yet, since {', '.join(sorted(absent))} is not whole: bring "
-            "the first part again, what an earlier call left here is gone with its machine."
+            f"training needs {', '.join(sorted(absent))} whole: bring the first part again, since "
+            "what an earlier call left here is gone with its machine."
         )
     wheels = sorted((a.stage / "wheels").glob("*.whl"))
     site = (a.stage / "site").resolve()
@@ -157,7 +156,7 @@ def train(a, others, environment, budget):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        time.sleep(5)  # Its trainings end when it is no more.
+        time.sleep(5)  # Its trainings end once it has ended.
         print("training.pending did not end in time and was killed", flush=True)
         return 1
 

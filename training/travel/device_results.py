@@ -197,14 +197,14 @@ def unpack_runs(archive, runs, asked=None):
     """Unpacks the zip of zips.
 
     A training that is finished in `runs`, as far there as in the archive, or being trained there,
-    is left as it is. But one of an earlier recipe gives way to one of the recipe as it is now, and
-    is put aside as ROW/SEED.earlier-N.
+    is left as it is. But one of an earlier recipe is put aside as ROW/SEED.earlier-N if the
+    archive has one of the recipe as it is now.
 
     Args:
         archive: the zip.
         runs: the folder for ROW/SEED.
         asked: function that gives the settings that a training ROW/SEED is to have now, or None;
-            without it nothing is put aside.
+            without it none is put aside.
 
     Returns:
         (taken, kept): names ROW/SEED of what was unpacked, with a word on what was put aside, and

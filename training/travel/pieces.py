@@ -57,7 +57,7 @@ def join(whole, folder, target):
         target: the file to write, whole or not at all.
 
     Raises:
-        UserError: a piece is not there, or is not what was written.
+        UserError: a piece is missing or damaged.
     """
     target = Path(target)
     try:

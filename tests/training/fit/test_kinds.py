@@ -1,4 +1,4 @@
-"""Networks with several outputs, or whose inputs are no images: from the zoo to the server."""
+"""Networks with several outputs, or with other inputs than images: from the zoo to the server."""
 
 import json
 import logging

@@ -130,7 +130,7 @@ def test_differences_are_told_and_kept(empty_zoo, tmp_path, monkeypatch, capsys)
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--forms=norm"], "--forms has 'norm', which is none of once, recurrent, norms"),
+        (["--forms=norm"], "--forms has 'norm', which is not among once, recurrent, norms"),
         (["--seeds=0"], "--seeds must be at least 1, found 0."),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_training_of_an_earlier_recipe_gives_way_and_is_kept(tmp_path, adopted
         (old / "settings.json").unlink()
         (old / "metrics.json").write_text(json.dumps({"settings": earlier, "train_loss": 0.5}))
     device_results.pack(runs, out)
-    # Which of the two the recipe asks for decides; where nobody knows, nothing gives way.
+    # Which of the two the recipe asks for decides; where nobody knows, nothing is put aside.
     for asked in (None, lambda name: None, lambda name: earlier | {"backend": "a third"}):
         assert collect.collect(out, home, asked) == ([], ["vit3.mnist/0"])
     told = "vit3.mnist/0 (the one before, with other settings, is 0.earlier-1 now)"
@@ -483,7 +483,7 @@ def test_without_the_wheels_nothing_is_begun(tmp_path, capsys):
     arguments = [f"--part={part}", f"--stage={tmp_path / 'stage'}"]
     assert errors.run(device.main, arguments) == 2
     err = capsys.readouterr().err
-    assert "since keras-3.whl is not whole: bring the first part again" in err
+    assert "training needs keras-3.whl whole: bring the first part again" in err
     assert err.count("\n") == 1
 
 
