@@ -60,7 +60,7 @@ class Devices:
         """Whether an integer is the same in all processes, which all ask; their sum below 2^24.
 
         Where processes go on from different states, every step of theirs waits for the others all
-        the same, and what they learn is no one's.
+        the same, and what they learn is of no use.
         """
         if self.processes == 1:
             return True

@@ -103,7 +103,7 @@ def _pictures(arguments, record):
 
 
 def _check_place(directory):
-    """Says before anything is loaded that a folder cannot be made, or not be written."""
+    """Says before anything is loaded that a folder cannot be made or written."""
     parents = (directory, *directory.absolute().parents)
     there = next(path for path in parents if path.exists())
     if not there.is_dir():

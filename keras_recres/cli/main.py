@@ -49,7 +49,7 @@ def parser():
 
 def main(argv=None):
     """Runs a command line; returns its exit code."""
-    # A character that the terminal's encoding lacks is no reason to lose a result.
+    # A character that the terminal's encoding lacks must not cost a result.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

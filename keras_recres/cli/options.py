@@ -163,7 +163,7 @@ def start_keras(backend=None):
             raise UserError(f"Keras runs on {used} in this process already, not on {backend}.")
     if backend:
         os.environ["KERAS_BACKEND"] = backend
-    # TensorFlow's start-up lines are no news to the user.
+    # The user need not see TensorFlow's start-up lines.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quietly("starting Keras"):
         try:

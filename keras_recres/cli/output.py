@@ -115,7 +115,7 @@ def _table(rows, columns, title):
         keep = column.right or column.whole
         table.add_column(Text(head), justify=justify, no_wrap=keep, overflow="fold")
     for row in cells:
-        # As Text: square brackets in a name are no mark-up.
+        # As Text: square brackets in a name are not mark-up.
         table.add_row(*map(Text, row))
     Console().print(table)
 

@@ -50,7 +50,7 @@ def add(commands):
     images_given = p.add_argument(
         "images", nargs="+", default=[], type=Path, metavar="IMAGE", help="image files"
     )
-    # With "*", argparse would take no more of them after an option that follows the name.
+    # With "*", argparse would refuse those after an option that follows the name.
     images_given.required = False
     p.add_argument(
         "--text", action="append", default=[], help="a text, for a network that reads texts"

@@ -1,4 +1,4 @@
-"""Rates of dropping that every step of a shared branch has of its own."""
+"""Per-step dropout rates of a shared branch."""
 
 import contextlib
 import fnmatch

@@ -176,7 +176,7 @@ class RecurrentResidual(keras.layers.Layer):
         check_patterns("drop_rates", drop_rates)
         for rates in (drop_rates or {}).values():
             if not isinstance(rates, list | tuple):
-                raise ValueError(f"`drop_rates` must be lists of rates, but {rates!r} is none.")
+                raise ValueError(f"`drop_rates` must be lists of rates, but {rates!r} is not.")
             for rate in rates:
                 check_rate("drop_rates", rate)
             if len(rates) != steps:

@@ -131,7 +131,7 @@ def plot(merges, values=None, labels=None, to_file="tree.png"):
         `to_file`.
 
     Raises:
-        ValueError: If the merges are no tree, or the numbers of values and labels do not fit.
+        ValueError: If the merges are not a tree, or the number of values or labels is wrong.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -114,7 +114,7 @@ def cifar_net(
             and 8 for the others.
         map_size: (rows, columns) to which the second pooling's maps are averaged, so that weights
             for each pixel of a small network's maps, or for each row of those in the medium "meta"
-            one, take images of any size, as torchvision's VGG does. None is no such mean.
+            one, take images of any size, as torchvision's VGG does. None leaves this mean out.
         features_only: Whether to return the features before the logits.
         classifier_activation: None for logits, or an activation such as "softmax".
         name: Name of the model.

@@ -51,7 +51,7 @@ def deep_thinking(
         steps: Integer ≥ 1, how often the block runs.
         recall: Whether each step sees x_0 again.
         residual_scale: s, as in `RecurrentResidual`; None for 1.
-        unshare: As in `RecurrentResidual`: what each step has of its own.
+        unshare: As in `RecurrentResidual`: which weights are per-step.
         exit_threshold: As in `RecurrentResidual`: at inference a problem whose state stands still
             is left alone. 1e-3 is below what one changing cell in 100,000 makes.
         input_shape: (cells, channels) of a sequence or (height, width, channels) of a plane, whose

@@ -34,8 +34,8 @@ def ensemble(
         A functional keras.Model that gives probabilities or logits, (batch, …, classes).
 
     Raises:
-        ValueError: If a member is no such model, inputs, preprocessing or classes differ, or
-            probabilities are to be averaged as logits.
+        ValueError: If a member is another model than these, inputs, preprocessing or classes
+            differ, or probabilities are to be averaged as logits.
     """
     check_choice("average", average, ("probabilities", "logits"))
     models = [*models] if isinstance(models, list | tuple) else [models]

@@ -47,7 +47,7 @@ def fact(x, model):
 
 
 def reduction(x, model):
-    """How many pixels of a side are one of a map, None where the features are no map."""
+    """How many pixels of a side are one of a map, None where the features are not a map."""
     if len(x.shape) != 4 or len(model.input_shape) != 4:
         return None
     return round(model.input_shape[1] / x.shape[1])

@@ -51,7 +51,7 @@ def field_rnn(
         num_classes: Must be n.
         trajectory: Whether to return the state after every step, (batch, steps, n), or the last.
         features_only: Must be False: there are no features beside the state.
-        classifier_activation: Must be None: states are no probabilities.
+        classifier_activation: Must be None: states are not probabilities.
         name: Name of the model.
 
     Returns:
@@ -128,7 +128,7 @@ def field_to_rnn(
         A `keras.Model` from starts (batch, n) to states (batch, n) or (batch, steps, n).
 
     Raises:
-        ValueError: If the model is none of these.
+        ValueError: If the model is another than these.
     """
     check_count("steps", steps)
     kernel, bias, velocity, drift, dt = _field_of(model, dt)

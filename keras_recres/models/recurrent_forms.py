@@ -94,7 +94,7 @@ def rnn_to_residual(layer: keras.layers.Layer, steps: int) -> RecurrentResidual:
         A built RecurrentResidual with copies of the weights.
 
     Raises:
-        ValueError: If the layer is not built, or a state is no vector.
+        ValueError: If the layer is not built, or a state has more axes than a vector.
     """
     check_count("steps", steps)
     _check_built("layer", layer, keras.layers.RNN)

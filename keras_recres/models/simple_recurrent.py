@@ -72,7 +72,7 @@ def jordan(
 
     h = tanh(U x + W s + b),  y = σ(V h + c),  s = α s₋ + y₋
 
-    as `layers.JordanCell` has it. What it returns are no logits but y, since the state is y.
+    as `layers.JordanCell` has it. It returns y in place of logits, since y is its state.
 
     Example:
     >>> keras_recres.models.jordan(5, input_shape=(None, 3)).count_params()  # mn + kn + n + nk + k

@@ -188,7 +188,7 @@ def _batch(model, curve, theta, batch_size):
     try:
         inputs = curve(ops.convert_to_tensor(theta[:1].astype("float32")))
     except Exception as error:
-        # It is the user's: PyTorch's tensors, for one, are no factors of NumPy's arrays.
+        # It is the user's: NumPy's arrays, for one, cannot be multiplied by PyTorch's tensors.
         raise ValueError(
             f"`curve` does not run on a tensor of θ ({_first_line(error)}): {_of_ops(curve)}."
         ) from error
@@ -278,7 +278,7 @@ def _explanation(measurement, theta, error):
 def _of_ops(curve):
     """How a curve that cannot be differentiated is written instead, with its constants' names."""
     names = []
-    with contextlib.suppress(TypeError):  # It is no plain function.
+    with contextlib.suppress(TypeError):  # Raised by what is not a plain function.
         seen = inspect.getclosurevars(curve.function)
         of_numpy = (np.ndarray, np.generic)
         names = [

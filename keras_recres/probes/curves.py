@@ -281,7 +281,7 @@ def from_dataset(
         means = np.stack([x[labels == one].mean(axis=0) for one in np.unique(labels)])
         return spline(curve_points.nearest_order(means), name="class means")
     if (labels == label).sum() < 2:
-        raise ValueError(f"`label` must be a class of at least 2 images, but {label!r} is none.")
+        raise ValueError(f"`label` must be a class of at least 2 images, but {label!r} is not.")
     return spline(curve_points.nearest_order(x[labels == label][:points]), name=f"class {label}")
 
 

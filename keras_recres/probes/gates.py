@@ -143,8 +143,8 @@ def gates(
         A `GatesRecord`.
 
     Raises:
-        ValueError: If there is no such layer, or its cell is no LSTM or GRU: one with input, forget
-            and output gates, or with update and reset gates, by `recurrent_activation`.
+        ValueError: If there is no such layer, or its cell is not an LSTM or GRU: one with input,
+            forget and output gates, or with update and reset gates, by `recurrent_activation`.
     """
     x = keras.tree.map_structure(ops.convert_to_tensor, x)
     walk = Recurrence(model, x, "time", layer)

@@ -40,7 +40,7 @@ def gradient_product(w: Data, steps: int) -> np.ndarray:
         A float64 array of w's shape.
 
     Raises:
-        ValueError: If `steps` is no integer of at least 1.
+        ValueError: If `steps` is not an integer of at least 1.
     """
     check_count("steps", steps)
     return np.asarray(w, "float64") ** steps

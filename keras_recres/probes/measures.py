@@ -83,8 +83,8 @@ def rank_correlation(
         A `Correlation`; NaN with the interval from -1 to 1 where x or y is constant.
 
     Raises:
-        ValueError: x and y are no finite numbers of at least 4 models, or an option is out of its
-            range.
+        ValueError: x and y are not finite numbers of at least 4 models, or an option is out of
+            its range.
     """
     x, y = np.asarray(x, "float64"), np.asarray(y, "float64")
     if x.ndim != 1 or x.shape != y.shape or len(x) < 4:

@@ -36,8 +36,8 @@ def paths(
     and backward through F in k random units and through the shortcut alone in the others. Where
     the shape changes a unit is x ← λ P(x) + F(x): P is what its sum is given through the fewer
     kernels, one at most, such as a projection or zeros beside the maps. So ResNet-50 has 16 units
-    and ResNet-110 has 54. What is no residual unit, such as a stem, is passed whole by every path;
-    a `RecurrentResidual` is one unit, whatever its steps.
+    and ResNet-110 has 54. Other parts, such as a stem, are passed whole by every path; a
+    `RecurrentResidual` is one unit, whatever its steps.
 
     Beside it stand the two forms of the gradient at the input of each unit (arXiv 1603.05027,
     equations 5 to 8): in a residual network the sum of what the shortcuts hand down, multiplied by

@@ -29,7 +29,7 @@ def runs(model, patterns=None):
         for pattern in patterns:
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
                 raise ValueError(
-                    f"{pattern!r} is none of the residual blocks of {model.name!r}: "
+                    f"{pattern!r} is not among the residual blocks of {model.name!r}: "
                     f"{', '.join(names) or 'there are none'}."
                 )
         found = [run for run in found if any(fnmatch.fnmatchcase(run.name, p) for p in patterns)]

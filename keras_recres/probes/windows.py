@@ -131,7 +131,7 @@ def through(operation, path, given, before, output, args=(), kwargs=None):
     try:
         return _through(operation, path, given, before, output, args, kwargs or {})
     except _NoRule as error:
-        # What sees all there is already can see no more.
+        # What sees all there is already sees the same after any operation.
         if all(window.stride == 0 for windows in before for window in windows):
             return _union(before)
         return Unknown(path, str(error))

@@ -33,7 +33,7 @@ class Network:
         why_no_steps: Where that is so, the sentence that says it; else None.
 
     Raises:
-        ValueError: If the model is none that can be served.
+        ValueError: If the model cannot be served.
     """
 
     def __init__(self, model):

@@ -27,7 +27,7 @@ def write(model, folder, preprocessing, labels, max_pixels, max_steps):
         module = tf.Module(name=model.name)
         # What is tracked is saved: values of the model and of its random state.
         module.values = [variable.value for variable in model.variables]
-        # And the tables of lookup layers, which are no variables.
+        # And the tables of lookup layers, which are not among the variables.
         module.tables = [
             part
             for layer in sublayers(model)

@@ -90,7 +90,7 @@ def _builder(record):
 
     if record.builder not in models.__all__:
         raise ValueError(
-            f"{record.name!r} asks for the builder {record.builder!r}, which is none of "
+            f"{record.name!r} asks for the builder {record.builder!r}, which is not among "
             f"keras_recres.models: {', '.join(models.__all__)}."
         )
     return getattr(models, record.builder)

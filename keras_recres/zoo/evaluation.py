@@ -178,7 +178,7 @@ def evaluate(model, images, labels, batch_size=128, advance=None):
 
 
 def _evaluate_floats(model, examples, answers, batch_size, advance):
-    """`evaluate` of answers that are no classes: numbers, or grey values of pixels."""
+    """`evaluate` of answers other than classes: numbers, or grey values of pixels."""
     begin = time.perf_counter()
     found = logits_of(model, examples, batch_size, advance)
     seconds = time.perf_counter() - begin

@@ -49,9 +49,9 @@ def fine_tune(
     with the columns path and label. Without train/ and val/ a fifth of each class, drawn by the
     seed, is held out. A tenth of each class among the others is watched: the weights of the epoch
     that is best on these are kept, and the training ends when no epoch in a third of `epochs` was
-    better. The held-out images are measured once, at the end. Files that are no images are named
-    and left out, by the logger `keras_recres`, which also tells that classes are of very unequal
-    size; progress goes to stderr.
+    better. The held-out images are measured once, at the end. Files that are not images are
+    named and left out, by the logger `keras_recres`, which also tells that classes are of very
+    unequal size; progress goes to stderr.
 
     While only the head learns, the statistics of batch normalization stay as they are, too. Adam's
     learning rate is constant for the head; for all layers it rises through one epoch and falls

@@ -81,7 +81,7 @@ def load(folder):
     """The model of a folder that `save` wrote, checked.
 
     Raises:
-        FileNotFoundError: It is no such folder, or lacks a file.
+        FileNotFoundError: The folder is missing, or lacks a file.
         ValueError: A file is corrupt or asks for code, or the outputs are not those of the model.
     """
     folder = Path(folder).expanduser()
@@ -99,7 +99,7 @@ def load(folder):
 def check(folder):
     """Checks that a folder has all files, as their sha256 say."""
     if folder.is_file():
-        raise ValueError(f"{folder} is no folder; keras.saving.load_model reads a .keras file.")
+        raise ValueError(f"{folder} is not a folder; keras.saving.load_model reads a .keras file.")
     for name in (*CHECKED, "manifest.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
@@ -145,7 +145,7 @@ def _whole(model):
     preprocess = getattr(whole, "preprocess", None)
     if not isinstance(preprocess, Preprocessing | text.TextPreprocessing | None):
         raise ValueError(
-            f"{model.name!r} has a `preprocess` that is no zoo.Preprocessing, found "
+            f"{model.name!r} has a `preprocess` that is not a zoo.Preprocessing, found "
             f"{preprocess!r}: code cannot be saved."
         )
     return whole
@@ -190,7 +190,7 @@ def _check_golden(model, path):
         inputs = [golden[f"input_{i}"] for i in range(len(model.inputs))]
         outputs = _outputs(model, inputs)
         wanted = [golden[f"logits_{i}"] for i in range(len(outputs))]
-    except Exception as error:  # Of a file that is none, NumPy and Keras raise all sorts.
+    except Exception as error:  # NumPy and Keras raise all sorts for a damaged file.
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} has no inputs and logits of {model.name!r} ({reason}).") from None
     few_bits = any("16" in layer.compute_dtype for layer in model.layers)

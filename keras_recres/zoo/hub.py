@@ -34,9 +34,9 @@ def push(model: keras.Model, address: str) -> str:
         The address of the commit, `"hf://USER/REPO@REVISION"`.
 
     Raises:
-        ValueError: The address is no such one, or the model cannot be saved.
+        ValueError: The address has another form, or the model cannot be saved.
         ImportError: huggingface_hub is missing.
-        PermissionError: The hub does not know you, or you may not write there.
+        PermissionError: The hub does not know you or let you write there.
         OSError: The hub cannot be reached.
     """
     repository, revision = parse(address)
@@ -61,9 +61,9 @@ def fetch(address, offline=None, progress="auto"):
     """The folder of a repository on this machine, downloaded where it is not yet.
 
     Raises:
-        ValueError: The address is no "hf://USER/REPO".
+        ValueError: The address is not an "hf://USER/REPO".
         FileNotFoundError: There is no such repository, or it is not here and `offline`.
-        OSError: The hub cannot be reached, or does not let you read it.
+        OSError: The hub cannot be reached, or refuses to let you read it.
     """
     repository, revision = parse(address)
     hub = _library()

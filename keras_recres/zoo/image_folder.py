@@ -16,7 +16,7 @@ from keras_recres.zoo.tfds_folder import INFO, Split
 
 logger = logging.getLogger("keras_recres")
 
-# So many files that are no image are named, one by one.
+# So many files that are not images are named, one by one.
 TOLD = 10
 HEAD = ["path", "label"]
 # Names of the subfolder with what is held out, beside train/.
@@ -137,7 +137,7 @@ def find(folder, class_names=None):
         A `Listing`.
 
     Raises:
-        ValueError: There is no such folder, no image in it, or a class that is none of
+        ValueError: The folder is missing, has no image, or has a class that is not among
             `class_names`.
     """
     folder = Path(folder).expanduser()
@@ -170,7 +170,7 @@ def find(folder, class_names=None):
     for path, label in found:
         if label not in index:
             raise ValueError(
-                f"{str(path)!r} is of the class {label!r}, which is none of "
+                f"{str(path)!r} is of the class {label!r}, which is not among "
                 f"{', '.join(names[:20])}{', …' * (len(names) > 20)}."
             )
     labels = np.array([index[label] for _, label in found], np.int64)
@@ -178,7 +178,7 @@ def find(folder, class_names=None):
 
 
 def decoded(listing, channels, preprocess=None, advance=lambda count: None):
-    """Decodes all files, and leaves out those that are no image, which the logger names.
+    """Decodes all files, and leaves out those that are not images, which the logger names.
 
     Args:
         listing: A `Listing`.

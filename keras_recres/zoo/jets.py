@@ -92,7 +92,7 @@ def preprocess(momenta, constituents=120, order="clustering", rotate=True):
         float32 array (jets, constituents, 3): pT, and the two coordinates; zeros are padding.
 
     Raises:
-        ValueError: If the momenta have another shape or are no numbers, or `order` is unknown.
+        ValueError: If the momenta have another shape or are not numbers, or `order` is unknown.
     """
     momenta = np.asarray(momenta)
     if momenta.ndim != 3 or momenta.shape[-1] != len(COMPONENTS):
@@ -160,7 +160,7 @@ def read_top_tagging(path, start=0, stop=None):
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: it must be a file of the data set.")
     if not h5py.is_hdf5(path):
-        raise ValueError(f"{path} must be an HDF5 file of the top-tagging data set, but is none.")
+        raise ValueError(f"{path} must be an HDF5 file of the top-tagging data set, but is not.")
     with h5py.File(path, "r") as file:
         table = file.get("table/table")
         blocks = [] if table is None or table.dtype.names is None else table.dtype.names

@@ -19,7 +19,7 @@ def config_of(folder):
         model = config["model"]
         return {**model, "config": {**model["config"], "zoo": {**config["zoo"]}}}
     except FileNotFoundError:
-        raise FileNotFoundError(f"{str(folder)!r} is no folder that zoo.save wrote.") from None
+        raise FileNotFoundError(f"{str(folder)!r} is not a folder that zoo.save wrote.") from None
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not the config of a saved model ({error!r}).") from None
 
@@ -35,7 +35,7 @@ def facts(path):
         tags; and a tuple of names, or None.
 
     Raises:
-        ValueError: It is no such file, or has no network of the zoo with a record.
+        ValueError: It is another file, or has no network of the zoo with a record.
     """
     if str(path).endswith(".keras"):
         try:

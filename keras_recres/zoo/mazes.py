@@ -140,7 +140,7 @@ def is_path(maze, answer):
     near = on[:-2, 1:-1] * 1 + on[2:, 1:-1] + on[1:-1, :-2] + on[1:-1, 2:]
     on, near = on[1:-1, 1:-1], np.where(on[1:-1, 1:-1], near, 0)
     ends = np.all(maze == START, axis=-1) | np.all(maze == END, axis=-1)
-    # Lines that close are no part of it, and are no path.
+    # A closed line beside the path is not reached from the start: the answer is wrong.
     reached = np.all(maze == START, axis=-1)
     for _ in range(int(on.sum())):
         wide = np.pad(reached, 1)

@@ -44,7 +44,7 @@ def decode(data, channels, preprocess=None):
         preprocess: A `Preprocessing` with the size to bring it to, by `fit`; None for its own.
 
     Raises:
-        ValueError: If they are no such image; the sentence says why.
+        ValueError: If they are not such an image; the sentence says why.
     """
     Image = pillow()
     mode = MODES[channels]

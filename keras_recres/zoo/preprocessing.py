@@ -84,8 +84,8 @@ class Preprocessing:
             batch axis.
 
         Raises:
-            ValueError: They are no array of pixels, have another shape or other channels, or no
-                pixel.
+            ValueError: They are not an array of pixels, are empty, or have another shape or other
+                channels.
         """
         # Records are read without Keras.
         from keras import ops

@@ -35,7 +35,7 @@ def parse(dataset):
         Name, size and variant, or None for the name of another data set.
 
     Raises:
-        ValueError: The size or the variant is none.
+        ValueError: The data set has no such size or variant.
     """
     name, _, rest = dataset.partition("/")
     if name not in PROBLEMS:
@@ -66,7 +66,7 @@ def read(dataset, split, limit=None):
         are float32 (N, numbers).
 
     Raises:
-        ValueError: For a name that is none, or another split.
+        ValueError: For another name or another split.
     """
     name, size, variant = parse(dataset)
     split = "test" if split == "evaluation" else split

@@ -100,7 +100,7 @@ def list(
         A list of `Record`, empty when nothing matches, or a `pandas.DataFrame`.
 
     Raises:
-        ValueError: `sort` or `source` is none of these.
+        ValueError: `sort` or `source` is another than these.
         ImportError: pandas is missing.
 
     Example:

@@ -23,7 +23,7 @@ OF_KERAS = tuple(
     )
 )
 OURS = ("keras_recres.layers.", "keras_recres.models.", "keras_recres.zoo.zoo_model.")
-# How Keras writes what is no object.
+# How Keras writes values that are not objects.
 PLAIN = ("__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__", "__tuple__")
 
 

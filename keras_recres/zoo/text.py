@@ -64,7 +64,7 @@ class TextPreprocessing:
             An int32 tensor of the backend, or of tf.data, (texts, length).
 
         Raises:
-            ValueError: They are no list of texts, or one has no word.
+            ValueError: They are not a list of texts, or one is without a word.
         """
         if type(texts).__module__.startswith("tensorflow."):
             from keras_recres.backend import tensorflow_text

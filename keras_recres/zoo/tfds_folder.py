@@ -159,7 +159,7 @@ def _version(path):
 
 def tfds():
     """The module tensorflow_datasets; says what to install where it cannot be had."""
-    # TensorFlow is only a reader here: its start-up lines are no news to the user.
+    # TensorFlow is only a reader here: the user need not see its start-up lines.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         if importlib.util.find_spec("tensorflow") is None:

@@ -44,7 +44,7 @@ class ZooModel(Functional):
     def feature_info(self) -> Rows:
         """Of each output a dict: `name` of the layer, `channels`, `reduction` of the image's side.
 
-        As timm's; `reduction` is None where the features are no map.
+        As timm's; `reduction` is None where the features are not a map.
         """
         from keras_recres.models.features import reduction
 
@@ -73,7 +73,8 @@ class ZooModel(Functional):
             A float64 NumPy array (texts, classes); the classes are `class_names`.
 
         Raises:
-            ValueError: It takes no texts, they are no list of strings, or one has no word.
+            ValueError: It takes other inputs than texts, they are not a list of strings, or one is
+                without a word.
         """
         from keras_recres.zoo import evaluation
 

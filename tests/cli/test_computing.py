@@ -324,7 +324,7 @@ def test_probe_lesion(command, residual, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "read", None)  # what is refused is so before the data are read
     code, _, err = command(*ask, "--blocks", "stage*")
     assert (code, err.count("\n")) == (2, 1)
-    assert "'stage*' is none of the residual blocks" in err
+    assert "'stage*' is not among the residual blocks" in err
 
 
 @slow_on_tensorflow

@@ -62,7 +62,7 @@ def masking():
 
 
 def masked_tokens():
-    """Tokens, of which 0 is none."""
+    """Tokens, with 0 for padding."""
     x = inputs = keras.Input((3,), dtype="int32")
     x = layers.Embedding(4, 4, mask_zero=True, name="embedding")(x)
     x = layers.GlobalAveragePooling1D()(layers.Dense(4, activation="tanh")(x))

@@ -112,7 +112,7 @@ def looked_into(model, tmp_path):
 
 TRANSFORMATIONS = (substituted, factorized, untied, tied, repeated, folded, cloned, saved, int8)
 TRANSFORMATIONS += (counted, probed, looked_into)
-# Keras' own copy has not what is no weight, such as the mean of a Normalization.
+# Keras' own copy lacks what is not a weight, such as the mean of a Normalization.
 NOT_OURS = {("adapted", "cloned")}
 # An 8-bit copy rounds: as a share of the largest output.
 TOLERANCE = {int8: 0.1}
@@ -163,7 +163,7 @@ def equal_or_refused(model, inputs):
 @pytest.mark.parametrize("build", MODELS, ids=lambda one: one.__name__)
 def test_outputs_are_equal_or_a_layer_is_named(build, transform, tmp_path):
     if (build.__name__, transform.__name__) in NOT_OURS:
-        pytest.skip("Keras' own clone_model leaves out what is no weight")
+        pytest.skip("Keras' own clone_model leaves out what is not a weight")
     keras.utils.set_random_seed(0)
     model, inputs = build()
     with equal_or_refused(model, inputs) as before:

@@ -1,4 +1,4 @@
-"""ResNets with one block a stage: counts to the unit, steps, and what each step has of its own."""
+"""ResNets with one block a stage: counts to the unit, steps, and per-step weights."""
 
 import keras
 import numpy as np

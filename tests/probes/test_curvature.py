@@ -182,7 +182,7 @@ def test_small_curvature_is_not_lost_in_a_difference():
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])
 def test_tiny_and_huge_curves_have_their_curvature_in_float32(size):
-    # The squares of their velocities are no float32 numbers.
+    # The squares of their velocities are beyond float32.
     circle = curves.circle(size)
     record = extrinsic_curvature(identity(2), circle, circle.theta(5), check=False)
     np.testing.assert_allclose(record.kappa, 1 / size, rtol=1e-5)

@@ -222,7 +222,7 @@ def test_a_tf_data_set_is_told_to_be_collected():
         (lambda: curves.from_dataset(IMAGES, by="pcs"), "but it is 'pcs'"),
         (lambda: curves.from_dataset(np.zeros((9, 5))), "vary in at least 2 directions"),
         (lambda: curves.from_dataset(IMAGES, "class", LABELS[:2]), "one for each image"),
-        (lambda: curves.from_dataset(IMAGES, "class", LABELS, 7), "but 7 is none"),
+        (lambda: curves.from_dataset(IMAGES, "class", LABELS, 7), "but 7 is not"),
         (
             lambda: curves.from_dataset(iter(IMAGES)),
             "arrays of numbers, but this is an? .*iterator",

@@ -105,7 +105,7 @@ def test_all_paths_against_the_memory_alone(lstm):
         slope = (last(h, c + 1e-5, t) - last(h, c - 1e-5, t)) / 2e-5
         assert record.all_paths[0, t] == pytest.approx(slope, rel=1e-4)
     np.testing.assert_allclose(record.carousel, record.product[..., 0])
-    # h_0 is no function of c_0, and c_1 sees h_0 alone.
+    # h_0 does not depend on c_0, and c_1 sees h_0 alone.
     assert record.all_paths[0, 1] == pytest.approx(record.carousel[0, 1], rel=1e-5)
 
 

@@ -83,7 +83,7 @@ def test_blocks_of_the_library_and_some_of_them():
     x, y = rng.normal(size=(6, 8, 8, 3)), np.arange(6)
     record = lesion(model, x, y, blocks="stage0*")
     assert record.names == ("stage0_unit[0]", "stage0_unit[1]")
-    with pytest.raises(ValueError, match=r"'stage7' is none of .*: stage0_unit, stage1_unit1"):
+    with pytest.raises(ValueError, match=r"'stage7' is not among .*: stage0_unit, stage1_unit1"):
         lesion(model, x, y, blocks="stage7")
 
 

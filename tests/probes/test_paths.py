@@ -118,7 +118,7 @@ def test_a_unit_that_changes_the_width_has_its_projection_for_a_shortcut():
     through, past = end @ d.T @ (b @ c).T @ a.T, 0.8**3 * end @ p.T
     assert record.gradient == pytest.approx([norm(past), norm(through)], rel=1e-4)
     assert (record.shortcut[0], record.plain[0]) == pytest.approx((norm(past), norm(through)), 1e-4)
-    # Of the blocks that are named it is none, and is passed whole.
+    # It is not among the blocks that are named, and is passed whole.
     assert len(paths(model, X, blocks="*", lengths=[0], repeats=1).names) == 2
 
 
@@ -178,7 +178,7 @@ def test_tables_and_the_picture(tmp_path):
         ({"scale": np.nan}, "`scale` must be a finite number"),
         ({"y": [0, 1, 2, 3, 3]}, r"`y` must be integers below 3 of the shape \(5,\)"),
         ({"y": [0.5] * 5}, "they are float64"),
-        ({"blocks": "stage7"}, "'stage7' is none of"),
+        ({"blocks": "stage7"}, "'stage7' is not among"),
     ],
 )
 def test_wrong_arguments(how, words):

@@ -16,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(7, 8, 8, 3)).astype("float32")
 
 @pytest.fixture(scope="module")
 def network():
-    """Scales, shifts and statistics that are no ones and zeros."""
+    """Scales, shifts and statistics other than ones and zeros."""
     model = models.cifar_resnet(8, input_shape=(8, 8, 3))
     for weight in model.weights:
         if "moving" in weight.name or "beta" in weight.name:

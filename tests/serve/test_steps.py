@@ -43,7 +43,7 @@ def test_every_example_has_its_own_number(options):
     x = keras.random.normal((len(WANTED), 4))
     layer(x)
     for weight in layer.weights:
-        # Per-step values that differ, and statistics that are no identity.
+        # Per-step values that differ, and statistics that are not the identity.
         shift = keras.random.uniform(weight.shape, 0.1, 0.5)
         weight.assign(weight + keras.ops.cast(shift, weight.dtype))
     exact = "dtype" not in options

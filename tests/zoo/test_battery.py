@@ -388,7 +388,7 @@ def test_weights_survive_other_arguments(own):
     for key, layer in weighted(own.model).items():
         longer = weighted(other)[key]
         if getattr(layer, "own_variables", ()):
-            # What a step has of its own is the last one's in steps beyond.
+            # Steps beyond the last take its per-step weights.
             sides = layer.get_build_config()["input_shape"][1:]
             x = np.random.default_rng(0).standard_normal((2, *(side or 5 for side in sides)))
             wanted = keras.ops.convert_to_numpy(layer(x, steps=longer.steps))

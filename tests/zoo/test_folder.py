@@ -179,7 +179,7 @@ def test_what_cannot_be_saved_safely(tmp_path):
         zoo.save(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "model")
     model = zoo.build("planar_rec")
     model.preprocess = lambda x: x
-    with pytest.raises(ValueError, match=r"that is no zoo\.Preprocessing"):
+    with pytest.raises(ValueError, match=r"that is not a zoo\.Preprocessing"):
         zoo.save(model, tmp_path / "model")
     assert [*tmp_path.iterdir()] == []
 

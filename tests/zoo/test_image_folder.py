@@ -49,7 +49,7 @@ def test_train_and_val_say_what_is_held_out(tmp_path):
     assert {path.parts[-3] for path in chosen} == {"val"}
     assert (held_out.sum(), len(held_out)) == (4, 12)
     image_files.write(tmp_path / "val", 1, ["orange"])
-    with pytest.raises(ValueError, match="'orange', which is none of lemon, lime"):
+    with pytest.raises(ValueError, match="'orange', which is not among lemon, lime"):
         image_folder.find(tmp_path)
     shutil.rmtree(tmp_path / "val")
     with pytest.raises(ValueError, match="has train/, but no val/"):

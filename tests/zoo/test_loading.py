@@ -332,7 +332,7 @@ def test_arguments_that_the_builder_lacks(toy_zoo, monkeypatch):
 def test_only_public_builders_are_called(toy_zoo):
     path = toy_zoo / "configs" / "toy_rec.json"
     path.write_text(path.read_text().replace('"builder": "toy"', '"builder": "__doc__"'))
-    with pytest.raises(ValueError, match="builder '__doc__', which is none of keras_recres"):
+    with pytest.raises(ValueError, match="builder '__doc__', which is not among keras_recres"):
         zoo.build("toy_rec")
 
 

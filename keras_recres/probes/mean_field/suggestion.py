@@ -238,7 +238,7 @@ def largest_p(dtype: str, width: int) -> float:
         A float.
 
     Raises:
-        ValueError: For another dtype, or a width that is no such integer.
+        ValueError: For another dtype, or a width that is not such an integer.
     """
     check_count("width", width)
     if dtype not in DTYPES:

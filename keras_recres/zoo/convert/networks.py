@@ -92,7 +92,7 @@ def checkpoint(
 
 
 def _layout(name, state, origin):
-    """The layout of a name that the checkpoint has, if it is no other name's."""
+    """The layout of a name that the checkpoint has, unless it is another name's."""
     begun = set().union(*map(beginnings_of, state)) if state else set()
 
     def fits(layout):

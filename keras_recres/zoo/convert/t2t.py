@@ -138,7 +138,7 @@ def to_torch(model: keras.Model) -> dict:
     """The weights of a `t2t_vit` model as the official PyTorch network names and shapes them.
 
     The inverse of `t2t_vit`, to the bit: what is trained here goes on there. How often blocks run
-    is no weight: it is lost.
+    is lost, since no weight says it.
 
     Example:
     >>> state = keras_recres.zoo.convert.to_torch(keras_recres.zoo.load("vit7"))
