@@ -141,7 +141,7 @@ FAULTS = [
         f"{MODELS}regions.py",
         "reference, arguments_of(node)",
         "reference, (node.arguments.args, node.arguments.kwargs)",
-        "tests/models/test_blocks.py::test_ways_to_spell_a_call_are_no_difference",
+        "tests/models/test_blocks.py::test_ways_to_spell_a_call_leave_blocks_equal",
     ),
     Fault(
         f"{MODELS}recurrent_parts.py",
@@ -191,7 +191,7 @@ FAULTS = [
         f"{LAYERS}tree.py",
         "(merges >= n + 1 + np.arange(n)[:, None])",
         "(merges > 2 * n)",
-        "tests/layers/test_tree_net.py::test_trees_that_are_none_are_refused_in_one_sentence",
+        "tests/layers/test_tree_net.py::test_wrong_trees_are_refused_in_one_sentence",
         "torch",
     ),
     Fault(
@@ -259,7 +259,7 @@ FAULTS = [
         f"{ZOO}registry.py",
         "return bool(loadable if source else tags & {*record.trained_tags})",
         "return bool(loadable)",
-        "tests/zoo/test_of_others.py::test_keras_weights_are_no_weights_of_ours",
+        "tests/zoo/test_of_others.py::test_keras_weights_are_not_counted_as_ours",
     ),
     Fault(
         "keras_recres/models/convnets/applications.py",
@@ -359,7 +359,7 @@ FAULTS = [
         f"{ZOO}image_folder.py",
         "labels=listing.labels[good],",
         "labels=listing.labels[: good.sum()],",
-        "tests/zoo/test_image_folder.py::test_files_that_are_no_images_are_named_and_left_out",
+        "tests/zoo/test_image_folder.py::test_files_that_are_not_images_are_named_and_left_out",
         "torch",
     ),
     Fault(
@@ -676,7 +676,7 @@ FAULTS = [
         ".lower() and not wraps",
         ".lower()",
         "tests/layers/test_recurrent_residual.py::"
-        "test_spectral_normalization_is_no_norm_and_learns_where_the_sentence_says",
+        "test_spectral_normalization_is_not_a_norm_and_learns_where_the_sentence_says",
     ),
     Fault(
         f"{LAYERS}recurrent_residual.py",
@@ -1183,7 +1183,7 @@ FAULTS = [
         "training/fit/outcome.py",
         'if len(rows) != settings["epochs"]:',
         'if len(rows) > settings["epochs"]:',
-        "tests/training/fit/test_fit.py::test_a_log_that_is_lost_is_said",
+        "tests/training/fit/test_fit.py::test_a_lost_log_is_reported",
     ),
     # Training.
     Fault(
@@ -1389,7 +1389,7 @@ FAULTS = [
         f"{ZOO}mazes.py",
         "if ways[end] > 1:",
         "if ways[end] > 2:",
-        "tests/zoo/test_problems.py::test_two_shortest_paths_are_none",
+        "tests/zoo/test_problems.py::test_two_shortest_paths_count_as_none",
     ),
     Fault(
         f"{ZOO}evaluation.py",
@@ -1521,7 +1521,7 @@ FAULTS = [
         f"{ZOO}text.py",
         "            if not row:\n",
         "            if False:\n",
-        "tests/zoo/test_text.py::test_what_is_no_text_is_one_sentence",
+        "tests/zoo/test_text.py::test_what_is_not_a_text_is_one_sentence",
     ),
     Fault(
         f"{BACKEND}tensorflow_text.py",

@@ -44,7 +44,7 @@ def test_what_a_terminal_lacks_is_left_out(monkeypatch, encoding):
 
 
 @pytest.mark.parametrize("stdout", ["none", "closed"])
-def test_a_message_without_a_terminal_is_no_error(monkeypatch, stdout):
+def test_a_message_without_a_terminal_raises_nothing(monkeypatch, stdout):
     written = io.StringIO()
     written.close()
     monkeypatch.setattr("sys.stdout", None if stdout == "none" else written)

@@ -218,7 +218,7 @@ def test_predict_takes_other_steps(command, pictures, monkeypatch):
     assert asked == {"name": "vit3_rec", "weights": "default", "steps": [1, 2, 1]}
 
 
-def test_images_that_are_none_are_named(tmp_path):
+def test_files_that_are_not_images_are_named(tmp_path):
     deep = tmp_path / "deep.png"
     Image.fromarray(np.zeros((4, 4), "uint16")).save(deep)
     with pytest.raises(ValueError, match="not of 8 bits"):
@@ -458,7 +458,7 @@ def test_convert_reads_networks_of_torchvision(command, tmp_path, monkeypatch):
     assert (code, "did you mean" in err) == (2, True)
 
 
-def test_convert_refuses_what_is_no_checkpoint(command, tmp_path):
+def test_convert_refuses_what_is_not_a_checkpoint(command, tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     (tmp_path / "text.pth").write_text("no checkpoint")

@@ -139,7 +139,7 @@ def test_every_command_has_an_example(command):
             assert f"keras-recres {one} " in out.partition("example")[2], one
 
 
-def test_a_closed_pipe_is_no_error():
+def test_a_closed_pipe_ends_in_order():
     done = subprocess.run(
         f"{sys.executable} -m keras_recres_cli list | head -n 1; exit ${{PIPESTATUS[0]}}",
         shell=True,

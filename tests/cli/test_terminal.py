@@ -85,7 +85,7 @@ def test_json_stays_json():
     assert "\x1b" not in text
 
 
-def test_no_colour_where_none_is_wanted():
+def test_no_color_turns_colours_off():
     text, _ = on_a_terminal("list", "planar*", NO_COLOR="1", TERM="dumb")
     assert "\x1b[3" not in text
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_is_one_sentence_and_leaves_nothing(
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_file_that_is_no_network_of_the_zoo_is_refused(command, folder, tmp_path):
+def test_a_file_without_a_network_of_the_zoo_is_refused(command, folder, tmp_path):
     file = tmp_path / "x.keras"
     np.savez(file.with_suffix(".npz"), a=1)
     file.with_suffix(".npz").rename(file)

@@ -786,7 +786,7 @@ def spectral(**options):
     return layer
 
 
-def test_spectral_normalization_is_no_norm_and_learns_where_the_sentence_says():
+def test_spectral_normalization_is_not_a_norm_and_learns_where_the_sentence_says():
     with pytest.raises(ValueError, match="`unshare` entry 'norm' matches no sub-layer"):
         spectral(unshare="norm")
     x = np.random.default_rng(0).normal(size=(8, WIDTH)).astype("float32")

@@ -139,7 +139,7 @@ def test_trees_have_every_leaf_once_and_the_depths_that_are_said(leaves):
 
 
 @pytest.mark.neutral
-def test_trees_that_are_none_are_refused_in_one_sentence():
+def test_wrong_trees_are_refused_in_one_sentence():
     net, x = made(), np.ones((1, 3, D), "float32")
     forward, twice = np.array([[0, 4], [3, 2]]), np.array([[0, 1], [0, 2]])
     for call in (

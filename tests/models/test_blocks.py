@@ -75,7 +75,7 @@ def test_a_run_leads_from_tensor_to_tensor():
     assert run.multiply_adds == 3 * 64 * 9 * 4 * 4
 
 
-def test_rates_and_what_does_nothing_are_no_difference():
+def test_rates_and_what_does_nothing_leave_blocks_equal():
     inputs = x = keras.Input((8, 8, 4))
     for i, rate in enumerate((0, 0.1, 0.3)):
         x = block(x, i, rate)
@@ -84,7 +84,7 @@ def test_rates_and_what_does_nothing_are_no_difference():
     assert counts(keras.Model(inputs, block(x, 3, add=False))) == [3]
 
 
-def test_ways_to_spell_a_call_are_no_difference():
+def test_ways_to_spell_a_call_leave_blocks_equal():
     inputs = x = keras.Input((5, 8))
     for how in ({}, {"mask": None, "training": None}):
         x = layers.GRU(8, return_sequences=True)(x, **how)

@@ -110,7 +110,7 @@ def test_a_highway_network_is_an_lstm_whose_gates_are_coupled():
     )
 
 
-def test_what_is_no_recurrent_network():
+def test_what_is_not_a_recurrent_network_is_refused():
     def block(**options):
         layer = RecurrentResidual(layers.Dense(4, name="dense"), steps=2, **options)
         layer.build((None, 4))

@@ -536,7 +536,7 @@ def test_mistakes_are_told_in_one_sentence(model, wanted, message):
 
 
 @pytest.mark.neutral
-def test_an_input_shape_that_is_none_is_refused():
+def test_a_wrong_input_shape_is_refused():
     with pytest.raises(ValueError, match="must be a tuple of sides, but it is 8"):
         substitute(small_model(), ALL, input_shape=8, verbose=False)
 

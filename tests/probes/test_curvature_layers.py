@@ -296,7 +296,7 @@ def test_layers_inside_loops_are_measured_as_a_whole():
         extrinsic_curvature(model, curve, THETA, layers=["simple_rnn_cell"])
 
 
-def test_undefined_numbers_are_no_curvature():
+def test_undefined_numbers_are_refused():
     model = chain((3,), layers.Activation(lambda x: ops.sqrt(x - 100), name="root"))
     with pytest.raises(ValueError, match="'root' are infinite or undefined"):
         extrinsic_curvature(model, ellipse((3,)), THETA)

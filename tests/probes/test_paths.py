@@ -186,7 +186,7 @@ def test_wrong_arguments(how, words):
         paths(linear(), X, **how)
 
 
-def test_what_is_no_sum_is_named():
+def test_what_is_not_a_sum_is_named():
     inputs = x = keras.Input((4,))
     for _ in range(2):
         x = layers.Maximum()([x, layers.Dense(4)(x)])

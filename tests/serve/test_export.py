@@ -377,7 +377,7 @@ def test_rows_that_are_distributions_are_refused(quick, tmp_path, dtype):
 
 
 @pytest.mark.neutral
-def test_a_softmax_before_the_head_is_none_of_the_outputs():
+def test_a_softmax_before_the_head_is_not_an_output():
     for model in (
         behind(dense("softmax"), keras.layers.Dense(5)),
         behind(dense("sigmoid"), lambda x: x * 3),
@@ -388,7 +388,7 @@ def test_a_softmax_before_the_head_is_none_of_the_outputs():
 
 
 @pytest.mark.neutral
-def test_preprocessing_of_what_is_no_image(quick, tmp_path):
+def test_preprocessing_of_what_is_not_an_image(quick, tmp_path):
     with pytest.raises(ValueError, match="is for images of 1 or 3 channels"):
         serve.export(small(shape=(4,)), tmp_path, preprocessing=zoo.Preprocessing(size=(4, 4)))
 

@@ -205,7 +205,7 @@ def test_a_row_tells_how_else_it_was_trained(folder, trained):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("content", ["[1]", "{}", '{"settings": 1}', '{"settings": {}}'])
-def test_a_file_that_is_no_runs_is_one_sentence(trained, content):
+def test_damaged_metrics_are_one_sentence(trained, content):
     (trained[0] / "metrics.json").write_text(content)
     with pytest.raises(UserError, match="is not what training"):
         recording.record(trained[:1])

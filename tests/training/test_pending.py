@@ -399,7 +399,7 @@ def test_a_row_of_results_only_gets_no_weights(empty_zoo, tmp_path, monkeypatch,
 
 
 @pytest.mark.slow
-def test_what_is_not_filed_is_said(empty_zoo, tmp_path, capsys):
+def test_what_is_not_filed_is_reported(empty_zoo, tmp_path, capsys):
     (row,) = rows_of("vit3.cifar10_jpeg", data_dir=tmp_path, seeds=2)
     first, second = pending_trainings.trainings(row, tmp_path / "runs")
     arguments = [f"--data-dir={tmp_path}", f"--out={tmp_path / 'runs'}", "--names=vit3.cifar10*"]

@@ -43,7 +43,7 @@ def test_evaluate_is_what_keras_measures(model):
 
 
 @pytest.mark.neutral
-def test_probabilities_are_no_logits(model):
+def test_probabilities_are_not_logits(model):
     x = keras.ops.softmax(model.output)
     probable = keep_facts(model, keras.Model(model.input, x))
     pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype="uint8")

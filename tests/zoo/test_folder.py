@@ -163,7 +163,7 @@ def test_a_config_that_asks_for_code_is_refused_before_keras_reads_it(folder, na
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"model": {"config": {}}}'])
-def test_a_config_that_is_none(folder, content):
+def test_a_damaged_config_is_refused(folder, content):
     (folder / "config.json").write_text(content)
     listed_anew(folder)
     with pytest.raises(ValueError, match="is not the config of a saved model"):

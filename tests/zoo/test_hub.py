@@ -106,7 +106,7 @@ def test_what_the_hub_refuses_is_a_sentence(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.neutral
-def test_no_network_is_a_sentence(tmp_path):
+def test_without_a_network_it_is_one_sentence(tmp_path):
     said = run(NO_NETWORK, "http://127.0.0.1:9", tmp_path)
     assert [line.split()[0] for line in said] == ["FileNotFoundError", "OSError"]
     assert all("check the network" in line for line in said)

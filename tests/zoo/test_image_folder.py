@@ -85,7 +85,7 @@ def test_what_cannot_be_learnt_is_one_sentence(folder, make, said):
         image_folder.find(folder).split(0)
 
 
-def test_files_that_are_no_images_are_named_and_left_out(folder, caplog):
+def test_files_that_are_not_images_are_named_and_left_out(folder, caplog):
     lime, lemon = folder / "lime", folder / "lemon"
     (lime / "00.png").write_text("no image")
     (lemon / "03.png").write_bytes((lemon / "03.png").read_bytes()[:150])

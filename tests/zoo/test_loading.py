@@ -108,7 +108,7 @@ def test_other_num_classes_gets_a_fresh_head(trained, caplog):
     )
 
 
-def test_equal_arguments_are_no_change(trained, caplog):
+def test_equal_arguments_change_nothing(trained, caplog):
     model = zoo.load("toy_rec", input_shape=[4, 4, 3], steps=2)
     assert_same(model, trained)
     assert not caplog.records
@@ -398,7 +398,7 @@ class TestOwnFile:
         with pytest.raises(ValueError, match="do not fit 'vit3': they are 2,407,424 numbers, and "):
             zoo.load("vit3.cifar10", weights=path)
 
-    def test_that_is_no_hdf5(self, toy_zoo, tmp_path):
+    def test_that_is_not_hdf5(self, toy_zoo, tmp_path):
         path = tmp_path / "toy_rec.small.weights.h5"
         path.write_bytes(b"nothing of the sort")
         with pytest.raises(ValueError, match=r"do not fit 'toy_rec': .*file signature not found"):

@@ -89,7 +89,7 @@ def test_images_are_prepared_as_keras_does(record):
     assert "weights of keras.applications, which Keras downloads" in str(record)
 
 
-def test_keras_weights_are_no_weights_of_ours():
+def test_keras_weights_are_not_counted_as_ours():
     names = {record.name for record in KERAS}
     assert {record.name for record in zoo.list(source="keras", trained=True)} == names
     assert not names & {record.name for record in zoo.list(trained=True)}

@@ -69,7 +69,7 @@ def test_the_path_of_a_maze_is_the_only_shortest_one(variant):
     assert ends == 24 if variant == "-ends" else 0 < ends < 24
 
 
-def test_two_shortest_paths_are_none():
+def test_two_shortest_paths_count_as_none():
     square = [[1, 2], [0, 3], [0, 3], [1, 2]]
     assert mazes.only_path(square, 0, 3) is None
     assert mazes.only_path(square, 0, 2) == [0, 2]
@@ -92,7 +92,7 @@ def test_a_maze_comes_back_from_its_picture():
         assert (drawn[where] == 255 * np.array(colour)).all()
 
 
-def test_what_is_no_path_is_told_from_one():
+def test_lines_that_are_not_paths_are_recognised():
     split = problems.read("mazes/9", "test", 1)
     maze, answer = split.data[0], split.labels[0]
     assert mazes.is_path(maze, answer)
@@ -110,7 +110,7 @@ def test_what_is_no_path_is_told_from_one():
     ("place", "colour", "said"),
     [((1, 1), (0, 0, 255), "not a maze"), ((0, 0), (0, 255, 0), "one green")],
 )
-def test_a_picture_that_is_no_maze_is_one_sentence(place, colour, said):
+def test_a_picture_that_is_not_a_maze_is_one_sentence(place, colour, said):
     picture = np.uint8(255) * problems.read("mazes/5", "test", 1).data[0].astype(np.uint8)
     picture[place] = colour
     with pytest.raises(ValueError, match=said):
@@ -130,12 +130,12 @@ def test_a_picture_that_is_no_maze_is_one_sentence(place, colour, said):
         "mazes/11-",
     ],
 )
-def test_sizes_that_are_none_are_one_sentence(dataset):
+def test_wrong_sizes_are_one_sentence(dataset):
     with pytest.raises(ValueError, match=r"called by their size, as in .*/\d+, "):
         problems.read(dataset, "test")
 
 
-def test_other_data_sets_are_none_of_these():
+def test_other_data_sets_are_not_problems():
     assert problems.parse("cifar10") is None
     assert problems.parse("mazes/11-loops") == ("mazes", 11, "loops")
     with pytest.raises(ValueError, match="no split 'validation', only train, test"):

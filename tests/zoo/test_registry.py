@@ -143,7 +143,7 @@ def test_unknown_name_far_from_all(toy_zoo):
         zoo.info("zzz")
 
 
-def test_name_is_no_path(toy_zoo):
+def test_name_is_not_a_path(toy_zoo):
     with pytest.raises(ValueError, match="The zoo has no"):
         zoo.info("../configs/toy_rec")
 

@@ -53,7 +53,7 @@ def test_a_graph_of_tensorflow_gives_the_same_numbers():
         ([3], "texts must be strings, found 3 as number 0."),
     ],
 )
-def test_what_is_no_text_is_one_sentence(texts, sentence):
+def test_what_is_not_a_text_is_one_sentence(texts, sentence):
     with pytest.raises(ValueError, match=sentence):
         preprocessing().numbers(texts)
 

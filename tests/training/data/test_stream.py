@@ -300,7 +300,9 @@ def test_a_training_learns_the_same_from_a_stream(fit_arguments, small_model, fo
 
 
 @pytest.mark.neutral
-def test_a_picture_that_is_none_ends_it_in_a_sentence(fit_arguments, small_model, tmp_path, capsys):
+def test_an_image_that_cannot_be_decoded_ends_it_in_a_sentence(
+    fit_arguments, small_model, tmp_path, capsys
+):
     train, test = corners(64, 0, "train"), corners(32, 1, "test")
     train.data[37] = b"no picture at all"
     path = tmp_path / "broken.npz"

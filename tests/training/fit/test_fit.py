@@ -180,7 +180,7 @@ def test_a_mistake_before_the_first_step_does_not_block_the_folder(fit_arguments
     assert run(fit_arguments(epochs=1, limit=64, eval_limit=32)) == 0
 
 
-def test_a_loss_that_is_no_number_stops_in_a_sentence(fit_arguments, small_model, tmp_path, capsys):
+def test_a_nan_loss_stops_in_a_sentence(fit_arguments, small_model, tmp_path, capsys):
     options = {"learning_rate": 1e30, "warmup_epochs": 0, "limit": 256}
     assert run(fit_arguments(**options)) == 2
     assert "the loss became" in capsys.readouterr().err
@@ -423,7 +423,7 @@ def test_to_begin_anew_removes_what_is_of_the_training_once_all_is_checked(
 
 @pytest.mark.slow
 @pytest.mark.neutral
-def test_a_log_that_is_lost_is_said(fit_arguments, small_model, tmp_path, monkeypatch, capsys):
+def test_a_lost_log_is_reported(fit_arguments, small_model, tmp_path, monkeypatch, capsys):
     silent = keras.callbacks.Callback()
     monkeypatch.setattr(keras.callbacks, "CSVLogger", lambda *_, **__: silent)
     assert run(fit_arguments(epochs=2)) == 2

@@ -232,7 +232,7 @@ def test_the_tables_have_means_over_seeds_beside_the_printed_numbers(tmp_path, c
 
 
 @pytest.mark.parametrize("other", [{"limit": 100}, {"backend": "another"}])
-def test_what_was_trained_otherwise_is_no_part_of_a_table(tmp_path, capsys, other):
+def test_what_was_trained_otherwise_is_refused_in_a_table(tmp_path, capsys, other):
     prepare(tmp_path, "cifar_small", 0, 0.7, 0.7, 0.7)
     prepare(tmp_path, "cifar_small", 1, 0.7, 0.7, 0.7, **other)
     arguments = ["cifar_tables", "--report", f"--out={tmp_path}"]

@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(empty_zoo, tmp_path, caps
 
 
 @pytest.mark.slow
-def test_nothing_filed_is_said(empty_zoo):
+def test_an_empty_ledger_has_no_means(empty_zoo):
     a = STUDY.parse([])
     claims = STUDY.claims(STUDY.table(STUDY.runs(a), a), a)
     assert [effect.mean for _, effect in claims] == [None] * len(PAIRS)

@@ -96,7 +96,7 @@ def test_finished_trainings_travel_with_the_best_weights_and_others_to_go_on(tmp
 
 
 @pytest.mark.parametrize("adopted", [True, False])
-def test_a_training_of_an_earlier_recipe_gives_way_and_is_kept(tmp_path, adopted):
+def test_a_training_of_an_earlier_recipe_is_put_aside(tmp_path, adopted):
     runs, out, home = tmp_path / "runs", tmp_path / "out", tmp_path / "home"
     new = half_done(runs, "vit3.mnist", 0, 9, True, train_loss=0.3)
     now = json.loads((new / "settings.json").read_text())
