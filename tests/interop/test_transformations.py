@@ -145,13 +145,15 @@ def names_a_layer(model, refusal):
 
 
 @contextlib.contextmanager
-def equal_or_refused(model, inputs):
+def equal_or_refused(model, inputs, record):
     """Equal outputs or a refusal that names a layer; either way the model is what it was."""
     before, values = computed(model, inputs), held(model)
     try:
         yield before
+        record("cell", "equal")
     except ValueError as refusal:
         names_a_layer(model, refusal)
+        record("cell", "refused")
     for a, b in zip(held(model), values, strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(computed(model, inputs), before, strict=True):
@@ -161,12 +163,12 @@ def equal_or_refused(model, inputs):
 @slow_on("jax", "tensorflow")
 @pytest.mark.parametrize("transform", TRANSFORMATIONS, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("build", MODELS, ids=lambda one: one.__name__)
-def test_outputs_are_equal_or_a_layer_is_named(build, transform, tmp_path):
+def test_outputs_are_equal_or_a_layer_is_named(build, transform, tmp_path, record_property):
     if (build.__name__, transform.__name__) in NOT_OURS:
         pytest.skip("Keras' own clone_model leaves out what is not a weight")
     keras.utils.set_random_seed(0)
     model, inputs = build()
-    with equal_or_refused(model, inputs) as before:
+    with equal_or_refused(model, inputs, record_property) as before:
         for a, b in zip(computed(transform(model, tmp_path), inputs), before, strict=True):
             close(a, b, TOLERANCE.get(transform, ATOL))
 
@@ -203,7 +205,7 @@ def exporters():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("build", MODELS, ids=lambda one: one.__name__)
-def test_exports_answer_as_the_model_or_a_layer_is_named(build, tmp_path):
+def test_exports_answer_as_the_model_or_a_layer_is_named(build, tmp_path, record_property):
     kinds = exporters()
     if not kinds:
         pytest.skip("SavedModels need TensorFlow, and the packages of other formats are missing")
@@ -211,7 +213,7 @@ def test_exports_answer_as_the_model_or_a_layer_is_named(build, tmp_path):
     model, inputs = build()
     # One each, since an export takes seconds: all formats come up among the models.
     export = [*kinds.values()][MODELS.index(build) % len(kinds)]
-    with equal_or_refused(model, inputs) as before:
+    with equal_or_refused(model, inputs, record_property) as before:
         answer = export(model, tmp_path)
         dtype = model.inputs[0].dtype
         close(answer(np.asarray(inputs, dtype)), before[0])
