@@ -93,10 +93,10 @@ class Fold:
 
     def why_not(self, run):
         """Why a run cannot be folded, or None."""
-        fewest = 4 if self.keep else 2
-        if run.count < fewest:
-            return f"has {run.count} block{'s' * (run.count > 1)}, and folding takes {fewest}"
-        return obstacle(run)
+        fewest, why = 4 if self.keep else 2, obstacle(run)
+        if why is None and run.count < fewest:
+            why = f"has {run.count} block{'s' * (run.count > 1)}, and folding takes {fewest}"
+        return why
 
     def plans(self, run):
         """What becomes of a run: one recurrent layer."""

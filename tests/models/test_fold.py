@@ -12,7 +12,7 @@ from keras_recres.backend import keras_private
 from keras_recres.layers import corrections
 from keras_recres.models import recurrent, recurrent_data, rules
 from keras_recres.models.low_rank import factors, shared
-from tests.gradients import computed, gradients
+from tests.gradients import JIT, computed, gradients
 from tests.marks import slow_on_tensorflow
 from tests.models.test_recurrent import X, convnet, held, randomised
 
@@ -84,8 +84,9 @@ def test_steps_share_kernels_and_keep_what_is_theirs(model, tmp_path):
 
 
 @slow_on_tensorflow
+@pytest.mark.parametrize("jit", JIT)
 @pytest.mark.parametrize("loop", ["unroll", "scan"])
-def test_gradients_are_the_sums_of_the_untied_ones(model, loop):
+def test_gradients_are_the_sums_of_the_untied_ones(model, loop, jit):
     layer = folded(model, rank=1)[0].get_layer(LAYER)
     layer.loop = loop
     steps = layer.untie()
@@ -99,10 +100,8 @@ def test_gradients_are_the_sums_of_the_untied_ones(model, loop):
     kernel = layer.branch.get_layer("part3_conv").kernel
     (correction,) = layer.own_corrections
     apart = [step.branch.get_layer("part3_conv").kernel for step in steps]
-    y, (of_kernel, of_a, of_b, _) = gradients(
-        layer, [kernel, correction.a, correction.b], x, jit=False
-    )
-    want, (*of_steps, _) = gradients(chain, apart, x, jit=False)
+    y, (of_kernel, of_a, of_b, _) = gradients(layer, [kernel, correction.a, correction.b], x, jit)
+    want, (*of_steps, _) = gradients(chain, apart, x, jit)
     np.testing.assert_allclose(y, want, atol=1e-5)
     size = np.abs(of_kernel).max()
     np.testing.assert_allclose(of_kernel, sum(of_steps), atol=1e-5 * size)
@@ -121,6 +120,27 @@ def test_frozen_kernels_stay_what_they_are_in_training(model):
     low(X, training=True)
     for a, b in zip(held(low), before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@slow_on_tensorflow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_folding_in_mixed_precision(policy):
+    model = convnet(3, policy=policy)
+    want = computed(model, X)
+    np.testing.assert_array_equal(computed(folded(model, rank="exact")[0], X), want)
+    low, _ = folded(model, rank=2)
+    layer = low.get_layer(LAYER)
+    assert layer.compute_dtype == policy.removeprefix("mixed_")
+    assert {w.dtype for w in layer.weights if "seed" not in w.path} == {"float32"}
+    (correction,) = layer.own_corrections
+    low.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=keras.backend.backend() != "jax")
+    before = held(low)
+    low.train_on_batch(X, np.ones((5, 3)))
+    for variable in (correction.variable, correction.a, correction.b):
+        (place,) = (i for i, w in enumerate(low.weights) if w is variable)
+        change = ops.convert_to_numpy(variable) - before[place]
+        assert np.isfinite(change).all()
+        assert np.abs(change).max() > 0
 
 
 def test_ends_are_left_and_controls_are_told(model):
@@ -209,15 +229,16 @@ PARTS = {
     count=st.integers(2, 3),
     residual=st.booleans(),
     after=st.booleans(),
+    period=st.integers(1, 2),
     rank=st.sampled_from([0, 1, "exact"]),
 )
-def test_any_blocks_are_repeated_and_folded(parts, count, residual, after, rank):
+def test_any_blocks_are_repeated_and_folded(parts, count, residual, after, period, rank):
     inputs = keras.Input((5, 4))
     with keras_private.values_given_later():
         x = layers.Dense(4, name="stem")(inputs)
-        for _ in range(count):
-            y = layers.Dense(4, activation="tanh")(x)
-            for part in parts:
+        for i in range(count * period):
+            y = layers.Dense(4, activation="tanh" if i % period else "relu")(x)
+            for part in parts[i % period :]:
                 y = PARTS[part]()(y, y) if part == "attention" else PARTS[part]()(y)
             x = layers.Add()([x, y]) if residual else y
             x = layers.ReLU()(x) if after else x
@@ -239,24 +260,49 @@ def test_any_blocks_are_repeated_and_folded(parts, count, residual, after, rank)
         )
 
 
-# How many runs each has at this side, and parameters before and after without classes.
-APPLICATIONS = {"ResNet50": 4, "ConvNeXtTiny": 4, "EfficientNetB0": 3, "Xception": 1}
+# How many runs each has at this side.
+APPLICATIONS = {
+    "ResNet50": 4,
+    "ResNet101": 4,
+    "ConvNeXtTiny": 4,
+    "EfficientNetV2S": 6,
+    "EfficientNetB0": 3,
+    "Xception": 1,
+    "InceptionResNetV2": 3,
+}
+
+
+def application(name):
+    with keras_private.values_given_later():
+        return getattr(keras.applications, name)(
+            weights=None, include_top=False, input_shape=(75, 75, 3)
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.neutral
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_models_of_keras_applications(name):
-    with keras_private.values_given_later():
-        model = getattr(keras.applications, name)(
-            weights=None, include_top=False, input_shape=(71, 71, 3)
-        )
-    low, table = folded(model, rank=4)
+    model = application(name)
+    low, table = folded(model)
     assert len(table.rows) == APPLICATIONS[name]
     assert all(row.parameters[1] < row.parameters[0] for row in table.rows)
     assert low.count_params() == table.total.parameters[1] < model.count_params()
     assert table.total.multiply_adds[0] == table.total.multiply_adds[1]
     assert low.output_shape == model.output_shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ResNet50", "ConvNeXtTiny", "EfficientNetB0"])
+def test_numbers_of_keras_applications(name):
+    model = randomised(application(name))
+    x = np.random.default_rng(0).normal(size=(1, 75, 75, 3)).astype("float32")
+    want = computed(model, x)
+    assert np.isfinite(want).all()
+    deeper, _ = recurrent(model, rules.repeat(2), verbose=False)
+    exact, _ = folded(model, rank="exact")
+    for new in (deeper, exact):
+        np.testing.assert_allclose(computed(new, x), want, atol=1e-5 * np.abs(want).max())
 
 
 @pytest.mark.neutral

@@ -46,7 +46,7 @@ def held(model):
 
 
 @slow_on_tensorflow
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_a_repeated_model_begins_as_it_was(policy, tmp_path):
     model = convnet(policy=policy)
     before, want = held(model), computed(model, X)
@@ -107,6 +107,18 @@ def test_nested_models_are_recurrent_inside():
     assert "part_recurrent2" in {layer.name for layer in deeper.get_layer("backbone").layers}
 
 
+@pytest.mark.parametrize("rule", [rules.repeat(2), rules.fold(rank="exact")], ids=str)
+def test_an_output_from_inside_of_a_run_ends_it(rule):
+    model = denses(4)
+    middle = model.get_layer("d1").output
+    model = randomised(keras.Model(model.input, [middle, model.output], name="early"))
+    x = X[:, 0, 0, :1].repeat(4, axis=1)
+    new, table = recurrent(model, rule, verbose=False)
+    assert table.rows
+    for got, want in zip(computed(new, x), computed(model, x), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
 class Own(keras.Model):
     def call(self, x):
         return x
@@ -121,14 +133,39 @@ def from_aside():
     return keras.Model(inputs, x)
 
 
-def adapted():
+def denses(count=2):
     x = inputs = keras.Input((4,))
-    for i in range(2):
+    for i in range(count):
         x = layers.Add()([x, layers.Dense(4, name=f"d{i}")(x)])
-    model = keras.Model(inputs, x, name="adapted")
+    return keras.Model(inputs, x, name="denses")
+
+
+def adapted():
+    model = denses()
     for name in ("d0", "d1"):
         model.get_layer(name).enable_lora(2)
     return model
+
+
+def quantised():
+    model = denses()
+    for name in ("d0", "d1"):
+        model.get_layer(name).quantize("int8")
+    return model
+
+
+def carries_two():
+    """Two tensors go from block to block, as in a reversible network."""
+    x, y = inputs = [keras.Input((4,), name="x"), keras.Input((4,), name="y")]
+    for i in range(3):
+        x = layers.Add()([x, layers.Dense(4, name=f"f{i}")(y)])
+        y = layers.Add()([y, layers.Dense(4, name=f"g{i}")(x)])
+    return keras.Model(inputs, [x, y], name="two")
+
+
+def widens():
+    inputs = [keras.Input((4,)), *(layers.Dense(4 + i, name=f"d{i}") for i in range(3))]
+    return keras.Sequential(inputs, name="wide")
 
 
 def plain():
@@ -150,6 +187,10 @@ def shared():
         (Own, {"*": rules.repeat(2)}, "functional or Sequential model.* it is an Own"),
         (from_aside, {"*": rules.repeat(2)}, "'d' cannot be recurrent.* takes 'side' from aside"),
         (adapted, {"*": rules.repeat(2)}, "'d' has low-rank updates beside the kernel of 'd0'"),
+        (quantised, {"*": rules.repeat(2)}, "'d' has the quantised 'd0'"),
+        (quantised, {"*": rules.fold()}, "'d' has the quantised 'd0'"),
+        (carries_two, {"*": rules.fold()}, "'f0' has 1 block, and folding takes 2"),
+        (widens, {"*": rules.fold()}, r"'d0 … d2' is among none.*shape.*: \(4,\) → \(6,\)"),
         (plain, {"*": rules.repeat(2)}, "'d' has no shortcut past its weights"),
         (
             shared,
