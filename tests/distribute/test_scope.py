@@ -169,10 +169,12 @@ def test_other_shares_of_four_devices_change_no_loss():
 
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="one device a process")
-def test_two_devices_change_no_loss_of_scanned_norms():
+def test_two_devices_change_no_loss_of_recurrent_networks():
     kind = "mirrored" if BACKEND == "tensorflow" else "data_parallel"
-    jobs = [job("single", "scan"), job(kind, "scan", devices=CPUS[:2])]
-    compare(jobs, results(start(jobs, devices=2)), [1, 2])
+    names = ["scan", "repeated", "folded"]
+    jobs = [job("single", name) for name in names]
+    jobs += [job(kind, name, devices=CPUS[:2]) for name in names]
+    compare(jobs, results(start(jobs, devices=2)), [1, 1, 1, 2, 2, 2])
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from keras import layers
 
 from keras_recres import distribute, models
 from keras_recres.layers import RecurrentResidual
+from keras_recres.models import rules
 from keras_recres.models.families import family_of
 from tests.distribute import virtual
 
@@ -69,6 +70,25 @@ def vit():
     return keras.Sequential([*image, network], name="vit")
 
 
+def blocks(rule):
+    """Residual blocks made recurrent."""
+    x = inputs = keras.Input((8,))
+    for _ in range(3):
+        y = layers.Dense(8, "tanh")(layers.BatchNormalization()(x))
+        x = layers.Add()([x, y])
+    model = keras.Model(inputs, layers.Dense(2)(x), name="blocks")
+    return models.recurrent(model, rule, verbose=False)[0]
+
+
+def repeated():
+    return blocks(rules.repeat(2))
+
+
+def folded():
+    return blocks(rules.fold(rank=2))
+
+
+MODELS = {one.__name__: one for one in (norm, scan, frn, vit, repeated, folded)}
 LAYOUTS = {"frn": ("mean_field_net", {"kind": "frn"}), "vit": ("t2t_vit", {})}
 
 
@@ -79,7 +99,7 @@ def train(kind, model, options=()):
         options["layout"] = family_of(builder).layout(arguments)
     keras.utils.set_random_seed(0)
     with distribute.scope(kind, **options) as devices:
-        network = devices.prepare({"norm": norm, "scan": scan, "frn": frn, "vit": vit}[model]())
+        network = devices.prepare(MODELS[model]())
         network.compile(
             keras.optimizers.Adam(0.01),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
