@@ -53,6 +53,7 @@ def _benchmark(arguments):
     import keras
 
     from keras_recres.models import multiply_adds
+    from keras_recres.zoo.fine_tuning import peak_memory
 
     facts = {
         "name": record.name,
@@ -65,6 +66,7 @@ def _benchmark(arguments):
         # Small ones first: memory that a process has held it cannot have held less of later.
         for batch in sorted(set(arguments.batch_sizes)):
             seconds = sorted(_seconds(model, batch))
+            peak = peak_memory()
             rows.append(
                 {
                     **facts,
@@ -74,7 +76,7 @@ def _benchmark(arguments):
                     "images_per_second": batch / seconds[0],
                     "giga_multiply_adds_per_second": 1e-9
                     * (facts["multiply_adds"] * batch / seconds[0]),
-                    "peak_mib": _peak_mib(),
+                    "peak_mib": peak and round(peak / 2**20),
                 }
             )
             advance(1)
@@ -101,13 +103,3 @@ def _seconds(model, batch):
         model.predict_on_batch(x)
         times.append(time.perf_counter() - begin)
     return times
-
-
-def _peak_mib():
-    """The most memory this process has held, that of the backend included; None on Windows."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)

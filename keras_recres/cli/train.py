@@ -123,11 +123,12 @@ def _check_out(out, folder):
 
 
 def _write(out, model, record):
+    from keras_recres.zoo import fine_tuning
+
     # The model first: it is what took the time.
     with quietly("saving"):
         saving.save(model, out / "model.keras")
-    text = json.dumps(finite(record), indent=2, allow_nan=False)
-    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    _write_metrics(out, record)
     with open(out / "held_out.csv", "w", encoding="utf-8", newline="") as file:
         rows = csv.DictWriter(file, record["predictions"][0])
         rows.writeheader()
@@ -139,6 +140,14 @@ def _write(out, model, record):
     drawing.draw(curve, out / "curve.png", title)
     drawing.confusion(record["confusion"], [*record["classes"]], out / "confusion.png")
     drawing.mistakes(record["predictions"], out / "mistakes.png")
+    # Drawing takes memory, too.
+    record["peak_memory_bytes"] = fine_tuning.peak_memory()
+    _write_metrics(out, record)
+
+
+def _write_metrics(out, record):
+    text = json.dumps(finite(record), indent=2, allow_nan=False)
+    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _tell(out, record, backend):

@@ -168,7 +168,7 @@ def fine_tune(
         **measured,
         "backend": keras.backend.backend(),
         "seconds": time.perf_counter() - begin,
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": peak_memory(),
     }
     return model, record
 
@@ -271,7 +271,7 @@ def _measured(model, listing, held_out, pixels, batch_size):
     }
 
 
-def _peak_memory():
+def peak_memory():
     """Bytes that this process has held at most, or None where the system does not say."""
     try:
         import resource

@@ -6,6 +6,7 @@ import shlex
 import numpy as np
 import pytest
 
+from keras_recres.zoo import fine_tuning
 from tests.cli.conftest import table
 from tests.zoo import image_files
 
@@ -20,8 +21,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_a_folder_becomes_a_file_and_the_next_commands_work(command, folder, tmp_path, caplog):
+def test_a_folder_becomes_a_file_and_the_next_commands_work(
+    command, folder, tmp_path, caplog, monkeypatch
+):
     out = tmp_path / "mine"
+    monkeypatch.setattr(fine_tuning, "peak_memory", lambda: len([*out.glob("*.png")]))
     asked = ("train", "cifar_small", folder, "--epochs", 2, "--freeze-epochs", 1, "--augment")
     code, said, err = command(*asked, "--out", out)
     assert code == 0, err
@@ -35,6 +39,8 @@ def test_a_folder_becomes_a_file_and_the_next_commands_work(command, folder, tmp
         assert Image.open(picture).size[0] > 300, picture
     record = json.loads((out / "metrics.json").read_text())
     assert (record["network"], record["settings"]["augment"]) == ("cifar_small", True)
+    # Of what was drawn, too.
+    assert row["peak_memory_bytes"] == str(record["peak_memory_bytes"]) == "3"
     assert float(row["low_percent"]) <= float(row["top1_percent"]) <= float(row["high_percent"])
     assert "00.png' is not an image" in caplog.text
     assert f"of {record['images']} held-out images are right" in err
