@@ -17,6 +17,7 @@ KERAS_BACKEND names. A run that was interrupted goes on when the same command is
 Training drops an epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -166,55 +167,12 @@ def train(model, trained, a, augment, folder, devices, watching=()):
     Returns:
         The training images, and how many of which split it saw.
     """
-    p, size = model.preprocess, getattr(model.preprocess, "size", None)
-    how = {key: getattr(p, key) for key in ("crop", "interpolation") if hasattr(p, key)}
-    how |= {"progress": True, "stream": a.stream}
-    train_data = data.load(a.dataset, "train", a.data_dir, size, a.limit, **how)
-    test_data = data.load(a.dataset, "evaluation", a.data_dir, size, a.eval_limit, **how)
+    p = model.preprocess
+    train_data, test_data = _read(p, a)
     strategy.check_images(len(train_data) if a.keep_last else None, len(test_data), devices)
-    layers = None
-    if by_layers(a):
-        more = [name for name in augment if name in cv_augment.LAYERS]
-        layers = LayerAugment(a.randaugment, a.erasing, a.mixup, a.cutmix, more)
-    batches = data.Batches(
-        train_data,
-        a.batch_size,
-        p,
-        True,
-        augment,
-        0.0 if layers else a.mixup,
-        a.seed,
-        one_hot=True,
-        keep_last=a.keep_last,
-        layers=layers,
-        groups=a.groups,
-    )
+    batches = _augmented(train_data, p, a, augment)
     test_batches = data.Batches(test_data, a.batch_size, p, one_hot=True)
-    one_by_one = steps.parse(a.steps) or any(watcher.every_step for watcher in watching)
-    compile_model(
-        trained,
-        a.epochs * len(batches),
-        round(a.warmup_epochs * len(batches)),
-        a.learning_rate,
-        a.weight_decay,
-        a.label_smoothing,
-        optimizer=a.optimizer,
-        schedule=a.schedule,
-        epsilon=a.epsilon,
-        # Steps are drawn for each execution, whose size is not to change a result.
-        steps_per_execution=1 if one_by_one else a.steps_per_execution,
-        cooldown=round(a.cooldown_epochs * len(batches)),
-        ema=a.ema,
-        accumulate=a.accumulate,
-        clip_norm=a.clip_norm,
-        shared=devices.replicas > 1,
-        rubbish=a.rubbish,
-    )
-    if a.accumulate > a.epochs * len(batches):
-        raise UserError(
-            f"--accumulate {a.accumulate} is more than the {a.epochs * len(batches)} batches of "
-            "the training, which would update no weight."
-        )
+    _compile(trained, a, len(batches), devices, watching)
     folder.begin()
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
     strategy.check_start(folder.epochs_done, devices)
@@ -227,55 +185,48 @@ def train(model, trained, a, augment, folder, devices, watching=()):
         f"{a.chosen and f', {a.chosen}'}",
         file=sys.stderr,
     )
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)  # `kill` ends it as Ctrl-C does.
-    watchers = [keras.callbacks.SwapEMAWeights()] if a.ema else []
-    watchers += [
-        callbacks.Epochs(batches, strategy.draws(devices)),
-        callbacks.StopAtNaN(len(batches)),
-        callbacks.Timing(batches.num_images),
-        *([PreciseBN(batches, a.precise_bn)] if a.precise_bn else []),
-        *([curvature_of(train_data, p, a.curvature, folder.curvature)] if a.curvature else []),
-        *([trainee.EpochOfSteps()] if trained is not model else []),
-        *([progress] if devices.chief else []),
-        *watching,
-        keras.callbacks.CSVLogger(str(folder.log), append=True),
-        *([callbacks.tensorboard(folder.path)] if a.tensorboard else []),
-        backup.Backup(folder.backup),
-    ]
-    try:
-        trained.fit(
-            devices.shard(batches),
-            validation_data=devices.shard(test_batches),
-            initial_epoch=done,
-            epochs=a.epochs,
-            verbose=0,
-            shuffle=False,  # The batches are; Keras would draw their order from a global state.
-            callbacks=watchers,
-        )
-    except callbacks.NotFiniteError as error:
-        kept = backup.keep_last_good(trained, model, folder)
-        if not devices.chief:  # Its folder will be gone.
-            kept = "what is kept, the first process says"
-        raise UserError(f"{error}; {kept}.") from None
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"{folder.epochs_done} of {a.epochs} epochs are kept in {folder.path}, the same "
-            "command goes on from there"
-        ) from None
-    except Exception:
-        # The image that cannot be decoded is at fault, whatever TensorFlow makes of it.
-        if failed := batches.failed or test_batches.failed:
-            raise failed from None
-        raise
-    finally:
-        progress.close()
-        batches.close()
-        test_batches.close()
-        signal.signal(signal.SIGTERM, before)
+    with _interrupted_by_kill(), contextlib.ExitStack() as stack:
+        for part in (test_batches, batches, progress):
+            stack.callback(part.close)
+        watchers = [keras.callbacks.SwapEMAWeights()] if a.ema else []
+        watchers += [
+            callbacks.Epochs(batches, strategy.draws(devices)),
+            callbacks.StopAtNaN(len(batches)),
+            callbacks.Timing(batches.num_images),
+            *([PreciseBN(batches, a.precise_bn)] if a.precise_bn else []),
+            *([curvature_of(train_data, p, a.curvature, folder.curvature)] if a.curvature else []),
+            *([trainee.EpochOfSteps()] if trained is not model else []),
+            *([progress] if devices.chief else []),
+            *watching,
+            keras.callbacks.CSVLogger(str(folder.log), append=True),
+            *([callbacks.tensorboard(folder.path)] if a.tensorboard else []),
+            backup.Backup(folder.backup),
+        ]
+        try:
+            trained.fit(
+                devices.shard(batches),
+                validation_data=devices.shard(test_batches),
+                initial_epoch=done,
+                epochs=a.epochs,
+                verbose=0,
+                shuffle=False,  # The batches are; Keras would draw their order from a global state.
+                callbacks=watchers,
+            )
+        except callbacks.NotFiniteError as error:
+            kept = backup.keep_last_good(trained, model, folder)
+            if not devices.chief:  # Its folder will be gone.
+                kept = "what is kept, the first process says"
+            raise UserError(f"{error}; {kept}.") from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{folder.epochs_done} of {a.epochs} epochs are kept in {folder.path}, the same "
+                "command goes on from there"
+            ) from None
+        except Exception:
+            # The image that cannot be decoded is at fault, whatever TensorFlow makes of it.
+            if failed := batches.failed or test_batches.failed:
+                raise failed from None
+            raise
     if trained is not model and len(model.outputs) == 1:
         model.compile(loss=trained.loss, metrics=[accuracy(model)])
     cut = f"[:{len(test_data)}]" if len(test_data) == a.eval_limit else ""
@@ -284,6 +235,82 @@ def train(model, trained, a, augment, folder, devices, watching=()):
         "eval_images": len(test_data),
         "split": test_data.split + cut,
     }
+
+
+def _read(preprocess, a):
+    """The images to train on and those to measure on, as a network's preprocessing wants them."""
+    p = preprocess
+    options = {key: getattr(p, key) for key in ("crop", "interpolation") if hasattr(p, key)}
+    options |= {"size": getattr(p, "size", None), "progress": True, "stream": a.stream}
+    return (
+        data.load(a.dataset, split, a.data_dir, limit=limit, **options)
+        for split, limit in (("train", a.limit), ("evaluation", a.eval_limit))
+    )
+
+
+def _augmented(images, preprocess, a, augment):
+    """The batches to train on."""
+    layers = None
+    if by_layers(a):
+        more = [name for name in augment if name in cv_augment.LAYERS]
+        layers = LayerAugment(a.randaugment, a.erasing, a.mixup, a.cutmix, more)
+    return data.Batches(
+        images,
+        a.batch_size,
+        preprocess,
+        training=True,
+        augment=augment,
+        mixup=0.0 if layers else a.mixup,
+        seed=a.seed,
+        one_hot=True,
+        keep_last=a.keep_last,
+        layers=layers,
+        groups=a.groups,
+    )
+
+
+def _compile(trained, a, batches, devices, watching):
+    """Compiles what is trained for so many batches an epoch."""
+    steps_each = a.steps_per_execution
+    if steps.parse(a.steps) or any(watcher.every_step for watcher in watching):
+        steps_each = 1  # Steps are drawn for each execution, whose size is not to change a result.
+    compile_model(
+        trained,
+        a.epochs * batches,
+        round(a.warmup_epochs * batches),
+        a.learning_rate,
+        a.weight_decay,
+        a.label_smoothing,
+        optimizer=a.optimizer,
+        schedule=a.schedule,
+        epsilon=a.epsilon,
+        steps_per_execution=steps_each,
+        cooldown=round(a.cooldown_epochs * batches),
+        ema=a.ema,
+        accumulate=a.accumulate,
+        clip_norm=a.clip_norm,
+        shared=devices.replicas > 1,
+        rubbish=a.rubbish,
+    )
+    if a.accumulate > a.epochs * batches:
+        raise UserError(
+            f"--accumulate {a.accumulate} is more than the {a.epochs * batches} batches of the "
+            "training, which would update no weight."
+        )
+
+
+@contextlib.contextmanager
+def _interrupted_by_kill():
+    """Inside, `kill` ends a training as Ctrl-C does."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def curvature_of(images, preprocess, points, path):
