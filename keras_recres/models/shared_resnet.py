@@ -7,6 +7,7 @@ import keras
 from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_count
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 from keras_recres.models.shared_parts import convolution, norm
 from keras_recres.models.shared_states import states
@@ -77,12 +78,7 @@ def shared_resnet(
         raise ValueError(f"`filters` must be the channels of each stage, but it is {filters!r}.")
     for channels in filters:
         check_count("filters", channels)
-    if len(input_shape) != 3 or min(input_shape[:2]) < 2 ** (len(filters) - 1):
-        raise ValueError(
-            f"`input_shape` must be (height, width, channels) with sides of at least "
-            f"{2 ** (len(filters) - 1)} for {len(filters)} stages, but it is {input_shape!r}."
-        )
-    inputs = x = keras.Input(input_shape)
+    inputs = x = image_input(input_shape, 2 ** (len(filters) - 1))
     if transitions is not None:
         x = states(x, steps, filters, unshare, transitions)
         filters = ()

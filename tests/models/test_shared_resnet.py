@@ -103,7 +103,7 @@ def test_operators_are_shared_by_the_steps_but_for_norms():
         ({"transitions": BOTH_WAYS, "filters": (4, 6), "input_shape": (9, 8, 3)}, "multiples of 2"),
         ({"filters": ()}, "`filters` must be the channels of each stage"),
         ({"filters": (8, 0)}, "`filters` must be an integer of at least 1"),
-        ({"input_shape": (3, 32, 3)}, "sides of at least 4 for 3 stages"),
+        ({"input_shape": (3, 32, 3)}, "sides of at least 4 pixels"),
         ({"unshare": "conv3"}, "conv3"),
         ({"steps": 0}, "`steps` must be an integer of at least 1"),
     ],

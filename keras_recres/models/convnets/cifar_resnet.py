@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
 SHORTCUTS = ("identity", "scaling", "exclusive_gate", "shortcut_gate", "conv", "dropout")
@@ -128,12 +129,7 @@ def _network(depth, convolutions, shortcut, placement, input_shape):
             f"`depth` must be {3 * convolutions} n + 2 with an integer n of at least 1, but it is "
             f"{depth!r}."
         )
-    if len(input_shape) != 3 or min(input_shape[:2]) < 4:
-        raise ValueError(
-            "`input_shape` must be (height, width, channels) with sides of at least 4, but it is "
-            f"{input_shape!r}."
-        )
-    inputs = keras.Input(input_shape)
+    inputs = image_input(input_shape, 4)
     x = conv(STAGES[0], 3, name="stem_conv")(inputs)
     if placement != "full":
         x = norm("stem_norm")(x)

@@ -5,6 +5,7 @@ import keras
 from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import CeilMaxPooling2D, Highway
 from keras_recres.layers.checks import check_count
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
 # Of the input and after each stage, from the authors' Caffe files.
@@ -60,12 +61,7 @@ def highway(
     if depth < 2 or (not dense and depth % 3 != 1):
         allowed = "an integer of at least 2" if dense else "3 n + 1 with an integer n of at least 1"
         raise ValueError(f"`depth` must be {allowed}, but it is {depth!r}.")
-    if len(input_shape) != 3 or min(input_shape[:2]) < (1 if dense else MIN_SIDE):
-        raise ValueError(
-            f"`input_shape` must be (height, width, channels) with sides of at least "
-            f"{1 if dense else MIN_SIDE}, but it is {input_shape!r}."
-        )
-    inputs = keras.Input(input_shape)
+    inputs = image_input(input_shape, 1 if dense else MIN_SIDE)
     if dense:
         x = keras.layers.Flatten(name="flat")(inputs)
         x = _dense(width, "dense1")(x)

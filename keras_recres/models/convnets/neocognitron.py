@@ -6,6 +6,7 @@ from keras import ops
 from keras_recres.backend.types import Activation, Data, ShapeLike
 from keras_recres.layers import CCell, SCell
 from keras_recres.layers.checks import check_count
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
 MIN_SIDE = 15
@@ -60,12 +61,7 @@ def neocognitron(
     """
     check_count("planes", planes)
     check_count("num_classes", num_classes)
-    if len(input_shape) != 3 or min(input_shape[:2]) < MIN_SIDE:
-        raise ValueError(
-            f"`input_shape` must be (height, width, channels) with sides of at least {MIN_SIDE}, "
-            f"but it is {input_shape!r}."
-        )
-    x = inputs = keras.Input(input_shape)
+    x = inputs = image_input(input_shape, MIN_SIDE)
     for i, (selectivity, rate, s_padding, c_padding) in enumerate(STAGES, 1):
         last = i == len(STAGES)
         cells = num_classes if last else planes

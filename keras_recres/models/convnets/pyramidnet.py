@@ -8,6 +8,7 @@ from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
 from keras_recres.layers.checks import check_positive
 from keras_recres.models.convnets.cifar_resnet import chain, conv, norm, padded_conv, widened
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
 MIN_SIDE = 4
@@ -58,12 +59,7 @@ def pyramidnet(
             f"`depth` must be 6 n + 2 with an integer n of at least 1, but it is {depth!r}."
         )
     check_positive("alpha", alpha)
-    if len(input_shape) != 3 or min(input_shape[:2]) < MIN_SIDE:
-        raise ValueError(
-            f"`input_shape` must be (height, width, channels) with sides of at least {MIN_SIDE}, "
-            f"but it is {input_shape!r}."
-        )
-    inputs = keras.Input(input_shape)
+    inputs = image_input(input_shape, MIN_SIDE)
     x = norm("stem_norm")(conv(STEM, 3, name="stem_conv")(inputs))
     for i in range(3 * units):
         filters = math.floor(STEM + alpha * (i + 1) / (3 * units) + 0.5)

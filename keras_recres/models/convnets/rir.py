@@ -5,6 +5,7 @@ import keras
 from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers.checks import check_count
 from keras_recres.models.convnets.cifar_resnet import norm, widened
+from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
 # Blocks of each stage.
@@ -59,12 +60,7 @@ def rir(
         ValueError: If an argument is out of its range.
     """
     check_count("width", width)
-    if len(input_shape) != 3 or min(input_shape[:2]) < MIN_SIDE:
-        raise ValueError(
-            f"`input_shape` must be (height, width, channels) with sides of at least {MIN_SIDE}, "
-            f"but it is {input_shape!r}."
-        )
-    inputs = keras.Input(input_shape)
+    inputs = image_input(input_shape, MIN_SIDE)
 
     def conv(x, filters, strides, name):
         if strides > 1:

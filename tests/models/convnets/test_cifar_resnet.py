@@ -163,7 +163,10 @@ def test_an_identity_unit_can_be_run_again():
         ({"depth": "110"}, "`depth` must be .* it is '110'"),
         ({"shortcut": "gate"}, "`shortcut` must be one of .* it is 'gate'"),
         ({"placement": "pre"}, "`placement` must be one of .* it is 'pre'"),
-        ({"input_shape": (2, 32, 3)}, r"`input_shape` must be .* it is \(2, 32, 3\)"),
+        (
+            {"input_shape": (2, 32, 3)},
+            r"`input_shape` must have sides .* it is \(2, 32, 3\)",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_sentence(arguments, words):

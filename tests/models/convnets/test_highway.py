@@ -70,7 +70,7 @@ def test_a_recurrent_highway_network_is_one_gate_run_many_times():
         ({"depth": 11}, "`depth` must be 3 n .* it is 11"),
         ({"depth": 1, "dense": True}, "`depth` must be .* at least 2, but it is 1"),
         ({"width": 0}, "`width` must be"),
-        ({"input_shape": (11, 28, 1)}, r"`input_shape` must be .* it is \(11, 28, 1\)"),
+        ({"input_shape": (11, 28, 1)}, r"`input_shape` must have sides .* it is \(11, 28, 1\)"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(arguments, words):

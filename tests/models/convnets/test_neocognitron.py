@@ -111,7 +111,7 @@ def test_counts_and_products_are_those_of_the_sizes():
 def test_wrong_arguments_are_one_sentence():
     for arguments, words in (
         ({"planes": 0}, "`planes` must be"),
-        ({"input_shape": (14, 14, 1)}, r"`input_shape` must be .* it is \(14, 14, 1\)"),
+        ({"input_shape": (14, 14, 1)}, r"`input_shape` must have sides .* it is \(14, 14, 1\)"),
     ):
         with pytest.raises(ValueError, match=words):
             models.neocognitron(**arguments)

@@ -121,7 +121,11 @@ def test_counts_beyond_the_zoos():
     ("build", "arguments", "words"),
     [
         (models.rir, {"width": 0}, "`width` must be"),
-        (models.rir, {"input_shape": (3, 32, 3)}, r"`input_shape` must be .* it is \(3, 32, 3\)"),
+        (
+            models.rir,
+            {"input_shape": (3, 32, 3)},
+            r"`input_shape` must have sides .* \(3, 32, 3\)",
+        ),
         (models.pyramidnet, {"depth": 111}, "`depth` must be 6 n .* it is 111"),
         (models.pyramidnet, {"alpha": 0}, "`alpha` must be a number above 0, but it is 0"),
         (models.pyramidnet, {"input_shape": (32, 3)}, r"`input_shape` must be .* it is \(32, 3\)"),
