@@ -10,6 +10,8 @@ from pathlib import Path
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
+# Not the class of keras_recres.cli, whose package imports Keras: travel/device.py runs before any
+# Keras is installed, and it and all that it imports raise this one.
 class UserError(Exception):
     """What was wrong, what was found and what to do, in one sentence."""
 

@@ -150,6 +150,7 @@ def pack(runs, out, brought=None, total=TOTAL):
 
 def _fill(archive, found, total):
     """Writes the zip of zips; returns what is in it, and what did not fit."""
+    # Each training is packed for itself, since only its packed size tells whether it still fits.
     best = {}
     for folder in sorted((f for f in found if f.metrics), key=lambda f: (f.loss, f.seed)):
         best.setdefault(folder.row, folder)
@@ -247,6 +248,7 @@ def _unpack_one(content, name, target):
         if sum(member.file_size for member in members) > LARGEST:
             raise UserError(f"the training {name} would unpack to more than a gigabyte.")
         for member in members:
+            # Stricter than tarfile's filter="data", which knows neither these names nor a size.
             link = member.external_attr >> 16 & 0o170000 == 0o120000
             if not FILE.fullmatch(member.filename) or link:
                 raise UserError(f"the training {name} has {member.filename!r}, not a file of one.")

@@ -1,5 +1,8 @@
 """A file cut into pieces that travel, and made whole again; the standard library alone.
 
+A call to the other machine takes files of at most 64 MiB together, and its way back files of at
+most 16 MiB. `tarfile` writes one stream without such limits, so that a tar would be cut as well.
+
 Nothing that comes back is believed: names are checked, and every piece and the whole against the
 SHA-256 that a manifest gives.
 """
