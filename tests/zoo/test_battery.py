@@ -147,7 +147,6 @@ def covering(records):
         values = {
             (record.builder, key, value if isinstance(value, str | bool) else type(value))
             for key, value in record.arguments.items()
-            if key != "cell"  # Which are compared with NumPy as layers.
         }
         if not values <= seen:
             found.append(record)
