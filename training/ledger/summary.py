@@ -27,8 +27,9 @@ class Summary:
         return next((m["settings"] for m in self.metrics.values()), None)
 
     def values(self, key):
-        """{seed: accuracy in percent}; without the seeds that have not measured it."""
-        return {seed: 100 * m[key] for seed, m in self.metrics.items() if key in m}
+        """{seed: accuracy in percent, or another number}; without seeds that did not measure it."""
+        scale = 100 if key.endswith("accuracy") else 1
+        return {seed: scale * m[key] for seed, m in self.metrics.items() if key in m}
 
     def mean(self, key):
         """The mean over the seeds in percent, None where there are none."""

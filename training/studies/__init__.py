@@ -19,6 +19,7 @@ EXPERIMENTS = {
     "shared_resnet": "one residual block a stage: recurrence's share of what depth buys",
     "in_depth": "trained networks repeated and folded, trained on, against what costs as much",
     "transfer": "few photographs of unseen classes, from scratch, 32- and 64-pixel weights",
+    "recurrent_text": "IMDB reviews: recurrent networks and NB-SVM, epoch and threshold held out",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 

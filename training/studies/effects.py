@@ -165,8 +165,16 @@ def seeds_needed(effect, spread, power=None, most=1000):
     return None
 
 
-def sentence(title, found):
-    """An `Effect` in points of accuracy in words, after what it is the difference of."""
+def sentence(title, found, unit="points", more="more accurate", less="less accurate"):
+    """An `Effect` in words, after what it is the difference of.
+
+    Args:
+        title: what is compared.
+        found: the `Effect`.
+        unit: its unit.
+        more: what a difference above 0 is called.
+        less: what one below 0 is called.
+    """
     if found.mean is None:
         return f"{title}: not measured yet."
     interval = ""
@@ -174,27 +182,30 @@ def sentence(title, found):
         low, high = found.interval
         interval = f", 95 % interval {low:+.2f} to {high:+.2f}"
     trainings = f"{found.seeds} training{'s' if found.seeds > 1 else ''}"
-    return f"{title}: {verdict(found)}; {found} points ({trainings}{interval})."
+    told = verdict(found, 1.0 if unit == "points" else 0.0, more, less)
+    return f"{title}: {told}; {found} {unit} ({trainings}{interval})."
 
 
-def verdict(found, tolerance=1.0):
-    """What a difference in points of accuracy says, in words.
+def verdict(found, tolerance=1.0, more="more accurate", less="less accurate"):
+    """What a difference, of points of accuracy by default, says in words.
 
     Args:
         found: an `Effect`.
         tolerance: points within which two networks are called equal.
+        more: what a difference above 0 is called.
+        less: what one below 0 is called.
 
     Returns:
-        "more accurate" or "less accurate" when the 95 % interval is on one side of 0, "equal to
-        within ..." when it is within the tolerance, else "not decided".
+        `more` or `less` when the 95 % interval is on one side of 0, "equal to within ..." when it
+        is within the tolerance, else "not decided".
     """
     if found.interval is None:
         return "not decided: too few trainings"
     low, high = found.interval
     if low > 0:
-        return "more accurate"
+        return more
     if high < 0:
-        return "less accurate"
+        return less
     if -tolerance <= low and high <= tolerance:
         return f"equal to within {tolerance:g} point{'s' if tolerance != 1 else ''}"
     return "not decided"

@@ -15,6 +15,7 @@ STUDIES = {name: reproduce.of(name).parser().format_help() for name in reproduce
 # Of the zoo's own trainings: it trains nothing.
 OF_THE_ZOO = {"t2t_vit"}
 # What makes a study want data, or begin sooner.
+OF_STUDIES = {"recurrent_text": "imdb_reviews", "depth_and_time": "mnist"}
 MORE = {"t2t_vit": ["--tag=cifar10_jpeg"], "mnist_init": ["--parts=limits"]}
 
 
@@ -46,7 +47,7 @@ def test_curvature_of_networks_that_nobody_trained_tells_what_trains_them(
 def test_a_study_without_data_tells_what_fetches_them(name, tmp_path, capsys):
     command = [name, *MORE.get(name, []), f"--out={tmp_path / 'out'}", f"--data-dir={tmp_path}"]
     assert errors.run(reproduce.main, command) == 2
-    dataset = "mnist" if "mnist" in name else "cifar10"
+    dataset = OF_STUDIES.get(name, "mnist" if "mnist" in name else "cifar10")
     fetch = f"fetch it with `python -m training.data download {dataset} --data-dir {tmp_path}`"
     if name == "transfer":  # Whose classes TFDS does not have.
         fetch = "it is half of tiny_imagenet80, whose classes are the first 80 of wnids.txt"
