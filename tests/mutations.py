@@ -1516,6 +1516,25 @@ FAULTS = [
         f"{STUDIES}::test_a_study_without_trainings_tells_what_trains_them[shared_resnet]",
     ),
     Fault(
+        "training/studies/recurrent_text.py",
+        'if run.metrics and not (run.path / "final.json").exists():',
+        "if run.metrics:",
+        "tests/training/studies/test_recurrent_text.py::test_the_test_set_is_read_once_and_by_final_alone",
+    ),
+    Fault(
+        "training/studies/recurrent_text_nets.py",
+        "log_ratios(ids[fold != k], labels[fold != k])",
+        "log_ratios(ids, labels)",
+        "tests/training/studies/test_recurrent_text.py::test_a_review_does_not_count_itself",
+    ),
+    Fault(
+        "training/studies/trained_here.py",
+        "if found != value:",
+        "if found is None:",
+        "tests/training/studies/test_made_sequences.py"
+        "::test_gradients_are_measured_before_and_after_training",
+    ),
+    Fault(
         "training/studies/measured.py",
         "            if differ:\n",
         "            if False:\n",

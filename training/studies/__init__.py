@@ -20,6 +20,8 @@ EXPERIMENTS = {
     "in_depth": "trained networks repeated and folded, trained on, against what costs as much",
     "transfer": "few photographs of unseen classes, from scratch, 32- and 64-pixel weights",
     "recurrent_text": "IMDB reviews: recurrent networks and NB-SVM, epoch and threshold held out",
+    "gradient_flow": "gradients in time and depth, clipped or not: what learns the adding task",
+    "truncation": "gradients of k steps: what they learn, and the memory they take",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 

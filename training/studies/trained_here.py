@@ -25,11 +25,10 @@ class TrainedHere(Study):
     Attributes:
         key: which of the numbers of metrics.json is compared.
         unit: of differences of it.
-        lower: whether less of it is better.
     """
 
     common, choose = ("seeds", "report", "out"), "arms"
-    key, unit, lower = FINAL, "points", False
+    key, unit = FINAL, "points"
 
     def settings(self, form, a):
         """What changes a training's result but for form and seed, a dict of what JSON has."""
@@ -69,7 +68,8 @@ class TrainedHere(Study):
             settings = {"tag": self.name, "backend": keras.backend.backend(), **run.how}
             metrics = {**metrics, "seconds": seconds, "settings": settings}
             write_aside(run.path / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-            print(f"{run}: {metrics[self.key]:.4g}, {seconds:.0f} s", file=sys.stderr, flush=True)
+            told = f", {self.key} {metrics[self.key]:.4g}" if self.key in metrics else ""
+            print(f"{run}: {seconds:.0f} s{told}", file=sys.stderr, flush=True)
 
     def table(self, runs, a):
         for run in runs:
@@ -82,9 +82,8 @@ class TrainedHere(Study):
     def compared(self, table, what, label, other):
         """A claim: the one form against the other, both labels of the table; none without both."""
         if label in table and other in table:
-            words = ("lower", "higher") if self.lower else ("higher", "lower")
-            more = () if self.unit == "points" else (self.unit, *words)
-            yield what, table.difference(label, other), *more
+            words = () if self.unit == "points" else (self.unit, "higher", "lower")
+            yield what, table.difference(label, other), *words
 
 
 def is_finished(run):
