@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "recurrent_text": "IMDB reviews: recurrent networks and NB-SVM, epoch and threshold held out",
     "gradient_flow": "gradients in time and depth, clipped or not: what learns the adding task",
     "truncation": "gradients of k steps: what they learn, and the memory they take",
+    "ode": "dynamical systems followed by recurrent networks: error against units",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
