@@ -23,6 +23,8 @@ EXPERIMENTS = {
     "gradient_flow": "gradients in time and depth, clipped or not: what learns the adding task",
     "truncation": "gradients of k steps: what they learn, and the memory they take",
     "ode": "dynamical systems followed by recurrent networks: error against units",
+    "depth_and_time": "digits row by row: networks in depth and time at equal parameters",
+    "moving_mnist": "films of digits: convolutional LSTMs with and without peepholes, FC-LSTM",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
