@@ -183,7 +183,8 @@ class TreeNet(keras.layers.Layer):
         mask = mask[0] if isinstance(mask, list | tuple) else mask
         if mask is None:
             sizes = 1 + ops.sum(ops.cast(valid, "int32"), axis=1, keepdims=True)
-            mask = ops.arange(leaves.shape[1])[None] < sizes
+            # Not by an operator, which TensorFlow's tensors refuse to a symbolic one.
+            mask = ops.less(ops.arange(leaves.shape[1])[None], sizes)
         return ops.concatenate([ops.cast(mask, "bool"), valid], axis=1)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:

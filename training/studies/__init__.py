@@ -25,6 +25,7 @@ EXPERIMENTS = {
     "ode": "dynamical systems followed by recurrent networks: error against units",
     "depth_and_time": "digits row by row: networks in depth and time at equal parameters",
     "moving_mnist": "films of digits: convolutional LSTMs with and without peepholes, FC-LSTM",
+    "made_trees": "recurrent, recursive and tensor networks on trees, at equal parameters",
     "meta_heads": "CIFAR-10 with grouped heads: softmax, initialisation, number of groups",
 }
 
