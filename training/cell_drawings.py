@@ -1,8 +1,8 @@
-"""The drawing of docs/recurrent_cells.md: each cell as boxes and arrows.
+"""The drawings of docs/: each cell, and each layer of a tree, as boxes and arrows.
 
-    python -m training.cell_drawings [FILE]
+    python -m training.cell_drawings [FOLDER]
 
-A cell is an entry of `CELLS`.
+A cell is an entry of `CELLS`, a layer of a tree one of `TREES`.
 """
 
 import sys
@@ -11,9 +11,9 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "recurrent_cells.png"
+FOLDER = Path(__file__).resolve().parents[1] / "docs"
 # What begins so is in a box; states and inputs are not.
-OPERATIONS = ("σ", "t", "×", "+", "1", "W", "g", "i", "o", "LSTM")
+OPERATIONS = ("σ", "t", "×", "+", "1", "W", "g", "i", "o", "s", "LSTM")
 LSTM = {
     **{"x": (2.5, 0), "h₋": (0, 0), "c₋": (0, 3), "c": (6, 3), "h": (6, 0.7)},
     **{"σ f": (1, 1.3), "σ i": (2, 1.3), "tanh g": (3, 1.3), "σ o": (4.2, 1.3)},
@@ -101,6 +101,26 @@ CELLS = {
         "tanh W[p; e]>root",
     ),
 }
+TREES = {
+    "recursive layer": (
+        {
+            **{"b": (0, 0), "c": (3, 0), "× W left": (0, 1.1), "× W right": (3, 1.1)},
+            **{"a": (-1.2, 2.1), "+": (1.5, 2.1), "tanh": (1.5, 3.1), "p": (1.5, 4.1)},
+            **{"softmax V": (3.4, 4.1), "y": (5, 4.1)},
+        },
+        "b>× W left, c>× W right, × W left>+, × W right>+, a>+, +>tanh, tanh>p, p>softmax V, "
+        "softmax V>y",
+    ),
+    "tensor layer": (
+        {
+            **{"b": (0, 0), "c": (3, 0), "[b; c]": (1.5, 0.8), "× W": (-0.4, 1.9)},
+            **{"× V₁": (1.5, 1.9), "× V_d": (3.4, 1.9), "× [b; c]ᵀ": (2.4, 2.8), "a": (-1.4, 3)},
+            **{"+": (1.5, 3.7), "tanh": (1.5, 4.6), "p": (3.2, 4.6)},
+        },
+        "b>[b; c], c>[b; c], [b; c]>× W, [b; c]>× V₁, [b; c]>× V_d, × V₁>× [b; c]ᵀ, "
+        "× V_d>× [b; c]ᵀ, [b; c]>× [b; c]ᵀ, × W>+, × [b; c]ᵀ>+, a>+, +>tanh, tanh>p",
+    ),
+}
 
 
 def draw(axes, nodes, arrows):
@@ -123,13 +143,17 @@ def draw(axes, nodes, arrows):
     axes.set_axis_off()
 
 
-def main(file=FILE):
-    figure = Figure(figsize=(12, 10), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (title, cell) in zip(figure.subplots(4, 3).flat, CELLS.items(), strict=True):
-        axes.set_title(title, fontsize=10, loc="left")
-        draw(axes, *cell)
-    figure.savefig(file, dpi=90)
+def main(folder=FOLDER):
+    for name, size, grid, drawn in (
+        ("recurrent_cells", (12, 10), (4, 3), CELLS),
+        ("recursive_networks", (11, 3.6), (1, 2), TREES),
+    ):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, (title, cell) in zip(figure.subplots(*grid).flat, drawn.items(), strict=True):
+            axes.set_title(title, fontsize=10, loc="left")
+            draw(axes, *cell)
+        figure.savefig(Path(folder, f"{name}.png"), dpi=90)
 
 
 if __name__ == "__main__":
