@@ -1517,8 +1517,8 @@ FAULTS = [
     ),
     Fault(
         "training/studies/recurrent_text.py",
-        'if run.metrics and not (run.path / "final.json").exists():',
-        "if run.metrics:",
+        'if is_finished(run) and not (run.path / "final.json").exists():',
+        "if is_finished(run):",
         "tests/training/studies/test_recurrent_text.py::test_the_test_set_is_read_once_and_by_final_alone",
     ),
     Fault(

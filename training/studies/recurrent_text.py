@@ -20,7 +20,7 @@ from training.files import replacing, write_aside
 from training.studies import drawings
 from training.studies.forms import Form, columns
 from training.studies.study import LEAST
-from training.studies.trained_here import TrainedHere, counted
+from training.studies.trained_here import TrainedHere, counted, is_finished
 
 BEST, ALONE, LINEAR = "nb_bilstm", "nb_sum", "nb_svm"
 CELLS = {
@@ -94,7 +94,7 @@ class RecurrentText(TrainedHere):
         self.report(runs, a)
         forms = {form.label: form for form in self.chosen(a)}
         for run in runs:
-            if run.metrics and not (run.path / "final.json").exists():
+            if is_finished(run) and not (run.path / "final.json").exists():
                 read_test(forms[run.label], run, a)
                 print(f"{run}: the test set was read", file=sys.stderr, flush=True)
 
