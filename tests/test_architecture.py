@@ -40,6 +40,7 @@ TRAINING_ROOMS = {
     "report": {"fit", "ledger"},
     "line": set(),
     "cell_drawings": set(),
+    "state_film": set(),
     "studies": {"data", "evaluate", "fit", "jobs", "ledger", "recipes"},
     "reproduce": {"studies"},
     "travel": {"data", "fit", "jobs", "recipes"},

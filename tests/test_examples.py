@@ -241,6 +241,9 @@ def test_examples_of_trainings_are_understood(monkeypatch, capsys):
         text = capsys.readouterr().out.replace("\\\n", "")
         lines |= {*re.findall(r"^  (?:\w+=\w+ )?python -m (training.*)$", text, re.MULTILINE)}
     assert len(lines) > 25
+    for page in (ROOT / "docs").rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        lines |= {*re.findall(r"^python -m (training\S* .*)$", text, re.MULTILINE)}
     parse = argparse.ArgumentParser.parse_args
 
     def parse_only(self, args=None, namespace=None):

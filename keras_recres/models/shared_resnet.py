@@ -38,7 +38,7 @@ def shared_resnet(
     With `transitions` the stages are states S_1 … S_m of one recurrent network, the i-th with sides
     of 1 / 2^i, that all step at once, after the same paper's form of several states:
 
-    S_i ← S_i + Σ_j transitions[i][j] K_ij(S_j)
+    S_i ← S_i + Σ_j `transitions[i][j]` K_ij(S_j)
 
     from S_1, a convolution of the image, with no other state there before something reaches it. An
     operator K_ii is f; between different states it is a norm, a ReLU and a convolution that halves
