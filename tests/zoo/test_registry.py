@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from keras_recres import zoo
-from keras_recres.zoo import registry
+from keras_recres.zoo import registry, sources
 from keras_recres.zoo.record import Record, Result
 
 pytestmark = pytest.mark.neutral
@@ -219,3 +219,18 @@ def test_a_name_of_ones_own(toy_zoo, monkeypatch):
 def test_list_does_not_shadow_the_type():
     assert isinstance(registry.list(), list)
     assert zoo.list is registry.list
+
+
+def test_every_weight_file_has_its_data_set_and_licence():
+    files = [file for file in sources.listed_files() if file.startswith("weights/")]
+    assert files
+    for file in files:
+        name, tag = file.removeprefix("weights/").removesuffix(".weights.h5").split(".")
+        record = zoo.info(name)
+        dataset, licence = record.tags[tag].dataset, record.licence(tag)
+        assert dataset, file
+        assert licence.startswith("Apache-2.0"), file
+        # Whose owners ask for more than a citation.
+        assert ("ImageNet's terms" in licence) == ("imagenet" in dataset), file
+        assert f"{tag} (on {dataset}, " in str(record), file
+        assert licence in str(record), file
