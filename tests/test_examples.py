@@ -104,7 +104,6 @@ def folder(tmp_path_factory):
     model.save(folder / "mine" / "model.keras")
     maze, _ = mazes.draw(np.random.default_rng(0), 11)
     Image.fromarray(255 * maze.astype("uint8")).save(folder / "maze.png")
-    zoo.load("maze_rec", weights=None).save_weights(folder / "maze_rec.mazes_11.weights.h5")
     return folder
 
 

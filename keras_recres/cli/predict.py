@@ -41,8 +41,7 @@ def add(commands):
             "predict cifar_small cat.jpg",
             "predict vit3_rec *.png --top 3 --json",
             "predict vit3_rec.cifar10_jpeg cat.jpg --steps 2,6,2 --backend torch",
-            "predict maze_rec maze.png --weights maze_rec.mazes_11.weights.h5  "
-            "(the path is drawn in maze.path.png)",
+            "predict maze_rec maze.png --steps 60  (the path is drawn in maze.path.png)",
             "predict bilstm_imdb --text 'A wonderful film!' --text 'What a bore.'",
         ],
     )

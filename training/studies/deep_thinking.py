@@ -207,7 +207,7 @@ def draw(found, used, arms, path):
             axis.set(xlabel="steps", ylabel="whole problems right, %")
             axis.set(title=arm.what.replace(", ", ",\n"), ylim=(-3, 103), xscale="log")
             if axis.lines:
-                axis.legend(title="size")
+                axis.legend(title="size", fontsize="small", framealpha=0.5)
         for axis in axes:
             axis.grid(alpha=0.3)
 
