@@ -1,14 +1,14 @@
-"""Dense residual networks of any depth, without normalisation, whose initialisation is theory's."""
+"""Dense networks of any depth, without normalisation, whose initialisation is theory's."""
 
 import keras
 
 from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import FRN, RRN, AlphaReLU
-from keras_recres.layers.checks import check_count
-from keras_recres.layers.residual_dense import weight_initializer
+from keras_recres.layers.checks import check_choice, check_count, check_variance
+from keras_recres.layers.residual_dense import bias_initializer, weight_initializer
 from keras_recres.models.families import BIAS, COLUMNS, ROWS, family
 
-KINDS = ("frn", "rrn")
+KINDS = ("frn", "rrn", "plain")
 
 # The kernel of a branch by columns; an FRN's second matrix by rows.
 LAYOUT = {r"block\d+/kernel": COLUMNS, r"block\d+/bias": BIAS}
@@ -37,13 +37,15 @@ def mean_field_net(
     classifier_activation: Activation = None,
     name: str = "mean_field_net",
 ) -> keras.Model:
-    """A deep and narrow dense residual network: an embedding, `FRN` or `RRN` layers, a head.
+    """A deep and narrow dense network: an embedding, `FRN`, `RRN` or plain layers, a head.
 
-    x⁰ = E · flatten(image), x^l = FRN(x^(l−1)) or RRN(x^(l−1)) for l = 1 … depth, logits = H x + c
+    x⁰ = E · flatten(image), x^l = FRN(x^(l−1)), RRN(x^(l−1)) or φ(W x^(l−1) + b) for
+    l = 1 … depth, logits = H x + c
 
     after arXiv 1712.08969, "Mean field residual networks: on the edge of chaos": no normalisation
     and no convolution, so that the initial variances alone decide whether a depth can be trained.
-    `kind` and `activation` give its four networks: tanh RRN, tanh FRN, ReLU FRN and α-ReLU FRN.
+    `kind` and `activation` give its four networks, tanh RRN, tanh FRN, ReLU FRN and α-ReLU FRN, and
+    "plain" those without shortcuts that they are set against (arXiv 1611.01232).
 
     Embedding and head are plain dense layers that take their variances from no argument: entries of
     E are drawn from N(0, 1/pixels), and those of H from N(0, 1/width), with biases of 0. The theory
@@ -56,16 +58,16 @@ def mean_field_net(
     (2, 10)
 
     Args:
-        kind: "frn" or "rrn".
+        kind: "frn", "rrn" or "plain".
         activation: φ: "alpha_relu", the name of a Keras activation such as "tanh" or "relu", a
-            function, or a layer, of which each FRN or RRN gets a copy.
-        depth: Integer L ≥ 1, number of FRN or RRN layers, each with weights of its own.
+            function, or a layer, of which each of the layers gets a copy.
+        depth: Integer L ≥ 1, number of these layers, each with weights of its own.
         width: Integer ≥ 1, features of each of them.
         alpha: α of "alpha_relu", in (0, 1]; without a meaning for other activations.
         sigma_w_sq: σ_w² ≥ 0, see `FRN` and `RRN`.
-        sigma_v_sq: σ_v² ≥ 0; 1 for an RRN, which has no V.
+        sigma_v_sq: σ_v² ≥ 0; 1 but for an FRN: the others have no V.
         sigma_b_sq: σ_b² ≥ 0.
-        sigma_a_sq: σ_a² ≥ 0; 0 for an RRN, which has no a.
+        sigma_a_sq: σ_a² ≥ 0; 0 but for an FRN: the others have no a.
         input_shape: Shape of an image, or (features,).
         num_classes: Integer ≥ 1.
         features_only: Whether to return x^L, the features before the logits.
@@ -76,10 +78,9 @@ def mean_field_net(
         A functional keras.Model from (batch, *input_shape) to (batch, num_classes).
 
     Raises:
-        ValueError: For arguments out of their range, or that an RRN has no use for.
+        ValueError: For arguments out of their range, or that only an FRN has a use for.
     """
-    if kind not in KINDS:
-        raise ValueError(f"`kind` must be 'frn' or 'rrn', but it is {kind!r}.")
+    check_choice("kind", kind, KINDS)
     for argument, value in (("depth", depth), ("width", width), ("num_classes", num_classes)):
         check_count(argument, value)
     variances = {"sigma_w_sq": sigma_w_sq, "sigma_b_sq": sigma_b_sq}
@@ -87,11 +88,11 @@ def mean_field_net(
         variances |= {"sigma_v_sq": sigma_v_sq, "sigma_a_sq": sigma_a_sq}
     elif (sigma_v_sq, sigma_a_sq) != (1, 0):
         raise ValueError(
-            "`sigma_v_sq` and `sigma_a_sq` must be 1 and 0 for an RRN, which has no V and no a, "
+            f"`sigma_v_sq` and `sigma_a_sq` must be 1 and 0 for {kind!r}, which has no V and no a, "
             f"but they are {sigma_v_sq!r} and {sigma_a_sq!r}."
         )
     input_shape = _check_input_shape(input_shape)
-    layer = FRN if kind == "frn" else RRN
+    layer = {"frn": FRN, "rrn": RRN, "plain": _plain}[kind]
 
     images = keras.Input(input_shape, name="images")
     x = keras.layers.Flatten(name="flatten")(images)
@@ -106,6 +107,19 @@ def mean_field_net(
             name="head",
         )(x)
     return keras.Model(images, x, name=name)
+
+
+def _plain(units, activation, sigma_w_sq, sigma_b_sq, name):
+    """A layer x ← φ(W x + b) with the initial variances of `FRN` and `RRN`."""
+    check_variance("sigma_w_sq", sigma_w_sq)
+    check_variance("sigma_b_sq", sigma_b_sq)
+    return keras.layers.Dense(
+        units,
+        activation,
+        kernel_initializer=weight_initializer(sigma_w_sq),
+        bias_initializer=bias_initializer(sigma_b_sq),
+        name=name,
+    )
 
 
 def _activation(activation, alpha):

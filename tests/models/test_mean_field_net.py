@@ -27,9 +27,10 @@ def power(x):
         ("frn", "relu", lambda x: np.maximum(x, 0)),
         ("frn", "alpha_relu", power),
         ("rrn", keras.ops.sin, np.sin),
+        ("plain", "tanh", np.tanh),
     ],
 )
-def test_the_four_networks_compute_their_equations(kind, activation, phi):
+def test_the_networks_compute_their_equations(kind, activation, phi):
     model = mean_field_net(kind, activation, depth=3, width=7, input_shape=(6, 4, 2))
     rng = np.random.default_rng(1)
     for weight in model.weights:
@@ -38,7 +39,8 @@ def test_the_four_networks_compute_their_equations(kind, activation, phi):
     x = IMAGES.reshape(5, -1) @ next(weights) + next(weights)
     for _ in range(3):
         h = x @ next(weights) + next(weights)
-        x = x + (phi(h) if kind == "rrn" else phi(h) @ next(weights) + next(weights))
+        branch = phi(h) @ next(weights) + next(weights) if kind == "frn" else phi(h)
+        x = branch if kind == "plain" else x + branch
     want = x @ next(weights) + next(weights)
     assert not list(weights)
     np.testing.assert_allclose(to_numpy(model(IMAGES)), want, rtol=1e-4, atol=1e-4)
@@ -107,7 +109,8 @@ def test_an_activation_layer_is_copied_for_every_block(tmp_path):
         ({"width": 2.0}, ("`width`", "2.0")),
         ({"num_classes": -1}, ("`num_classes`", "-1")),
         ({"sigma_w_sq": -1}, ("`sigma_w_sq`", "-1")),
-        ({"kind": "rrn", "sigma_v_sq": 2.0}, ("`sigma_v_sq`", "2.0", "RRN")),
+        ({"kind": "rrn", "sigma_v_sq": 2.0}, ("`sigma_v_sq`", "2.0", "'rrn'")),
+        ({"kind": "plain", "sigma_b_sq": -1}, ("`sigma_b_sq`", "-1")),
         ({"activation": "alpha_relu", "alpha": 2}, ("`alpha`", "2", "(0, 1]")),
         ({"activation": "tahn"}, ("tahn",)),
         ({"input_shape": (None, 28, 1)}, ("`input_shape`", "None")),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_recres import backend, layers
+from keras_recres.models import mean_field_net
 from keras_recres.probes import mean_field
 from tests.marks import slow_on_tensorflow
 
@@ -15,6 +16,7 @@ NETWORKS = {
     "tanh RRN": ("rrn", "tanh", None, {"sigma_b_sq": 0.5}),
     "tanh FRN": ("frn", "tanh", None, BIASES),
     "ReLU FRN": ("frn", "relu", None, {**BIASES, "sigma_w_sq": 0.5}),
+    "plain tanh": ("plain", "tanh", None, {"sigma_b_sq": 0.1, "sigma_w_sq": 1.4}),
     "α-ReLU FRN": ("frn", "alpha_relu", 0.9, {**BIASES, "sigma_w_sq": 0.5}),
 }
 NAMES = (
@@ -25,6 +27,10 @@ NAMES = (
 
 def builder(kind, activation, alpha, variances, width, depth):
     def build():
+        if kind == "plain":
+            return mean_field_net(
+                kind, activation, depth=depth, width=width, input_shape=(3,), **variances
+            ).layers[3:]
         phi = layers.AlphaReLU(alpha) if alpha else activation
         layer = layers.RRN if kind == "rrn" else layers.FRN
         return [layer(width, phi, **variances) for _ in range(depth)]
@@ -36,7 +42,7 @@ def builder(kind, activation, alpha, variances, width, depth):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name == "α-ReLU FRN" else [pytest.mark.slow])
+        pytest.param(name, marks=[] if name in ("α-ReLU FRN", "plain tanh") else [pytest.mark.slow])
         for name in NETWORKS
     ],
 )
@@ -144,7 +150,11 @@ def test_gradients_of_the_backend():
         (model, {"p0": -1.0}, "`p0` must be a finite number above 0"),
         (model, {"e0": 2.0}, r"`e0` must be a number in \[-1, 1\]"),
         (model, {"x": np.zeros((3, 10))}, r"`x` must be two inputs.*\(3, 10\)"),
-        (lambda: [keras.layers.Dense(3)], {}, "`network` must have FRN or RRN layers .* none"),
+        (
+            lambda: [keras.layers.Dense(3)],
+            {},
+            "`network` must have FRN, RRN or Dense layers .* none",
+        ),
         (lambda: [layers.RRN(3), layers.RRN(4)], {}, r"of one width, but it has \[3, 4\]"),
         (
             lambda: [layers.RRN(3, kernel_initializer=keras.initializers.RandomNormal(seed=1))],

@@ -60,6 +60,44 @@ def test_relu_without_biases_in_closed_form():
     np.testing.assert_allclose(result.chi_a[1:], result.chi[1:], rtol=1e-12)
 
 
+def test_plain_relu_in_closed_form():
+    result = predict("plain", "relu", 2000, sigma_w_sq=[1.5, 2.0, 2.5], p0=3.0)
+    layers = np.arange(2001)[:, None]
+    growth = layers * np.log([0.75, 1.0, 1.25])
+    np.testing.assert_allclose(result.log_p, math.log(3) + growth, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(result.log_chi_ratio, growth, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        result.chi_w[1:, 1], 0.5 * 3 * np.ones(2000), rtol=1e-12
+    )  # V φ′ p₋ χ, and at the critical σ_w² = 2 neither p nor χ changes.
+    assert result.chi_v is None is result.chi_a
+    # Scale does not matter to a ReLU's correlation, which has a power law: 1 − e ≈ 9 π² / (2 l²).
+    np.testing.assert_allclose(result.one_minus_e[:, 0], result.one_minus_e[:, 2])
+    np.testing.assert_allclose(
+        result.one_minus_e[-1] * 2000**2, 9 * math.pi**2 / 2, rtol=0.02
+    )  # Of the next order is ln l / l.
+
+
+def test_plain_tanh_is_critical_at_one():
+    found = predict("plain", "tanh", 4000, sigma_w_sq=[0.96, 1.0, 1.1])
+    slopes = np.diff(found.log_chi_ratio[2000:], axis=0)
+    # Below, q → 0 and every layer multiplies gradients by σ_w²; above they grow as e^l.
+    np.testing.assert_allclose(slopes[:, 0], math.log(0.96), rtol=1e-6)
+    assert (slopes[:, 2] > 1e-3).all()
+    # At 1, q ≈ 1 / (2 l) and V φ′ ≈ 1 − 2 q, so that gradients fall as 1 / l.
+    np.testing.assert_allclose(slopes[:, 1] * np.arange(2001, 4001), -1, atol=0.01)
+    np.testing.assert_allclose(found.q[-1, 1] * 4000 * 2, 1, rtol=0.01)
+
+
+def test_ordered_plain_networks_lose_inputs_and_gradients_at_one_rate():
+    found = predict("plain", "tanh", 60, sigma_w_sq=[0.8, 3.0], sigma_b_sq=0.1)
+    lost = np.diff(np.log(found.one_minus_e[30:, 0]))
+    np.testing.assert_allclose(lost, np.diff(found.log_chi_ratio[30:, 0]), rtol=1e-6)
+    assert (lost < -0.1).all()
+    # In the chaotic phase other inputs stay apart.
+    assert found.one_minus_e[-1, 1] == pytest.approx(found.one_minus_e[-2, 1], rel=1e-3)
+    assert found.one_minus_e[-1, 1] > 0.1
+
+
 def test_no_layer_before_the_first_and_no_v_in_an_rrn():
     result = predict("rrn", "tanh", 3)
     assert result.chi_v is None
@@ -183,7 +221,8 @@ def test_properties_for_any_variance(which, w, b, v, a, p0, e0):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"kind": "resnet"}, "`kind` must be 'frn' or 'rrn', but it is 'resnet'"),
+        ({"kind": "resnet"}, "`kind` must be one of 'frn', 'rrn', 'plain', but it is 'resnet'"),
+        ({"kind": "plain", "sigma_v_sq": 2.0}, "`sigma_v_sq` must be 1 for 'plain'"),
         ({"activation": "gelu"}, "`activation` must be 'tanh', 'relu', 'alpha_relu' or a callable"),
         ({"depth": 0}, "`depth` must be an integer of at least 1, but it is 0"),
         ({"depth": 2.0}, "`depth` must be an integer"),
@@ -200,8 +239,8 @@ def test_properties_for_any_variance(which, w, b, v, a, p0, e0):
         ({"derivative": np.cos}, "`derivative` must be None or the derivative of a callable"),
         ({"activation": np.sum}, r"`activation` must map an array to one of its shape"),
         ({"sigma_w_sq": [1, 2], "e0": [0, 0, 0]}, r"broadcast.*\(2,\).*\(3,\)"),
-        ({"kind": "rrn", "sigma_v_sq": 2.0}, "`sigma_v_sq` must be 1 for an RRN"),
-        ({"kind": "rrn", "sigma_a_sq": 0.5}, "`sigma_a_sq` must be 0 for an RRN"),
+        ({"kind": "rrn", "sigma_v_sq": 2.0}, "`sigma_v_sq` must be 1 for 'rrn'"),
+        ({"kind": "rrn", "sigma_a_sq": 0.5}, "`sigma_a_sq` must be 0 for 'rrn'"),
         ({"kind": "rrn", "activation": "relu"}, "`activation` of an RRN must be odd"),
         ({"kind": "rrn", "activation": np.exp}, "`activation` of an RRN must be odd"),
     ],

@@ -189,22 +189,45 @@ def test_he_and_xavier_in_the_phase_plane():
     for bad in ([1.0], [2.0, 1.0], [0.0, 1.0]):
         with pytest.raises(ValueError, match="`sigma_w` must be an increasing array"):
             phase("frn", "relu", 5, sigma_w=bad)
-    with pytest.raises(ValueError, match="`sigma_v_sq` must be 1 for an RRN"):
+    with pytest.raises(ValueError, match="`sigma_v_sq` must be 1 for 'rrn'"):
         phase("rrn", "tanh", 5, sigma_v_sq=2.0)
 
 
 @pytest.mark.neutral
-@pytest.mark.parametrize("budget", [3.0, math.inf])
-def test_the_phase_plane_is_drawn(budget, tmp_path):
+def test_the_plane_of_a_plain_network_has_an_ordered_and_a_chaotic_phase():
+    assert phase("plain", "tanh", 5).critical == pytest.approx(1, abs=1e-6)
+    for biases in (0.0, 0.3):
+        relu = phase("plain", "relu", 5, sigma_b_sq=biases)
+        assert relu.critical == pytest.approx(math.sqrt(2), rel=1e-9)
+    assert phase("plain", "alpha_relu", 5, alpha=0.75).critical < 1e-3
+    assert phase("frn", "tanh", 5).critical is None
+    # The critical line of tanh by another quadrature: σ_w² = 1 / V φ′(q), σ_b² = q − σ_w² V φ(q).
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    tanh = np.tanh(math.sqrt(0.5) * nodes)
+    v, v_prime = (weights @ f / weights.sum() for f in (tanh**2, (1 - tanh**2) ** 2))
+    plane = phase("plain", "tanh", 200, sigma_b_sq=0.5 - v / v_prime)
+    assert plane.critical == pytest.approx(v_prime**-0.5, rel=1e-8)
+    # Gradients vanish to the left of it and explode to the right, and both are unsound.
+    growth = plane.log_chi_ratio[-1] - plane.log_chi_ratio[-2]
+    np.testing.assert_array_equal(growth > 0, plane.sigma_w > plane.critical)
+    sound = plane.sound[-1]
+    assert sound.any()
+    assert not sound[[0, -1]].any()
+
+
+@pytest.mark.neutral
+@pytest.mark.parametrize(("kind", "budget"), [("frn", 3.0), ("frn", math.inf), ("plain", 3.0)])
+def test_the_phase_plane_is_drawn(kind, budget, tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
-    plane = phase("frn", "relu", 60, gradient_budget=budget)
+    plane = phase(kind, "relu", 60, gradient_budget=budget)
     figure = plane.plot()
     axes = figure.axes[0]
     assert axes.get_xlabel() == r"$\sigma_w$"
     assert axes.get_ylabel() == "depth L"
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels[1:] == ["Xavier", "He"]
+    assert labels[-2:] == ["Xavier", "He"]
+    assert (kind == "plain") == any("chaotic" in label for label in labels)
     figure.savefig(tmp_path / "phase.png")
     pyplot.close(figure)
 

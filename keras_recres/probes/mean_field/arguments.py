@@ -7,14 +7,9 @@ from keras_recres.probes.mean_field.alpha_relu import AlphaReLU, ReLU
 from keras_recres.probes.mean_field.quadrature import Quadrature
 from keras_recres.probes.mean_field.tanh import Tanh
 
-KINDS = ("frn", "rrn")
+RESIDUAL = ("frn", "rrn")
+KINDS = (*RESIDUAL, "plain")
 NAMES = ("tanh", "relu", "alpha_relu")
-
-
-def check_kind(kind):
-    """Raises a ValueError unless `kind` is "frn" or "rrn"."""
-    if kind not in KINDS:
-        raise ValueError(f"`kind` must be 'frn' or 'rrn', but it is {kind!r}.")
 
 
 def check_depth(depth):
@@ -80,14 +75,17 @@ def moments_of(activation, alpha=None, derivative=None):
     return ReLU() if activation == "relu" else AlphaReLU(alpha)
 
 
-def check_rrn(moments, sigma_v_sq, sigma_a_sq):
-    """Raises a ValueError for what an RRN does not have, or its recursion does not cover."""
+def check_one_matrix(kind, moments, sigma_v_sq, sigma_a_sq):
+    """Raises a ValueError for what only an FRN has, or an RRN's recursion does not cover."""
+    if kind == "frn":
+        return
     for name, value, default in (("sigma_v_sq", sigma_v_sq, 1), ("sigma_a_sq", sigma_a_sq, 0)):
         if (np.asarray(value) != default).any():
             raise ValueError(
-                f"`{name}` must be {default} for an RRN, which has no V and a, but it is {value!r}."
+                f"`{name}` must be {default} for {kind!r}, which has no V and a, but it is "
+                f"{value!r}."
             )
-    if not moments.odd:
+    if kind == "rrn" and not moments.odd:
         raise ValueError(
             "`activation` of an RRN must be odd, such as 'tanh': with another one φ(h) has a mean, "
             "is correlated with x, and the recursion does not hold."

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from keras_recres.backend.types import Activation
+from keras_recres.layers.checks import check_choice
 from keras_recres.probes.mean_field import arguments
 from keras_recres.probes.mean_field.prediction import Prediction, predict
 from keras_recres.probes.mean_field.suggestion import check_alpha
@@ -112,6 +113,7 @@ def asymptotics(
     Raises:
         ValueError: For arguments out of their range.
     """
+    check_choice("kind", kind, arguments.RESIDUAL)
     arguments.check_depth(depth)
     if depth < SHALLOWEST:
         raise ValueError(f"`depth` must be at least {SHALLOWEST} for a fit, but it is {depth}.")

@@ -41,7 +41,7 @@ class Measurement:
 
     Attributes:
         draws: Number of networks.
-        depth: Number of residual layers.
+        depth: Number of layers.
         width: Number of features.
         values: dict of str to float64 arrays (draws, depth + 1), for each network by itself.
     """
@@ -127,9 +127,11 @@ def measure(
         network: A function without arguments that makes a new network, as a `keras.Model` or a
             list of layers; or a `keras.Model`, which is cloned, with weights that are drawn anew.
             Its `FRN` or `RRN` layers are measured, a chain, each fed by the one before; what comes
-            before them is run and not measured, and what comes after is left out.
+            before them is run and not measured, and what comes after is left out. Of a network
+            without them it is the chain of `Dense` layers that keep the width and have an
+            activation, x ← φ(W x + b).
         x: Two inputs of the network, (2, …); the second is the x′ of γ and λ. None makes a pair
-            for the first residual layer, new for each network.
+            for the first of these layers, new for each network.
         draws: Integer ≥ 2, number of networks.
         p0: Mean square of the pair that is made, > 0.
         e0: Its cosine, in [-1, 1].
@@ -156,7 +158,7 @@ def measure(
     rng = np.random.default_rng(seed)
     rows, kernels, held = [], [], 0
     for _ in range(draws):
-        layers, before = _residual_layers(network)
+        layers, before = _layers(network)
         width, depth = layers[0].units, len(layers)
         state = _pair(rng, width, p0, e0) if x is None else before(x)
         rows.append(_one_network(layers, state, rng))
@@ -182,14 +184,15 @@ def measure(
     return Measurement(draws, depth, width, values)
 
 
-def _residual_layers(network):
-    """The residual layers of a new network, and a function to the state before the first."""
+def _layers(network):
+    """What is measured of a new network, and a function to the state before its first layer."""
     made = keras.models.clone_model(network) if isinstance(network, keras.Model) else network()
     all_layers = made.layers if isinstance(made, keras.Model) else list(made)
     layers = [layer for layer in all_layers if isinstance(layer, ResidualDense)]
+    layers = layers or [layer for layer in all_layers if _is_plain(layer)]
     if not layers or len({layer.units for layer in layers}) > 1:
         raise ValueError(
-            f"`network` must have FRN or RRN layers of one width, but it has "
+            f"`network` must have FRN, RRN or Dense layers of one width, but it has "
             f"{[layer.units for layer in layers] or 'none'}."
         )
 
@@ -203,6 +206,22 @@ def _residual_layers(network):
         return x
 
     return layers, before
+
+
+def _is_plain(layer):
+    """Whether it is x ← φ(W x + b), as far as a layer that is not built can tell."""
+    return (
+        isinstance(layer, keras.layers.Dense)
+        and layer.activation is not keras.activations.linear
+        and not (layer.built and layer.kernel.shape[0] != layer.units)
+    )
+
+
+def _preactivation(layer, x):
+    if isinstance(layer, ResidualDense):
+        return layer.preactivation(x)
+    h = ops.matmul(x, layer.kernel)
+    return h if layer.bias is None else h + layer.bias
 
 
 def _pair(rng, width, p0, e0):
@@ -221,7 +240,7 @@ def _one_network(layers, state, rng):
     states = [state]
     for i, layer in enumerate(layers, start=1):
         state = layer(states[-1])
-        h = layer.preactivation(states[-1])
+        h = _preactivation(layer, states[-1])
         row["q"][i], row["lam"][i] = _moments(h)
         row["v_phi"][i], _ = _moments(layer.activation(h))
         (slope,) = backend.gradients(lambda h, f=layer.activation: ops.sum(f(h)), [h])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_recres.backend.types import Activation, Data
-from keras_recres.layers.checks import check_positive
+from keras_recres.layers.checks import check_choice, check_positive
 from keras_recres.probes.mean_field import arguments
 from keras_recres.probes.mean_field.prediction import sizes
 from keras_recres.probes.mean_field.suggestion import (
@@ -32,7 +32,7 @@ class Phase:
     """Features' size and gradients' ratio over depth and σ_w.
 
     Attributes:
-        kind: "frn" or "rrn".
+        kind: "frn", "rrn" or "plain".
         activation: φ.
         alpha: α of "alpha_relu", else None.
         sigma_w: Array (n,) of σ_w, not squared, ascending.
@@ -40,9 +40,12 @@ class Phase:
         log_p: Array (depth + 1, n) of ln p^(l), row l for a network of l layers.
         log_chi_ratio: Array (depth + 1, n) of ln χ₀/χ_l; for α ≤ ½, where that is
             infinite, ln p^(l)/p₀.
-        gradient_budget: The largest sound ln χ₀/χ_L, inf for no bound.
+        gradient_budget: The largest sound |ln χ₀/χ_L|, inf for no bound.
         log_largest_p: ln of the largest safe p^(L).
         marks: dict of str to σ_w of known initialisations.
+        critical: σ_w between the ordered phase of a plain network, where all inputs become alike
+            and gradients vanish, and its chaotic one, where gradients explode; None with
+            shortcuts. For tanh and ReLU without biases 1 and √2, for α-ReLU 0.
     """
 
     kind: str
@@ -55,6 +58,7 @@ class Phase:
     gradient_budget: float
     log_largest_p: float
     marks: dict
+    critical: float | None = None
 
     @property
     def depths(self) -> np.ndarray:
@@ -64,7 +68,9 @@ class Phase:
     @property
     def sound(self) -> np.ndarray:
         """Whether both bounds are kept, boolean (depth + 1, n)."""
-        return (self.log_p <= self.log_largest_p) & (self.log_chi_ratio <= self.gradient_budget)
+        return (self.log_p <= self.log_largest_p) & (
+            np.abs(self.log_chi_ratio) <= self.gradient_budget
+        )
 
     @property
     def deepest(self) -> np.ndarray:
@@ -100,15 +106,23 @@ class Phase:
         what = r"$\ln(\chi_0/\chi_L)$" if by_gradient else r"$\log_{10}\, p^{(L)}$"
         depths = self.depths[1:]
         # Far beyond the bound there is nothing to tell apart.
-        most = max(min(values.max(), 3 * bound), 1e-3)
+        most = max(min(np.abs(values).max(), 3 * bound), 1e-3)
         plane = (self.sigma_w, depths, values[1:])
+        # Without shortcuts gradients vanish, too.
+        least, colour, map_ = (0, "white", "cividis") if self.critical is None else (
+            -most, "black", "coolwarm"
+        )  # fmt: skip
         colours = axes.pcolormesh(
-            *plane, cmap="cividis", shading="nearest", vmin=0, vmax=most, rasterized=True
+            *plane, cmap=map_, shading="nearest", vmin=least, vmax=most, rasterized=True
         )
-        axes.figure.colorbar(colours, ax=axes, label=what, extend="max")
-        if values[1:].min() < bound < values.max():
-            axes.contour(*plane, [bound], colors="white", linewidths=3)
-            axes.plot([], [], color="white", linewidth=3, label=f"{what} = {bound:.3g}")
+        axes.figure.colorbar(colours, ax=axes, label=what, extend="both" if least else "max")
+        bounds = [b for b in (-bound, bound) if values[1:].min() < b < values.max()]
+        if bounds:
+            axes.contour(*plane, bounds, colors=colour, linestyles="-", linewidths=3)
+            told = f"{what} = {'±' if least else ''}{bound:.3g}"
+            axes.plot([], [], color=colour, linewidth=3, label=told)
+        if self.critical is not None and self.sigma_w[0] < self.critical < self.sigma_w[-1]:
+            axes.axvline(self.critical, color=colour, label="ordered to the left, chaotic right")
         for (name, sigma), style in zip(self.marks.items(), ("--", ":"), strict=True):
             axes.axvline(sigma, color="#FF7F2A", linestyle=style, linewidth=2, label=name)
         axes.set(
@@ -154,7 +168,7 @@ def phase(
     (6, 2)
 
     Args:
-        kind: "frn" or "rrn".
+        kind: "frn", "rrn" or "plain".
         activation: "tanh", "relu", "alpha_relu" or a callable, as in `predict`.
         depth: Integer ≥ 1, the deepest network.
         sigma_w: Increasing array of σ_w > 0, at least 2, not squared; None is 121 from 0.05 to 4,
@@ -175,7 +189,7 @@ def phase(
     Raises:
         ValueError: For arguments out of their range.
     """
-    arguments.check_kind(kind)
+    check_choice("kind", kind, arguments.KINDS)
     arguments.check_depth(depth)
     moments = arguments.moments_of(activation, None if alpha is None else check_alpha(alpha))
     check_positive("gradient_budget", gradient_budget)
@@ -188,10 +202,9 @@ def phase(
             f"`sigma_w` must be an increasing array of at least 2 numbers above 0, but it is "
             f"{sigma_w!r}."
         )
-    if kind == "rrn":
-        arguments.check_rrn(moments, 1 if sigma_v_sq is None else sigma_v_sq, sigma_a_sq)
-        v = np.asarray(1.0)
-    else:
+    v = np.asarray(1.0)
+    arguments.check_one_matrix(kind, moments, 1 if sigma_v_sq is None else sigma_v_sq, sigma_a_sq)
+    if kind == "frn":
         v = sigma_w**2 if sigma_v_sq is None else arguments.variance("sigma_v_sq", sigma_v_sq)
     check_positive("p0", p0)
     given = {
@@ -214,4 +227,21 @@ def phase(
         gradient_budget,
         math.log(largest_p(dtype, width)),
         {name: math.sqrt(square) for name, square in MARKS.items() if low <= square**0.5 <= high},
+        _critical(moments, given["sigma_b_sq"]) if kind == "plain" else None,
     )
+
+
+def _critical(moments, sigma_b_sq):
+    """The σ_w of a plain network whose gradient neither vanishes nor explodes.
+
+    At a fixed point q of the lengths σ_w² = 1 / V φ′(q) and σ_b² = q − V φ(q) / V φ′(q), whose
+    right side grows with q.
+    """
+    low, high = np.asarray(-60.0), np.asarray(60.0)
+    for _ in range(80):
+        log_q = (low + high) / 2
+        rest = -np.expm1(moments.log_v(log_q) - moments.log_v_prime(log_q) - log_q)
+        # Less is rounding, where φ is linear.
+        rest = np.where(rest < 1e-9, 0.0, rest)
+        low, high = (low, log_q) if np.exp(log_q) * rest >= sigma_b_sq else (log_q, high)
+    return float(np.exp(-moments.log_v_prime(low) / 2))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_recres.backend.types import Activation
+from keras_recres.layers.checks import check_choice
 from keras_recres.probes.mean_field import arguments
 
 _LOGARITHMS = (
@@ -16,7 +17,7 @@ _LOGARITHMS = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the theory says of every layer of a residual network at initialisation.
+    """What the theory says of every layer of a network at initialisation.
 
     All arrays are float64 of shape (depth + 1,) + the common shape of the hyperparameters. Row l
     belongs to layer l; row 0 is the input, which has p, γ, e, s and χ and no layer: the other
@@ -40,8 +41,8 @@ class Prediction:
         chi: χ_l/χ_L, the gradient that reaches the state of layer l, that of the output being 1.
         chi_w: mean square of ∂E/∂W of layer l, a single entry, where χ_L = 1.
         chi_b: … of ∂E/∂b.
-        chi_v: … of ∂E/∂V; None for an RRN.
-        chi_a: … of ∂E/∂a; None for an RRN.
+        chi_v: … of ∂E/∂V; None but for an FRN.
+        chi_a: … of ∂E/∂a; None but for an FRN.
     """
 
     kind: str
@@ -113,7 +114,7 @@ def predict(
     alpha: float | None = None,
     derivative: Callable[..., Any] | None = None,
 ) -> Prediction:
-    """Lengths, correlations and gradients of an infinitely wide residual network, layer by layer.
+    """Lengths, correlations and gradients of an infinitely wide network, layer by layer.
 
     With h = W x + b, W_ij ~ N(0, σ_w²/N), V_ij ~ N(0, σ_v²/N), b_i ~ N(0, σ_b²), a_i ~ N(0, σ_a²)
     (G. Yang and S. S. Schoenholz, "Mean field residual networks: on the edge of chaos",
@@ -127,21 +128,26 @@ def predict(
 
     χ₋ = (1 + σ_v² σ_w² V φ′(q)) χ,  χ_b = σ_v² V φ′(q) χ,  χ_w = p₋ χ_b,  χ_v = V φ(q) χ,  χ_a = χ.
 
+    Without shortcuts, x ← φ(h) (arXiv 1606.05340, 1611.01232): p = V φ(q), so that
+    q = σ_w² V φ(q₋) + σ_b², γ = W φ(q, λ) and χ₋ = σ_w² V φ′(q) χ. Below a critical σ_w² (see
+    `Phase.critical`) all inputs become alike and gradients vanish, above it they explode, both as
+    eˡ; at it, 1 for tanh and 2 for ReLU without biases, neither is exponential.
+
     Example:
     >>> from keras_recres.probes import mean_field
     >>> mean_field.predict("frn", "relu", 2, sigma_w_sq=2.0).p
     array([1., 2., 4.])
 
     Args:
-        kind: "frn" or "rrn".
+        kind: "frn", "rrn" or "plain".
         activation: "tanh" (exact), "relu", "alpha_relu" (closed forms), or a callable φ on float64
             arrays, whose moments are found by quadrature: milliseconds a layer and setting.
         depth: Integer L ≥ 1.
         sigma_w_sq: σ_w² ≥ 0. This and all that follow are numbers or arrays of one common
             (broadcast) shape.
         sigma_b_sq: σ_b² ≥ 0.
-        sigma_v_sq: σ_v² ≥ 0; 1 for an RRN.
-        sigma_a_sq: σ_a² ≥ 0; 0 for an RRN.
+        sigma_v_sq: σ_v² ≥ 0; 1 but for an FRN.
+        sigma_a_sq: σ_a² ≥ 0; 0 but for an FRN.
         p0: Mean square of the input's entries, > 0.
         e0: Cosine of two inputs of that length, in [-1, 1].
         alpha: α in (0, 1] of "alpha_relu". For α ≤ ½ V φ′, and with it every χ before the last
@@ -154,7 +160,7 @@ def predict(
     Raises:
         ValueError: For arguments out of their range, and for an RRN whose φ is not odd.
     """
-    arguments.check_kind(kind)
+    check_choice("kind", kind, arguments.KINDS)
     arguments.check_depth(depth)
     moments = arguments.moments_of(activation, alpha, derivative)
     given = {
@@ -166,8 +172,7 @@ def predict(
             ("sigma_a_sq", sigma_a_sq),
         )
     }
-    if kind == "rrn":
-        arguments.check_rrn(moments, sigma_v_sq, sigma_a_sq)
+    arguments.check_one_matrix(kind, moments, sigma_v_sq, sigma_a_sq)
     given["p0"] = arguments.numbers_in(
         "p0", p0, 0, np.inf, "a finite number above 0, or several", low_open=True
     )
@@ -181,7 +186,7 @@ def predict(
             f"the hyperparameters must have shapes that broadcast, but they have {shapes}."
         ) from None
     with np.errstate(divide="ignore"):
-        forward = _forward(moments, depth, shape, given)
+        forward = _forward(kind, moments, depth, shape, given)
         backward = _backward(kind, given, **forward)
     return Prediction(kind=kind, activation=activation, depth=depth, **given, **forward, **backward)
 
@@ -192,7 +197,7 @@ def sizes(kind, moments, depth, given):
     The pair costs most of the time where moments are found by quadrature.
 
     Args:
-        kind: "frn" or "rrn".
+        kind: "frn", "rrn" or "plain".
         moments: From `arguments.moments_of`.
         depth: Integer L ≥ 1.
         given: dict of the hyperparameters, checked float64 arrays.
@@ -203,11 +208,12 @@ def sizes(kind, moments, depth, given):
     given = {**given, "e0": np.asarray(np.nan)}
     shape = np.broadcast_shapes(*(v.shape for v in given.values()))
     with np.errstate(divide="ignore"):
-        forward = _forward(moments, depth, shape, given, pairs=False)
+        forward = _forward(kind, moments, depth, shape, given, pairs=False)
         return {**forward, **_backward(kind, given, **forward)}
 
 
-def _forward(moments, depth, shape, given, pairs=True):
+def _forward(kind, moments, depth, shape, given, pairs=True):
+    residual = kind in arguments.RESIDUAL
     log_w, log_b, log_v, log_a = (
         np.log(given[f"sigma_{name}_sq"]) for name in ("w", "b", "v", "a")
     )
@@ -225,8 +231,11 @@ def _forward(moments, depth, shape, given, pairs=True):
         distance = share * u
         gap = moments.gap(log_q, distance) if pairs else np.nan
         log_branch = log_v + v
-        next_log_p = np.logaddexp(np.logaddexp(log_p, log_branch), log_a)
-        u = np.exp(log_p - next_log_p) * u + np.exp(log_branch - next_log_p) * gap
+        if residual:
+            next_log_p = np.logaddexp(np.logaddexp(log_p, log_branch), log_a)
+            u = np.exp(log_p - next_log_p) * u + np.exp(log_branch - next_log_p) * gap
+        else:
+            next_log_p, u = log_branch, np.broadcast_to(gap, shape)
         u = np.clip(u, 0, 2)
         log_p = next_log_p
         values = (log_p, u, log_q, 1 - distance, v, moments.log_v_prime(log_q))
@@ -240,7 +249,7 @@ def _backward(kind, given, log_p, log_v_phi, log_v_dphi, **_):
     # What does not pass through the branch is zero, also where V φ′ is infinite.
     log_b = np.where(log_v > -np.inf, log_v + np.where(log_v > -np.inf, log_v_dphi, 0), -np.inf)
     through = np.where(log_w > -np.inf, log_w + np.where(log_w > -np.inf, log_b, 0), -np.inf)
-    log_factor = np.logaddexp(0, through[1:])
+    log_factor = np.logaddexp(0, through[1:]) if kind in arguments.RESIDUAL else through[1:]
     none = np.zeros_like(log_p[:1])
     ratio = np.concatenate([none, np.cumsum(log_factor, axis=0)])
     # Summed from the end: the difference of two infinite sums would be nan.
@@ -252,8 +261,8 @@ def _backward(kind, given, log_p, log_v_phi, log_v_dphi, **_):
         "log_chi": chi,
         "log_chi_b": chi_b,
         "log_chi_w": np.concatenate([no_layer, chi_b[1:] + log_p[:-1]]),
-        "log_chi_v": None if kind == "rrn" else chi + log_v_phi,
-        "log_chi_a": None if kind == "rrn" else np.concatenate([no_layer, chi[1:]]),
+        "log_chi_v": chi + log_v_phi if kind == "frn" else None,
+        "log_chi_a": np.concatenate([no_layer, chi[1:]]) if kind == "frn" else None,
     }
 
 

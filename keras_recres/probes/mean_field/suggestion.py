@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_recres.backend.types import Activation
-from keras_recres.layers.checks import check_count, check_positive
+from keras_recres.layers.checks import check_choice, check_count, check_positive
 from keras_recres.layers.residual_dense import bias_initializer, weight_initializer
 from keras_recres.probes.mean_field import arguments
 from keras_recres.probes.mean_field.prediction import sizes
@@ -151,7 +151,7 @@ def suggest(
     Raises:
         ValueError: For arguments out of their range, and where no σ_w² is safe in the dtype.
     """
-    arguments.check_kind(kind)
+    check_choice("kind", kind, arguments.RESIDUAL)
     arguments.check_depth(depth)
     check_count("width", width)
     check_positive("ceiling", ceiling)
@@ -167,8 +167,7 @@ def suggest(
         "sigma_a_sq": arguments.variance("sigma_a_sq", sigma_a_sq),
         "p0": np.asarray(p0, dtype="float64"),
     }
-    if kind == "rrn":
-        arguments.check_rrn(moments, sigma_v_sq, sigma_a_sq)
+    arguments.check_one_matrix(kind, moments, sigma_v_sq, sigma_a_sq)
     log_largest_p = math.log(largest_p(dtype, width))
 
     def bounded(sigma_w_sq):
