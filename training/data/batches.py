@@ -165,6 +165,16 @@ class Batches(keras.utils.PyDataset):
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._coming = {}
 
+    def _indices(self, number, epoch):
+        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        if not self.training:
+            return np.arange(len(self.data))[part]
+        drawn_for, order = self._order
+        if drawn_for != epoch:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data))
+            self._order = (epoch, order)
+        return order[part]
+
     def _made(self, number, groups, own):
         """The groups of a batch; those of the next batches are made meanwhile."""
         epoch, ahead = self.epoch, max(AHEAD, -(-THREADS // len(own))) if self._pool else 0
@@ -188,11 +198,18 @@ class Batches(keras.utils.PyDataset):
     def _group(self, indices, epoch, number, group, _):
         """Reads and augments what has these numbers; its generator, for the mixing, and both."""
         draws = (self.seed, epoch, number, *((2, group) if self.groups > 1 else ()))
+        rng = np.random.default_rng(draws)
+        images, labels, index = self._stored(indices, draws)
+        if self.training and self.data.are_pictures:
+            return rng, self._augmented(rng, images, index), labels
+        return rng, self._normalize(images[index]), labels
+
+    def _stored(self, indices, draws):
+        """Images, the labels of these, and the index of what is left to gather of the images."""
         crops = None
         if self.training and "resized_crop" in self.augment:
             # Of their own generator, since a stream needs them first.
             crops = geometry.draw_crops(np.random.default_rng((*draws, 3)), len(indices))
-        # `index` is what is left to gather: out of all images, or out of these.
         if isinstance(self.data.images, Decoded):
             images, labels = self.data.images.read(indices, crops)
             index = np.arange(len(indices))
@@ -202,9 +219,10 @@ class Batches(keras.utils.PyDataset):
                 images, index = geometry.crops(images[indices], crops), np.arange(len(indices))
         if self.one_hot and labels.dtype.kind != "f":
             labels = np.eye(len(self.data.class_names), dtype=np.float32)[labels]
-        rng = np.random.default_rng(draws)
-        if not (self.training and self.data.are_pictures):
-            return rng, self._normalize(images[index]), labels
+        return images, labels, index
+
+    def _augmented(self, rng, images, index):
+        """Gathers, augments and normalises images."""
         shift, flip = augmentation.draw(rng, len(index), *images.shape[1:3], self.augment)
         batch = augmentation.gather(images, index, shift, flip)
         if self.layers is not None:
@@ -214,25 +232,7 @@ class Batches(keras.utils.PyDataset):
             batch = augmentation.erase(rng, batch)
         if self.layers is not None:
             batch = self.layers.erase(rng, batch)
-        return rng, batch, labels
-
-    def _mixed(self, rng, batch, labels):
-        """The last of what a group draws, in the thread that asks for it: see `LayerAugment`."""
-        if self.training and self.layers is not None:
-            return self.layers.mix(rng, batch, labels)
-        if self.mixup and self.training:
-            return augmentation.mixup(rng, batch, labels, self.mixup)
-        return batch, labels
-
-    def _indices(self, number, epoch):
-        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        if not self.training:
-            return np.arange(len(self.data))[part]
-        drawn_for, order = self._order
-        if drawn_for != epoch:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data))
-            self._order = (epoch, order)
-        return order[part]
+        return batch
 
     def _normalize(self, batch):
         if self.texts:
@@ -241,6 +241,14 @@ class Batches(keras.utils.PyDataset):
         if self.preprocessing is not None:
             batch = np.asarray(self.preprocessing.normalize(batch), dtype=np.float32)
         return batch
+
+    def _mixed(self, rng, batch, labels):
+        """The last of what a group draws, in the thread that asks for it: see `LayerAugment`."""
+        if self.training and self.layers is not None:
+            return self.layers.mix(rng, batch, labels)
+        if self.mixup and self.training:
+            return augmentation.mixup(rng, batch, labels, self.mixup)
+        return batch, labels
 
 
 def cut(indices, groups):
