@@ -4,6 +4,11 @@ The four networks of arXiv 1712.08969, (i) tanh RRN, (ii) tanh FRN, (iii) ReLU F
 with σ_w² = σ_v² = 1, σ_a² = σ_b² = ½, inputs of mean square 1 and cosine 0.3. Width 1,000, depth
 50 and 64 networks of each, by default; α = 0.9, since for α ≤ ¾ the mean of φ′² over the neurons
 of one network has an infinite variance, and its standard error means nothing.
+
+Beside them two networks without shortcuts, x ← tanh(W x + b) with σ_b² = 0.05 (arXiv 1611.01232),
+at σ_w² = 0.8 in the ordered and at 2.5 in the chaotic phase. `shortcuts.png` shows what shortcuts
+are for: without them correlations and gradients are exponential in the depth, with them tanh has
+e^√l and α-ReLU a power of l for the gradients, and correlations follow powers.
 """
 
 import csv
@@ -24,6 +29,8 @@ NETWORKS = {
     "tanh FRN": ("frn", "tanh", BIASES),
     "ReLU FRN": ("frn", "relu", BIASES),
     "α-ReLU FRN": ("frn", "alpha_relu", BIASES),
+    "plain tanh, ordered": ("plain", "tanh", {"sigma_w_sq": 0.8, "sigma_b_sq": 0.05}),
+    "plain tanh, chaotic": ("plain", "tanh", {"sigma_w_sq": 2.5, "sigma_b_sq": 0.05}),
 }
 QUANTITIES = (
     "p", "q", "gamma", "lam", "e", "c", "s", "v_phi", "v_dphi", "chi_ratio", "chi", "chi_w",
@@ -66,13 +73,15 @@ class MeanField(MeasuredStudy):
         show(results)
         save(results, a)
         mean_field_plots.agreement(results, a.out / "mean_field")
+        mean_field_plots.shortcuts(results, a.out / "shortcuts")
         mean_field_plots.phases(a.alpha, a.out / "phases")
-        names = ("mean_field.png", "phases.png (and .svg)", "values.csv", "summary.json")
+        names = ("mean_field.png", "shortcuts.png", "phases.png (and .svg)", "values.csv")
+        names += ("summary.json",)
         self.written(a, *names)
 
 
 def compare(name, a, advance=None):
-    """Measures one of the four networks.
+    """Measures one of the networks.
 
     Args:
         name: A key of `NETWORKS`.
@@ -82,13 +91,16 @@ def compare(name, a, advance=None):
     Returns:
         The `Prediction` and the `Measurement`.
     """
-    from keras_recres import layers
+    from keras_recres import layers, models
     from keras_recres.probes import mean_field
 
     kind, activation, variances = NETWORKS[name]
     powers = activation == "alpha_relu"
 
     def network():
+        if kind == "plain":
+            sizes = {"depth": a.depth, "width": a.width, "input_shape": (1,)}
+            return models.mean_field_net(kind, activation, features_only=True, **sizes, **variances)
         phi = layers.AlphaReLU(a.alpha) if powers else activation
         layer = layers.RRN if kind == "rrn" else layers.FRN
         return [layer(a.width, phi, **variances) for _ in range(a.depth)]

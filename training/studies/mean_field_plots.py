@@ -6,6 +6,8 @@ from keras_recres.probes import mean_field
 from training.studies import drawings
 
 THEORY, MEASURED = drawings.BLUE, drawings.ORANGE
+# So deep that correlations are near where they go, also where that takes a power of the depth.
+DEEP = 1000
 ROWS = {
     "p": "length $p$",
     "e": "cosine $e$ of two inputs",
@@ -44,10 +46,45 @@ def agreement(results, path):
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
 
 
+def shortcuts(results, path):
+    """How far correlations are from those of deep networks, and gradients, by the depth.
+
+    Args:
+        results: As of `agreement`.
+        path: Where to write, without ending.
+    """
+    with _figure(path, (11, 4), 1, 2) as (figure, (cosines, gradients)):
+        for i, (name, (theory, measured)) in enumerate(results.items()):
+            shown = np.unique(np.linspace(0, theory.depth, 18).astype(int))
+            line = {"color": f"C{i}", "linestyle": "--" if theory.kind == "plain" else "-"}
+            dots = {"color": f"C{i}", "linestyle": "", "marker": "o", "markersize": 3.5}
+            gradients.plot(theory.layers, theory.chi_ratio, label=name, **line)
+            gradients.plot(shown, measured.chi_ratio[shown], **dots)
+            far = _deep(theory)
+            cosines.plot(theory.layers, np.abs(theory.e - far), **line)
+            cosines.plot(shown, np.abs(measured.e - far)[shown], **dots)
+        label = f"cosine of two inputs, $|e_l - e_{{{DEEP}}}|$"
+        cosines.set(yscale="log", ylabel=label, ylim=(1e-5, 2))
+        gradients.set(yscale="log", ylabel=ROWS["chi_ratio"])
+        for axis in (cosines, gradients):
+            axis.set_xlabel("layer $l$")
+            axis.grid(alpha=0.3)
+        told = {"loc": "outside lower center", "ncols": 3, "frameon": False}
+        figure.legend(*gradients.get_legend_handles_labels(), **told)
+
+
+def _deep(theory):
+    """The cosine after `DEEP` layers."""
+    names = ("sigma_w_sq", "sigma_b_sq", "sigma_v_sq", "sigma_a_sq", "p0", "e0", "alpha")
+    given = {name: getattr(theory, name) for name in names}
+    return mean_field.predict(theory.kind, theory.activation, DEEP, **given).e[-1]
+
+
 def phases(alpha, path):
-    """The phase planes of the four networks, with He and Xavier."""
-    with _figure(path, (11, 8.4), 2, 2) as (_, axes):
-        kinds = (("rrn", "tanh"), ("frn", "tanh"), ("frn", "relu"), ("frn", "alpha_relu"))
+    """The phase planes of the networks, with He and Xavier."""
+    with _figure(path, (16, 8.4), 2, 3) as (_, axes):
+        kinds = (("rrn", "tanh"), ("frn", "tanh"), ("plain", "tanh"))
+        kinds += (("frn", "relu"), ("frn", "alpha_relu"), ("plain", "relu"))
         for axis, (kind, activation) in zip(axes.ravel(), kinds, strict=True):
             powers = activation == "alpha_relu"
             mean_field.phase(kind, activation, 400, alpha=alpha if powers else None).plot(axis)

@@ -19,13 +19,17 @@ pytestmark = pytest.mark.neutral
 def test_small_networks(tmp_path, capsys):
     arguments = ["--width", "24", "--depth", "3", "--draws", "3", "--out", str(tmp_path)]
     assert errors.run(reproduce.main, ["mean_field", *arguments]) == 0
-    for name in ("mean_field", "phases"):
+    for name in ("mean_field", "shortcuts", "phases"):
         for ending in (".png", ".svg"):
             assert (tmp_path / name).with_suffix(ending).stat().st_size > 1000
     with open(tmp_path / "values.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     # 6 quantities of the 4 states and 9 of the 3 layers, 7 in an RRN, which has no V and a.
-    for name, count in {"tanh RRN": 6 * 4 + 7 * 3, "tanh FRN": 6 * 4 + 9 * 3}.items():
+    for name, count in {
+        "tanh RRN": 6 * 4 + 7 * 3,
+        "tanh FRN": 6 * 4 + 9 * 3,
+        "plain tanh, chaotic": 6 * 4 + 7 * 3,
+    }.items():
         assert len([row for row in rows if row["network"] == name]) == count
     p = [row for row in rows if (row["network"], row["quantity"]) == ("ReLU FRN", "p")]
     theory = mean_field.predict("frn", "relu", 3, sigma_b_sq=0.5, sigma_a_sq=0.5)
@@ -34,7 +38,8 @@ def test_small_networks(tmp_path, capsys):
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert (summary["width"], summary["depth"], summary["draws"]) == (24, 3, 3)
     assert set(summary["farthest_in_standard_errors"]) == {
-        "tanh RRN", "tanh FRN", "ReLU FRN", "α-ReLU FRN",
+        "tanh RRN", "tanh FRN", "ReLU FRN", "α-ReLU FRN", "plain tanh, ordered",
+        "plain tanh, chaotic",
     }  # fmt: skip
     out = capsys.readouterr().out
     assert "values within 3 standard errors" in out
