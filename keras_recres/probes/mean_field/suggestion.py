@@ -116,6 +116,12 @@ def suggest(
     `gradient_budget=math.inf` leaves the bound of the dtype alone: what can be computed, which is
     far more than what optimisers of usual learning rates can train.
 
+    It must not be used for tanh networks of some 200 layers with plain SGD at a rate of 0.01. On
+    MNIST, 64 wide, Xavier's σ_w² = 1 is ahead there (84 against 53 % in an FRN, 82 against 78 in an
+    RRN, three seeds), and no σ_w² is best: of six from 5e-4 to 1 one seed each reached 13 to 85 %
+    in an FRN, in no order, and 81 to 88 in an RRN. The rate is too large, with or without a budget:
+    the step of the next paragraph is 880 at the suggestion, where it is 190 at 50 layers.
+
     Where the `learning_rate` η of plain SGD is known, it bounds what ReLU networks can bear:
     η N Σ_l (χ_w + χ_v) ≤ 256, the rate times the squared norm of a logit's gradient, the weights of
     the last map being N(0, 1/N). On MNIST all ReLU networks of 10 to 100 layers, 32 to 128 wide,
