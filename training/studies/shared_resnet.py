@@ -4,8 +4,12 @@ The block of each stage runs once; three times with the same weights and norms o
 three times with weights of every step's own, which is a plain network and an upper bound; and once,
 trained for as many multiply-adds as those that run three times. ρ = (tied − once) / (untied − once)
 is recurrence's share of what depth buys: 1 where three runs are worth three blocks, 0 where they
-are worth nothing. Each training writes the curvature of an ellipse through the images in every
-layer, epoch by epoch; the picture shows that of the last stage.
+are worth nothing. Two arms more ask what sharing needs: three runs with one set of norms, and the
+form of several states, in which all stages step at once, five times, with norms of every step's own
+(how the paper's networks of this form were connected could not be read).
+
+Each training writes the curvature of an ellipse through the images in every layer, epoch by epoch;
+the picture shows that of the last stage, which the form of several states does not have.
 """
 
 import csv
@@ -17,6 +21,9 @@ from training.studies.study import Study
 
 NAME = "shared_resnet"
 ONCE, TIED, UNTIED, LONG = "once", "tied", "untied", "once_longer"
+ONE_NORM, STATES = "one_norm", "states"
+# Each state from itself and from the one before: the third is first reached in the third step.
+CHAIN = ((1, 0, 0), (1, 1, 0), (0, 1, 1))
 # Multiply-adds of an image with three runs, over those with one: 11.43 and 4.35 million.
 LONGER = 2.6
 # The last stage's block; its last step is the last of its rows.
@@ -45,12 +52,16 @@ class SharedResnet(Study):
             Form(TIED, NAME, "three times, norms of every step's own"),
             Form(UNTIED, NAME, "three blocks of their own", own),
             Form(LONG, NAME, f"once, {LONGER:g} times the epochs", once, longer),
+            Form(ONE_NORM, NAME, "three times, one norm for all steps", {"unshare": []}),
+            Form(STATES, NAME, "several states, five steps", {"transitions": CHAIN, "steps": 5}),
         ]
 
     def claims(self, table, a):
         yield "Three runs of a block against one", table.difference(TIED, ONCE)
         yield "Against one run trained for as long", table.difference(TIED, LONG)
         yield "Three blocks against one", table.difference(UNTIED, ONCE)
+        yield "Norms of every step's own against one for all", table.difference(TIED, ONE_NORM)
+        yield "Several states against stages in a row", table.difference(STATES, TIED)
         rho, interval = table.cells.share(TIED, ONCE, UNTIED)
         if rho is not None:
             told = "not decided"

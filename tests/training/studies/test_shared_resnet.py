@@ -26,6 +26,10 @@ def test_arms_have_the_computation_and_the_parameters_that_they_are_compared_for
     # Norms alone are added: a scale, a shift and two statistics for each channel of each step.
     assert counts["tied"] - counts["once"] == 2 * 2 * 4 * (8 + 16 + 32)
     assert counts["untied"] > 2 * counts["once"]
+    # One norm for all steps is one step's: the network that runs once.
+    assert counts["one_norm"] == counts["once"]
+    assert products["one_norm"] == products["tied"]
+    assert built["states"].output_shape == (None, 10)
 
 
 def test_the_share_of_depth_is_told_with_its_interval():
@@ -35,7 +39,7 @@ def test_the_share_of_depth_is_told_with_its_interval():
         for arm, v in values.items()
     ]
     table = Table([Form(arm, "shared_resnet") for arm in values], measured)
-    three, longer, _, share = shared_resnet.STUDY.claims(table, None)
+    three, longer, *_, share = shared_resnet.STUDY.claims(table, None)
     assert str(three[1]).startswith("+1.00 ± 0.2")
     assert longer[1].mean is None
     assert "ρ = 0.33 (95 % interval 0.0" in share
