@@ -41,7 +41,7 @@ class MovingMnist(TrainedHere):
     )
 
     def options(self, p):
-        p.add_argument("--epochs", type=int, default=8, help="over 2,000 films (default 8)")
+        p.add_argument("--epochs", type=int, default=5, help="over 2,000 films (default 5)")
 
     def title(self, a):
         return f"Moving digits of {SIDE} × {SIDE} pixels, {a.epochs} epochs"
