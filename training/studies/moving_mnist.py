@@ -3,7 +3,7 @@
 The task of arXiv 1506.04214, section 4.1, in half its size: films of 32 × 32 pixels, each the mean
 of four of a film drawn from MNIST's digits, ten frames to read and ten to tell. A ConvLSTM of 32
 maps with peepholes and without, patches of 4 × 4 pixels and filters of 3 × 3, against an FC-LSTM
-with about ten times the parameters. The cross-entropy is counted as in its table 1, nats a film,
+with twenty times the parameters. The cross-entropy is counted as in its table 1, nats a film,
 the sum over all pixels of the ten frames; since these are other films and sizes, its numbers are
 not the paper's.
 """
