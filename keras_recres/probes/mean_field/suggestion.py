@@ -119,8 +119,8 @@ def suggest(
     It must not be used for tanh networks of some 200 layers with plain SGD at a rate of 0.01. On
     MNIST, 64 wide, Xavier's σ_w² = 1 is ahead there (84 against 53 % in an FRN, 82 against 78 in an
     RRN, three seeds), and no σ_w² is best: of six from 5e-4 to 1 one seed each reached 13 to 85 %
-    in an FRN, in no order, and 81 to 88 in an RRN. The rate is too large, with or without a budget:
-    the step of the next paragraph is 880 at the suggestion, where it is 190 at 50 layers.
+    in an FRN, in no order, and 81 to 88 in an RRN. The rate may be too large: the step of the next
+    paragraph is 880 at the suggestion, where it is 190 at 50 layers. No smaller rate was tried.
 
     Where the `learning_rate` η of plain SGD is known, it bounds what ReLU networks can bear:
     η N Σ_l (χ_w + χ_v) ≤ 256, the rate times the squared norm of a logit's gradient, the weights of
