@@ -415,7 +415,7 @@ def test_a_summary_of_nothing_says_nothing():
         (["cifar_tables", "--jobs=0"], "--jobs must be at least 1, found 0."),
         (["cifar_tables", "--limit=0"], "--limit must be at least 1, found 0."),
         (["cifar_tables", "--data-dir=/nowhere"], "'cifar10' is not in /nowhere"),
-        (["cifar_tables", "--report", "--record"], "nothing is filed"),
+        (["cifar_tables", "--report", "--record"], "no training is finished"),
         (["meta_heads", "--epochs=0"], "--epochs must be at least 1, found 0."),
     ],
 )
