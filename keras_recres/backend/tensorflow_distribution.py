@@ -1,6 +1,7 @@
 """tf.distribute under Keras' `fit()`."""
 
 import contextlib
+import functools
 import json
 import os
 
@@ -69,7 +70,13 @@ def _mirrored(devices):
     missing = [d for d in devices or () if d.upper() not in known]
     if missing:
         raise ValueError(f"there is no device {missing[0]!r}; there are {', '.join(known)}.")
-    return tf.distribute.MirroredStrategy(devices and [d.upper() for d in devices])
+    return _one_mirrored(devices and tuple(d.upper() for d in devices))
+
+
+@functools.cache
+def _one_mirrored(devices):
+    """One strategy for the same devices: a second one's sums meet the first's (TensorFlow 2.21)."""
+    return tf.distribute.MirroredStrategy(devices and [*devices])
 
 
 def _multi_worker():

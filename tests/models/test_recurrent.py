@@ -21,6 +21,10 @@ def randomised(model, seed=0):
         if "seed" not in weight.path:
             mean, scale = (0, np.prod(weight.shape[:-1]) ** -0.5) if kernel else (1, 0.2)
             weight.assign(rng.normal(mean, scale, weight.shape))
+    for layer in model.layers:
+        if isinstance(layer, layers.Normalization):
+            # It computes with what it worked out from them.
+            layer.finalize_state()
     return model
 
 
