@@ -12,6 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from training.fit.precision import subnormals_are_zero
+
 BATCH, WIDTH = 32, 128
 LENGTHS = (100, 400)
 KERAS, TORCH, OURS = "keras LSTM", "torch.nn.LSTM", "peephole LSTM"
@@ -47,15 +49,14 @@ def cases(backend, quick):
     return [{"length": length} for length in (LENGTHS[:1] if quick else LENGTHS)]
 
 
+@subnormals_are_zero()
 def measure(length):
     """For each cell processor seconds of the first step, a later one and a forward pass.
 
     The least of three turns, in each of which every cell has its turn.
     """
     from keras_recres import models
-    from training.fit.precision import subnormals_are_zero
 
-    subnormals_are_zero()
     x = np.random.default_rng(0).normal(size=(BATCH, length, WIDTH)).astype("float32")
     y = np.zeros((BATCH, WIDTH), "float32")
     found, steps = {}, {}

@@ -38,6 +38,7 @@ from training.fit.models import accuracy, build, compile_model, overrides_of, re
 from training.fit.options import arguments, by_layers, check, settings_of
 from training.fit.outcome import finish, summarize
 from training.fit.precise_bn import PreciseBN
+from training.fit.precision import subnormals_are_zero
 from training.provenance import provenance
 
 
@@ -185,7 +186,7 @@ def train(model, trained, a, augment, folder, devices, watching=()):
         f"{a.chosen and f', {a.chosen}'}",
         file=sys.stderr,
     )
-    with _interrupted_by_kill(), contextlib.ExitStack() as stack:
+    with _interrupted_by_kill(), subnormals_are_zero(), contextlib.ExitStack() as stack:
         for part in (test_batches, batches, progress):
             stack.callback(part.close)
         watchers = [keras.callbacks.SwapEMAWeights()] if a.ema else []

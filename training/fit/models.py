@@ -10,7 +10,7 @@ from keras_recres import zoo
 from keras_recres.models.families import TOLERANCE, family_of
 from training.errors import UserError
 from training.files import replacing
-from training.fit import optimizers, precision
+from training.fit import optimizers
 
 # Schedules of the learning rate, and the part of its peak that it ends at.
 SCHEDULES = {"cosine": 0.01, "constant": 1.0}
@@ -161,7 +161,6 @@ def compile_model(
     else:
         loss = Rubbish(rubbish)
     convolutions = record is not None and family_of(record.builder).convolutional
-    precision.subnormals_are_zero()
     model.compile(
         optimizer=optimizer,
         loss=loss,

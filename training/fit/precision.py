@@ -1,5 +1,6 @@
 """Which numbers are the fast ones here."""
 
+import contextlib
 from pathlib import Path
 
 import keras
@@ -30,13 +31,21 @@ def fastest():
     return "float32", f"the processor has neither {' nor '.join(sorted(FLAGS))}"
 
 
+@contextlib.contextmanager
 def subnormals_are_zero():
-    """Makes PyTorch take numbers below 1.2e-38 for 0 in this thread, as TensorFlow and XLA do.
+    """While it lasts PyTorch takes numbers below 1.2e-38 for 0, as TensorFlow and XLA do.
 
     Gradients through hundreds of steps get so small, and Intel's processors compute with such
-    numbers tens of times more slowly: an LSTM over 400 steps trains at a tenth of its speed.
+    numbers tens of times more slowly: an LSTM over 400 steps trains at a tenth of its speed. It
+    holds for the whole thread, also for NumPy.
     """
-    if keras.backend.backend() == "torch":
-        import torch
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
 
-        torch.set_flush_denormal(True)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

@@ -55,6 +55,8 @@ class TrainedHere(Study):
     def train(self, runs, a):
         import keras
 
+        from training.fit.precision import subnormals_are_zero
+
         forms = {form.label: form for form in self.chosen(a)}
         for run in runs:
             if is_finished(run):
@@ -63,7 +65,8 @@ class TrainedHere(Study):
             keras.utils.clear_session()
             keras.utils.set_random_seed(run.seed)
             began = time.perf_counter()
-            metrics = self.learn(forms[run.label], run.seed, a, run.path)
+            with subnormals_are_zero():
+                metrics = self.learn(forms[run.label], run.seed, a, run.path)
             seconds = round(time.perf_counter() - began, 1)
             settings = {"tag": self.name, "backend": keras.backend.backend(), **run.how}
             metrics = {**metrics, "seconds": seconds, "settings": settings}
