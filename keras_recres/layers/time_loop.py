@@ -244,7 +244,8 @@ def _hoists(cell, constants):
     """Whether the input's product is taken of all steps at once.
 
     On a CPU, JAX loses more by the larger array than it gains by the larger product. So does
-    TensorFlow on an Intel Xeon (a fifth); on an AMD EPYC it gained up to 15 %.
+    TensorFlow on an Intel Xeon, a fifth; elsewhere it gained up to 15 %. On a GPU neither is
+    measured.
     """
     return (
         keras.backend.backend() == "torch"

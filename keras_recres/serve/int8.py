@@ -68,7 +68,10 @@ def quantized(model: keras.Model) -> keras.Model:
         warnings.filterwarnings("ignore", message="Layer .* does not have a `quantize` method")
         copy.quantize("int8", filters=lambda layer: layer.built and not own & _ids(layer))
     if not any(ops.dtype(weight.value) == "int8" for weight in copy.weights):
-        raise ValueError(f"{model.name!r} has no layer that Keras can quantise to int8.")
+        dense = keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding
+        left = [repr(p.name) for p in sublayers(copy) if isinstance(p, dense) and own & _ids(p)]
+        why = f": {', '.join(left)} is in a wrapper, or differs from step to step" if left else ""
+        raise ValueError(f"{model.name!r} has no layer that Keras can quantise to int8{why}.")
     return keep_facts(model, copy)
 
 

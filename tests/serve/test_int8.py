@@ -78,3 +78,11 @@ def test_wrong_arguments(planar, tmp_path):
         serve.accuracy_lost(planar, planar, points(4), np.zeros(3, int))
     with pytest.raises(ValueError, match="`quantize` must be None or 'int8'"):
         serve.export(planar, tmp_path, quantize="int4")
+
+
+@pytest.mark.neutral
+def test_what_keeps_a_dense_layer_from_being_quantised_is_told():
+    block = layers.RecurrentResidual(keras.layers.Dense(4, name="d"), 2, unshare=["d"])
+    model = keras.Sequential([keras.Input((4,)), block])
+    with pytest.raises(ValueError, match="to int8: 'd' is in a wrapper, or differs from step"):
+        serve.quantized(model)

@@ -108,12 +108,12 @@ class Phase:
         # Far beyond the bound there is nothing to tell apart.
         most = max(min(np.abs(values).max(), 3 * bound), 1e-3)
         plane = (self.sigma_w, depths, values[1:])
-        # Without shortcuts gradients vanish, too.
-        least, colour, map_ = (0, "white", "cividis") if self.critical is None else (
-            -most, "black", "coolwarm"
-        )  # fmt: skip
+        least, colour, shades = 0, "white", "cividis"
+        if self.critical is not None:
+            # Without shortcuts gradients vanish, too.
+            least, colour, shades = -most, "black", "coolwarm"
         colours = axes.pcolormesh(
-            *plane, cmap=map_, shading="nearest", vmin=least, vmax=most, rasterized=True
+            *plane, cmap=shades, shading="nearest", vmin=least, vmax=most, rasterized=True
         )
         axes.figure.colorbar(colours, ax=axes, label=what, extend="both" if least else "max")
         bounds = [b for b in (-bound, bound) if values[1:].min() < b < values.max()]
