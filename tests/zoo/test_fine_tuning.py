@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -170,3 +172,12 @@ def test_a_network_of_texts_is_refused_before_it_is_loaded(few, monkeypatch):
     model.preprocess = zoo.TextPreprocessing(("film",), words=3, length=4)
     with pytest.raises(ValueError, match=r"'small' must have .* found TextPreprocessing\(words=3"):
         zoo.fine_tune(model, few)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the trap is of Linux alone")
+def test_peak_memory_is_of_this_process_and_not_of_who_started_it():
+    held = bytearray(b"1") * (1 << 30)  # Its pages are written to.
+    told = "from keras_recres.zoo.fine_tuning import peak_memory; print(peak_memory())"
+    peak = subprocess.run([sys.executable, "-c", told], capture_output=True, check=True).stdout
+    assert 1e7 < int(peak) < len(held) < fine_tuning.peak_memory()

@@ -1,7 +1,5 @@
 """Clock and memory of a benchmark's process."""
 
-import resource
-import sys
 import time
 
 
@@ -21,8 +19,9 @@ def one_thread_an_operation():
 
 def peak_mib():
     """The most memory this process has held, MiB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    from keras_recres.zoo.fine_tuning import peak_memory
+
+    return peak_memory() / 2**20
 
 
 def seconds(function, repeats, budget=5.0, clock=time.perf_counter):

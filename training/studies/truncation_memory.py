@@ -1,7 +1,6 @@
 """The memory of truncated backpropagation: `python -m training.studies.truncation_memory WAY K`."""
 
 import json
-import resource
 import subprocess
 import sys
 
@@ -51,6 +50,8 @@ def main(way, k, units=UNITS, steps=STEPS, batch=BATCH):
         steps: of a sequence.
         batch: sequences at once.
     """
+    from keras_recres.zoo.fine_tuning import peak_memory
+
     if way == "whole":
         model, windows = network(steps, units, batch, truncate=k), [slice(0, steps)]
     else:
@@ -59,17 +60,11 @@ def main(way, k, units=UNITS, steps=STEPS, batch=BATCH):
     x = np.eye(SYMBOLS, dtype="float32")[np.zeros((batch, steps), int)]
     y = np.zeros((batch, steps), "int32")
     model.compile("sgd", cross_entropy())
-    before = peak()
+    before = peak_memory()
     for _ in range(2):
         for window in windows[:4]:
             model.train_on_batch(x[:, window], y[:, window])
-    print(json.dumps(round(peak() - before, 1)))
-
-
-def peak():
-    """The most memory that this process has had, in megabytes."""
-    # Linux tells kilobytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(round((peak_memory() - before) / 2**20, 1)))
 
 
 if __name__ == "__main__":
