@@ -10,12 +10,13 @@ import csv
 import fnmatch
 import io
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from training import recipes
 from training.errors import UserError, nearest, output_folder
-from training.files import write_aside
+from training.files import replacing, write_aside, write_between
 from training.fit.options import PRECISIONS
 from training.jobs import many_runs
 from training.ledger import filed_runs
@@ -159,6 +160,10 @@ class Study:
         }
         for option in self.common:
             p.add_argument(f"--{option}", **known[option])
+        told = (
+            f"also put table and picture between its lines <!-- {self.name}:begin --> and :end -->"
+        )
+        p.add_argument("--page", type=Path, metavar="FILE.md", help=told)
         return p
 
     def parse(self, argv=None):
@@ -323,8 +328,17 @@ class Study:
         return text.getvalue()
 
     def written(self, a, *names):
-        """Tells which files were written."""
+        """Tells which files were written, and puts what a page shows of them into --page."""
         print(f"Written to {a.out}: {', '.join(names)}.", file=sys.stderr)
+        if a.page is None:
+            return
+        text = [(a.out / name).read_text(encoding="utf-8") for name in names if name[-3:] == ".md"]
+        (a.page.parent / "figures").mkdir(exist_ok=True)
+        for name in (name for name in names if name.endswith(".png")):
+            text.insert(0, f"![{self.title(a)}](figures/{name})\n")
+            with replacing(a.page.parent / "figures" / name) as aside:
+                shutil.copyfile(a.out / name, aside)
+        write_between(a.page, self.name, "\n".join(text))
 
 
 def tell_missing(missing, total, a):

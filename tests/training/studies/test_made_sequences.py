@@ -64,7 +64,16 @@ def test_gradients_are_measured_before_and_after_training(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "0.5: 2.94e-39, 0.9: 1.39e-06, 1.1: 1.99e+05, 1.5: 3.46e+22" in said
     # It is done once, and not mixed with other trainings.
-    Small().main([*command, "--report"])
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    marks = [f"<!-- {Small().name}:{place} -->" for place in ("begin", "end")]
+    page.write_text("\n".join(["before", *marks, "after"]), encoding="utf-8")
+    Small().main([*command, "--report", f"--page={page}"])
+    before, _, picture, *lines, end, after = page.read_text(encoding="utf-8").split("\n")
+    assert (before, end, after) == ("before", marks[1], "after")
+    shown = page.parent / picture.partition("(")[2].rstrip(")")
+    assert shown.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / f"{Small().name}.md").read_text(encoding="utf-8").strip() in "\n".join(lines)
     with pytest.raises(errors.UserError, match="holds a training with updates 2, not 3"):
         Small().main(["--updates=3", *command[1:]])
 
