@@ -52,6 +52,13 @@ def seeds(table, path, title):
         axes.grid(alpha=0.3)
 
 
+def logarithmic(axes, values):
+    """Makes the axis of x logarithmic, with marks at these values alone."""
+    axes.set_xscale("log")
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.minorticks_off()
+
+
 def seeds_at(axes, table, x):
     """Draws each seed and the mean of every form that was measured, with a legend.
 

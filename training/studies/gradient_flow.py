@@ -127,7 +127,7 @@ class GradientFlow(TrainedHere):
         yield f"A linear recurrence multiplies a gradient in {LONG} steps by w^{LONG}, {told}."
         for steps in STEPS:
             for kind in list(KINDS)[1:]:
-                what = f"{KINDS[kind].capitalize()} against plain at {steps} steps, both clipped"
+                what = f"{steps} steps, clipped: {KINDS[kind]} against plain"
                 labels = f"{kind}_{steps}_clipped", f"plain_{steps}_clipped"
                 yield from self.compared(table, what, *labels)
         for kind, what in KINDS.items():

@@ -102,7 +102,8 @@ def draw(rows, pictures, path):
             some = [row for row in rows if row["system"] == name]
             for key, mark in (("field", "o"), ("outside", "x"), ("trajectory", "^")):
                 axis.plot([r["units"] for r in some], [r[key] for r in some], mark, label=key)
-            axis.set(title=name, xlabel="units", xscale="log", yscale="log")
+            axis.set(title=name, xlabel="units", yscale="log")
+            drawings.logarithmic(axis, sorted({r["units"] for r in some}))
             truth, found = pictures[name]
             below.plot(truth[:, 0, 0], truth[:, 0, 1], "k", linewidth=2, alpha=0.4, label="system")
             for units in (min(found), max(found)):

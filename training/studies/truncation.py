@@ -91,8 +91,10 @@ class Truncation(TrainedHere):
         """Accuracy and memory against k."""
         with drawings.figure(path, (10, 4), 1, 2) as (_, (left, right)):
             drawings.seeds_at(left, table, lambda row: int(row.form.label))
+            if left.lines:
+                left.get_legend().remove()  # It would say what stands below.
             left.axvline(DELAY, color=drawings.ORANGE, linewidth=1)
-            left.set(ylabel="right, %: each seed, and the mean; the line is the delay")
+            left.set(ylabel="right, %; the line is the delay")
             for way, heading in WAYS.items():
                 points = [
                     (int(row.form.label), m[way])
@@ -104,7 +106,8 @@ class Truncation(TrainedHere):
                     right.plot(*zip(*points, strict=True), "o-", label=heading)
             right.set(ylabel="memory of a training step, MB")
             for axis in (left, right):
-                axis.set(xlabel="k, steps that gradients flow back", xscale="log")
+                axis.set(xlabel="k, steps that gradients flow back")
+                drawings.logarithmic(axis, KS)
                 axis.grid(alpha=0.3)
             if right.lines:
                 right.legend()
