@@ -48,6 +48,7 @@ class Settings:
     precise_bn: int = 0
     stream: bool = False
     groups: int = 1
+    averaged: int = 1
     steps: str | None = None
     backprop_steps: int | None = None
     deep_supervision: float = 0.0

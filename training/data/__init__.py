@@ -152,7 +152,8 @@ def load(
             cut out, as `Preprocessing` does it; None keeps the stored size.
         limit: only the first so many images (TFDS shuffled them when it prepared them).
         crop: with `size`, the part of the resized image that is kept, in (0, 1].
-        interpolation: "nearest", "bilinear" or "bicubic", for `size`.
+        interpolation: "nearest", "bilinear", "bicubic" or "mean", for `size`; the last takes means
+            over squares of pixels, for a size that divides the stored one.
         progress: show a progress bar when the terminal can.
         stream: decode images only when they are asked for. Their files are kept in memory, or stay
             on the disk if TFDS prepared the data set with ``file_format="array_record"``.
@@ -215,6 +216,25 @@ def _digits(split, data_dir):
 def tfds_version(dataset, folder):
     """Where TFDS prepared the data set, in a folder or the folders in it; None if it did not."""
     return next(filter(None, (tfds_folder.find(dataset, path) for path in parents(folder))), None)
+
+
+def averaged(dataset, input_shape):
+    """The side of the squares of pixels over which images are averaged to make them smaller.
+
+    Args:
+        dataset: the data set's name.
+        input_shape: (height, width, channels) that a network is asked for with, or None.
+
+    Returns:
+        k where the images of the data set are k times as high and as wide; else 1, for none.
+    """
+    stored = getattr(DATA_SETS.get(dataset), "shape", ())
+    asked = input_shape if isinstance(input_shape, list | tuple) else ()
+    sides = (*stored[:2], *asked[:2])
+    if not len(stored) == len(asked) == 3 or not all(type(x) is int and x > 0 for x in sides):
+        return 1
+    factor = max(1, stored[0] // asked[0])
+    return factor if stored[:2] == tuple(factor * side for side in asked[:2]) else 1
 
 
 def is_folder(dataset, data_dir):

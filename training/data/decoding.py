@@ -24,7 +24,7 @@ class Decoded:
         size: (height, width) in pixels to bring the images to, aspect ratio kept and the middle
             cut out, as `keras_recres.zoo.Preprocessing` does it; None keeps the stored size.
         crop: with `size`, the part of the resized image that is kept, in (0, 1].
-        interpolation: "nearest", "bilinear" or "bicubic", for `size`.
+        interpolation: "nearest", "bilinear", "bicubic" or "mean", for `size`, see `data.load`.
 
     Attributes:
         shape: (N, H, W, C); H and W are those of the first image.
@@ -110,6 +110,9 @@ class Decoded:
             ) from None
         if drawn is not None:
             image = geometry.crop(image, drawn, self.shape[1:3])
+        elif self._interpolation == "mean":
+            # Not Pillow's resizing by "box", which rounds rows first and then columns.
+            image = image.reduce(image.width // self._size[1])
         elif self._size is not None:
             image = pictures.fit(image, self._size, self._crop, self._interpolation)
         return np.asarray(image).reshape(image.height, image.width, -1)

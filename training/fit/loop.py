@@ -35,7 +35,7 @@ from training.data.layer_augment import LayerAugment
 from training.errors import UserError
 from training.fit import backup, callbacks, in_depth, steps, strategy, teacher, trainee
 from training.fit.models import accuracy, build, compile_model, overrides_of, record_of
-from training.fit.options import arguments, by_layers, check, settings_of
+from training.fit.options import arguments, averaged, by_layers, check, reading, settings_of
 from training.fit.outcome import finish, summarize
 from training.fit.precise_bn import PreciseBN
 from training.fit.precision import subnormals_are_zero
@@ -178,11 +178,13 @@ def train(model, trained, a, augment, folder, devices, watching=()):
     progress = callbacks.Progress(a.epochs, len(batches), a.batch_size)
     strategy.check_start(folder.epochs_done, devices)
     done = backup.restore(trained, folder.backup)
+    small = averaged(a)
+    means = f", each pixel the mean of {small} x {small}" if small > 1 else ""
     shared = f", {devices.kind} on {devices.replicas} devices" if devices.replicas > 1 else ""
     print(
         f"{folder.weights.name.removesuffix('.weights.h5')}: {model.count_params():,} parameters, "
         f"{len(train_data):,} {train_data.split} and {len(test_data):,} {test_data.split} "
-        f"examples, {a.epochs} epochs{f', {done} done before' if done else ''}{shared}"
+        f"examples{means}, {a.epochs} epochs{f', {done} done before' if done else ''}{shared}"
         f"{a.chosen and f', {a.chosen}'}",
         file=sys.stderr,
     )
@@ -240,9 +242,7 @@ def train(model, trained, a, augment, folder, devices, watching=()):
 
 def _read(preprocess, a):
     """The images to train on and those to measure on, as a network's preprocessing wants them."""
-    p = preprocess
-    options = {key: getattr(p, key) for key in ("crop", "interpolation") if hasattr(p, key)}
-    options |= {"size": getattr(p, "size", None), "progress": True, "stream": a.stream}
+    options = {**reading(preprocess, a), "progress": True, "stream": a.stream}
     return (
         data.load(a.dataset, split, a.data_dir, limit=limit, **options)
         for split, limit in (("train", a.limit), ("evaluation", a.eval_limit))

@@ -72,7 +72,8 @@ def parser():
         required=True,
         help=f"{', '.join(data.DATA_SETS)}, what TFDS has, or, without --data-dir, a folder with a "
         "subfolder for each class (or train/ and val/ with these), or a CSV of path and label, "
-        "brought to the size of the network's paper or of --model-arguments input_shape=[…]",
+        "brought to the size of the network's paper or of --model-arguments input_shape=[…], which "
+        "averages images over squares of pixels where it divides their size",
     )
     p.add_argument(
         "--data-dir", help="folder with NAME/VERSION, or with folders of it, or a packed .npz file"
@@ -184,6 +185,7 @@ def settings_of(a, name, tag):
     settings |= {"name": name, "tag": tag}
     augment = data.parse_augment(a.augment, a.dataset)
     settings["augment"] = ",".join(augment)
+    settings["averaged"] = averaged(a)
     # Only of what random crops are cut out depends on it.
     settings["stream"] = a.stream and "resized_crop" in augment
     drawn = steps.parse(a.steps)
@@ -204,6 +206,24 @@ def settings_of(a, name, tag):
         file = sources.weights_file(name, tag)
         settings["original"] = sources.listed_files().get(file, {}).get("sha256")
     return Settings.of(settings).recorded()
+
+
+def averaged(a):
+    """What `training.data.averaged` says of the images of a training."""
+    if data.is_folder(a.dataset, a.data_dir):
+        return 1  # Photographs have all sorts of sizes.
+    asked = overrides_of(None, a.model_arguments)
+    return data.averaged(a.dataset, asked.get("input_shape"))
+
+
+def reading(preprocess, a):
+    """How `training.data.load` brings images to the size of a network, a dict of arguments."""
+    p = preprocess
+    if averaged(a) > 1:
+        return {"size": p.size, "crop": 1.0, "interpolation": "mean"}
+    return {"size": getattr(p, "size", None)} | {
+        key: getattr(p, key) for key in ("crop", "interpolation") if hasattr(p, key)
+    }
 
 
 def digest_of(path):

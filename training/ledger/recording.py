@@ -51,6 +51,11 @@ def record(run_dirs, note="", weights=True, metric="top1_percent"):
     if trial and not metric.startswith(filing.SUBSET):
         told = " and ".join(f"--{key.replace('_', '-')} {first[key]}" for key in trial)
         raise UserError(f"{run_dirs[0]} is a trial, with {told}, whose weights are not filed.")
+    if (side := first.get("averaged", 1)) > 1:
+        raise UserError(
+            f"{run_dirs[0]} was trained on means over {side} x {side} pixels, which no network of "
+            "the zoo takes: it is not filed there."
+        )
     name, tag = first["name"], first["tag"]
     at_hand = [i for i in range(len(runs)) if not weights or _has_weights(run_dirs[i], runs[i])]
     if not at_hand:

@@ -284,6 +284,29 @@ def test_resizing_is_that_of_the_preprocessing():
     assert np.abs(pillow - ours).mean() < 1.0
 
 
+@pytest.mark.neutral
+def test_images_twice_as_large_as_asked_for_are_averaged_over_2_x_2_pixels():
+    part = corners(4, 0, "test")
+    small = data.decode(part, size=(16, 16), interpolation="mean").images
+    means = data.decode(part).images.reshape(4, 16, 2, 16, 2, 1).mean(axis=(2, 4))
+    assert np.abs(small - means).max() <= 0.5 + 1e-6  # Rounded to whole grey values.
+    for dataset, shape, side in (
+        ("cifar10", [16, 16, 3], 2),
+        ("mnist", (14, 14, 1), 2),
+        ("tiny_imagenet80", (16, 16, 3), 4),
+        ("cifar10", (32, 32, 3), 1),
+        ("cifar10", (16, 8, 3), 1),
+        ("cifar10", (12, 12, 3), 1),
+        ("cifar10", (64, 64, 3), 1),
+        ("cifar10", (None, None, 3), 1),
+        ("cifar10", None, 1),
+        ("imagenet2012", (16, 16, 3), 1),
+        ("imdb_reviews", (16,), 1),
+        ("unknown", (16, 16, 3), 1),
+    ):
+        assert data.averaged(dataset, shape) == side, (dataset, shape)
+
+
 def _numpy(tensor):
     from keras import ops
 

@@ -21,6 +21,7 @@ from training.errors import UserError
 from training.files import write_aside
 from training.fit import callbacks, models, optimizers, run_folder
 from training.fit import loop as fit
+from training.ledger import recording
 
 
 def run(arguments):
@@ -131,6 +132,25 @@ def test_a_continued_training_is_the_uninterrupted_one(
 
 
 @pytest.mark.neutral
+def test_a_smaller_input_shape_trains_and_measures_on_means(toy_cifar, tmp_path, capsys):
+    out = tmp_path / "run"
+    asked = f"cifar_resnet20 --dataset cifar10 --data-dir {toy_cifar / 'cifar10.npz'} --out {out}"
+    asked += " --limit 64 --batch-size 32 --epochs 1 --augment flip,crop"
+    asked += " --model-arguments depth=8 input_shape=[16,16,3]"
+    assert run(asked.split()) == 0
+    assert "128 test examples, each pixel the mean of 2 x 2, 1 epoch" in capsys.readouterr().err
+    m = metrics(tmp_path)
+    assert m["settings"]["averaged"] == 2
+    model = zoo.build("cifar_resnet20", depth=8, input_shape=(16, 16, 3))
+    model.load_weights(out / "cifar_resnet20.cifar10.weights.h5")
+    test = data.load("cifar10", "test", toy_cifar / "cifar10.npz")
+    means = test.images.reshape(128, 16, 2, 16, 2, 3).mean(axis=(2, 4)).round()
+    logits = model.predict(model.preprocess(means), verbose=0)
+    assert (logits.argmax(1) == test.labels).mean() == pytest.approx(m["val_accuracy"], abs=0.02)
+    with pytest.raises(UserError, match="trained on means over 2 x 2 pixels, which no network"):
+        recording.record([out], metric="subset_top1_percent")
+
+
 def test_the_commit_is_that_of_the_start(fit_arguments, small_model, tmp_path, monkeypatch):
     """Of the code that was loaded, whatever is committed meanwhile."""
     now = ["begun"]
