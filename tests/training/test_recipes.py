@@ -14,7 +14,7 @@ from training import recipes
 from training.errors import UserError
 from training.fit import loop as fit
 from training.fit import models as training_models
-from training.fit import precision, steps
+from training.fit import optimizers, precision, steps
 from training.jobs import pending_rows
 from training.ledger import filing
 from training.settings import DEFAULTS
@@ -127,16 +127,13 @@ def test_adam_is_not_told_in_the_settings_of_old_trainings():
 
 def test_sgd_is_plain():
     model, _ = training_models.build("vit3", peek("mnist", (28, 28, 1), 10), {"depth": 1})
-    training_models.compile_model(
-        model, 100, learning_rate=0.01, weight_decay=0, optimizer="sgd", schedule="constant"
-    )
-    optimizer = model.optimizer
+    optimizer = optimizers.make(model, "sgd", 0.01)
     assert isinstance(optimizer, keras.optimizers.SGD)
     assert (optimizer.momentum, optimizer.weight_decay) == (0, None)
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
-    training_models.compile_model(model, 100, weight_decay=0.1, optimizer="sgd")
+    optimizer = optimizers.make(model, "sgd", 0.01, weight_decay=0.1)
     for v in model.trainable_variables:
-        assert model.optimizer._use_weight_decay(v) == (v.name == "kernel"), v.path
+        assert optimizer._use_weight_decay(v) == (v.name == "kernel"), v.path
 
 
 RECIPE = """

@@ -33,7 +33,7 @@ from training import data, recipes
 from training.data import cv_augment
 from training.data.layer_augment import LayerAugment
 from training.errors import UserError
-from training.fit import backup, callbacks, in_depth, steps, strategy, teacher, trainee
+from training.fit import backup, callbacks, in_depth, optimizers, steps, strategy, teacher, trainee
 from training.fit.models import accuracy, build, compile_model, overrides_of, record_of
 from training.fit.options import arguments, averaged, by_layers, check, reading, settings_of
 from training.fit.outcome import finish, summarize
@@ -275,27 +275,29 @@ def _compile(trained, a, batches, devices, watching):
     steps_each = a.steps_per_execution
     if steps.parse(a.steps) or any(watcher.every_step for watcher in watching):
         steps_each = 1  # Steps are drawn for each execution, whose size is not to change a result.
-    compile_model(
-        trained,
-        a.epochs * batches,
+    total = a.epochs * batches
+    rate = optimizers.schedule(
+        total - round(a.cooldown_epochs * batches),
         round(a.warmup_epochs * batches),
         a.learning_rate,
-        a.weight_decay,
-        a.label_smoothing,
-        optimizer=a.optimizer,
-        schedule=a.schedule,
-        epsilon=a.epsilon,
-        steps_per_execution=steps_each,
-        cooldown=round(a.cooldown_epochs * batches),
-        ema=a.ema,
-        accumulate=a.accumulate,
-        clip_norm=a.clip_norm,
-        shared=devices.replicas > 1,
-        rubbish=a.rubbish,
+        optimizers.SCHEDULES[a.schedule],
     )
-    if a.accumulate > a.epochs * batches:
+    optimizer = optimizers.make(
+        trained,
+        a.optimizer,
+        rate,
+        a.weight_decay,
+        a.epsilon,
+        a.ema,
+        a.accumulate,
+        a.clip_norm,
+    )
+    compile_model(
+        trained, optimizer, a.label_smoothing, a.rubbish, steps_each, devices.replicas > 1
+    )
+    if a.accumulate > total:
         raise UserError(
-            f"--accumulate {a.accumulate} is more than the {a.epochs * batches} batches of the "
+            f"--accumulate {a.accumulate} is more than the {total} batches of the "
             "training, which would update no weight."
         )
 

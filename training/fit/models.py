@@ -10,11 +10,6 @@ from keras_recres import zoo
 from keras_recres.models.families import TOLERANCE, family_of
 from training.errors import UserError
 from training.files import replacing
-from training.fit import optimizers
-
-# Schedules of the learning rate, and the part of its peak that it ends at.
-SCHEDULES = {"cosine": 0.01, "constant": 1.0}
-OPTIMIZERS = ("adamw", "sgd")
 
 
 def overrides_of(steps, model_arguments):
@@ -102,54 +97,21 @@ def record_of(name):
 
 
 def compile_model(
-    model,
-    steps,
-    warmup=0,
-    learning_rate=1e-3,
-    weight_decay=0.05,
-    label_smoothing=0.0,
-    optimizer="adamw",
-    schedule="cosine",
-    epsilon=1e-7,
-    steps_per_execution=1,
-    cooldown=0,
-    ema=0.0,
-    accumulate=1,
-    clip_norm=0.0,
-    shared=False,
-    rubbish=None,
+    model, optimizer, label_smoothing=0.0, rubbish=None, steps_per_execution=1, shared=False
 ):
     """Compiles a classifier: optimizer, cross-entropy on logits, accuracy.
 
     Of a network whose answers are numbers, the loss is the mean of their squared errors; of one
     that gives pixels, of their binary cross-entropies.
 
-    The learning rate rises linearly from 0, then falls along a half cosine to a hundredth of its
-    peak, or stays there. Only kernels decay; vectors and tokens (biases, norms, slopes, scales)
-    keep their size. A decay of 0 makes it Adam (arXiv 1412.6980).
-
     Args:
         model: a model that gives logits; labels are one-hot.
-        steps: training steps in all.
-        warmup: how many of them the rate rises for.
-        learning_rate: its peak.
-        weight_decay: per step and unit of learning rate.
+        optimizer: what `optimizers.make` gives.
         label_smoothing: 0 to below 1.
-        optimizer: one of `OPTIMIZERS`; "sgd" has no momentum.
-        schedule: of the learning rate, one of `SCHEDULES`.
-        epsilon: Adam's ε, above 0.
-        steps_per_execution: training steps in one call of the backend; PyTorch only knows 1.
-        cooldown: steps at the end that the cosine has fallen before.
-        ema: momentum of the average of the weights, 0 for none.
-        accumulate: batches an update; a step is a batch.
-        clip_norm: largest norm of all gradients together, 0 for any.
-        shared: whether several devices share a batch.
         rubbish: j of `Rubbish`, or None; then labels are not smoothed.
+        steps_per_execution: training steps in one call of the backend; PyTorch only knows 1.
+        shared: whether several devices share a batch.
     """
-    rate = optimizers.schedule(steps - cooldown, warmup, learning_rate, SCHEDULES[schedule])
-    optimizer = optimizers.make(
-        model, optimizer, rate, weight_decay, epsilon, ema, accumulate, clip_norm
-    )
     record = getattr(model, "zoo_record", None)
     answers = _answers(model)
     if answers == "numbers":

@@ -2,6 +2,10 @@
 
 import keras
 
+# Schedules of the learning rate, and the part of its peak that it ends at.
+SCHEDULES = {"cosine": 0.01, "constant": 1.0}
+OPTIMIZERS = ("adamw", "sgd")
+
 
 def schedule(steps, warmup, peak, end):
     """The learning rate: linear from 0 to its peak, then a half cosine to a part of it.
@@ -10,7 +14,7 @@ def schedule(steps, warmup, peak, end):
         steps: batches in all.
         warmup: how many of them the rate rises for.
         peak: its largest value.
-        end: the part of the peak that it ends at; 1 leaves it there.
+        end: the part of the peak that it ends at, such as of `SCHEDULES`; 1 leaves it there.
 
     Returns:
         A Keras schedule, or a number.
@@ -27,15 +31,18 @@ def schedule(steps, warmup, peak, end):
     )
 
 
-def make(model, name, rate, weight_decay, epsilon, ema=0.0, accumulate=1, clip_norm=0.0):
+def make(model, name, rate, weight_decay=0.0, epsilon=1e-7, ema=0.0, accumulate=1, clip_norm=0.0):
     """A Keras optimizer for a model.
 
+    Only kernels decay; vectors and tokens (biases, norms, slopes, scales) keep their size. A decay
+    of 0 makes AdamW Adam (arXiv 1412.6980).
+
     Args:
-        model: the model, whose vectors and tokens the decay spares.
-        name: "adamw" or "sgd".
+        model: the model.
+        name: one of `OPTIMIZERS`; "sgd" has no momentum.
         rate: a number or a schedule.
-        weight_decay: per step and unit of learning rate; 0 makes AdamW Adam.
-        epsilon: Adam's ε.
+        weight_decay: per step and unit of learning rate.
+        epsilon: Adam's ε, above 0.
         ema: momentum of the average of the weights an update, 0 for none.
         accumulate: batches an update.
         clip_norm: largest norm of all gradients together, 0 for any.

@@ -12,7 +12,8 @@ from training import data, files, recipes
 from training.data import cv_augment
 from training.errors import UserError
 from training.fit import in_depth, precision, steps, strategy
-from training.fit.models import OPTIMIZERS, SCHEDULES, overrides_of
+from training.fit.models import overrides_of
+from training.fit.optimizers import OPTIMIZERS, SCHEDULES
 from training.settings import Settings
 
 # What changes no result (but dropout with another --strategy): a run goes on whatever it says.

@@ -226,18 +226,13 @@ def fit(model, how, seed, x, labels, new, new_labels, path):
     """
     import keras
 
+    from training.fit import optimizers
     from training.fit.models import compile_model, save_weights
 
     steps = len(labels) // how["batch"]
-    compile_model(
-        model,
-        steps * how["epochs"],
-        warmup=steps // 10,
-        learning_rate=how["rate"],
-        weight_decay=0.0,
-        schedule=how["schedule"],
-        clip_norm=how["clip"],
-    )
+    end = optimizers.SCHEDULES[how["schedule"]]
+    rate = optimizers.schedule(steps * how["epochs"], steps // 10, how["rate"], end)
+    compile_model(model, optimizers.make(model, "adamw", rate, clip_norm=how["clip"]))
     whole, epochs, began = steps * how["batch"], [], time.perf_counter()
     for epoch in range(how["epochs"]):
         numbers = np.random.default_rng((seed, epoch)).permutation(len(labels))[:whole]

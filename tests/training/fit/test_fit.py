@@ -307,14 +307,13 @@ def test_without_a_tag_the_data_decide(side, taken):
 @pytest.mark.parametrize("name", ["vit3", "vit7_rec_plus"])
 def test_decay_shrinks_kernels_and_nothing_else(name, optimizer):
     model, _ = models.build(name, peek("mnist", (28, 28, 1), 10), {"depth": 1})
-    options = {"learning_rate": 0.1, "weight_decay": 0.5, "optimizer": optimizer}
-    models.compile_model(model, steps=100, schedule="constant", **options)
+    made = optimizers.make(model, optimizer, rate=0.1, weight_decay=0.5)
     kernels = [v for v in model.trainable_variables if v.name == "kernel"]
     assert any("tokens_to_token" in v.path for v in kernels)
     for v in model.trainable_variables:
         v.assign(keras.ops.ones(v.shape))
     # Gradients of zero, so that nothing but the decay moves them: w ← w − 0.1 · 0.5 · w.
-    model.optimizer.apply(
+    made.apply(
         [keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables
     )
     for v in model.trainable_variables:
@@ -329,7 +328,7 @@ def test_decay_spares_vectors_whatever_they_are_called(optimizer):
     model = keras.Sequential([keras.Input((4,)), block, keras.layers.RMSNormalization()])
     names = {v.name for v in model.trainable_variables}
     assert names >= {"kernel", "bias", "alpha", "scale"}
-    made = optimizers.make(model, optimizer, rate=0.1, weight_decay=0.5, epsilon=1e-7)
+    made = optimizers.make(model, optimizer, rate=0.1, weight_decay=0.5)
     for v in model.trainable_variables:
         v.assign(np.ones(v.shape))
     made.apply(
@@ -341,23 +340,24 @@ def test_decay_spares_vectors_whatever_they_are_called(optimizer):
 
 
 def test_the_rate_follows_its_schedule():
-    model, _ = models.build("vit3", peek("mnist", (28, 28, 1), 10), {"depth": 1})
-    models.compile_model(model, steps=100, warmup=10, learning_rate=1e-2, weight_decay=0.1)
-    rates = [float(model.optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    rate = optimizers.schedule(100, warmup=10, peak=1e-2, end=optimizers.SCHEDULES["cosine"])
+    rates = [float(rate(step)) for step in (0, 5, 10, 55, 100)]
     assert rates == pytest.approx([0, 5e-3, 1e-2, (1e-2 + 1e-4) / 2, 1e-4], rel=1e-3, abs=1e-8)
 
 
 def test_without_decay_it_is_adam_and_the_rate_may_stay():
     model, _ = models.build("vit3", peek("mnist", (28, 28, 1), 10), {"depth": 1})
-    options = {"learning_rate": 1e-2, "weight_decay": 0, "schedule": "constant", "epsilon": 1e-8}
-    models.compile_model(model, steps=100, steps_per_execution=5, **options)
+    end = optimizers.SCHEDULES["constant"]
+    rate = optimizers.schedule(100, 0, 1e-2, end)
+    made = optimizers.make(model, "adamw", rate, epsilon=1e-8)
+    models.compile_model(model, made, steps_per_execution=5)
     assert type(model.optimizer).__name__ == "Adam"  # And not AdamW, which is one.
     assert model.optimizer.epsilon == 1e-8
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-2)
     # PyTorch's trainer only knows one.
     assert model.steps_per_execution == (1 if keras.backend.backend() == "torch" else 5)
-    models.compile_model(model, steps=100, warmup=10, **options)
-    rates = [float(model.optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    rate = optimizers.schedule(100, 10, 1e-2, end)
+    rates = [float(rate(step)) for step in (0, 5, 10, 55, 100)]
     assert rates == pytest.approx([0, 5e-3, 1e-2, 1e-2, 1e-2], rel=1e-3, abs=1e-8)
 
 

@@ -15,7 +15,7 @@ from tests.training.fit.test_options import weights_of
 from training import data
 from training.data import batches
 from training.errors import UserError
-from training.fit import in_depth, models, trainee
+from training.fit import in_depth, models, optimizers, trainee
 from training.fit import loop as fit
 
 BLOCKS = 4
@@ -108,7 +108,7 @@ def test_the_loss_of_features_is_that_of_its_equation():
     losses = []
     for how in (None, (3.0, model, pairs)):
         student = trainee.Trainee(folded, features=how)
-        models.compile_model(student, 10)
+        models.compile_model(student, "adam")
         outputs = student(x, training=True)
         losses.append(float(student.compute_loss(x, labels, outputs, None, True)))
     assert losses[1] - losses[0] == pytest.approx(3 * wanted, rel=1e-3)
@@ -144,7 +144,7 @@ def test_controls_are_of_one_block_and_of_low_rank():
         trained = trainee.Trainee(
             control, features=(1.0, model, [(p.made, p.tensors[-1:]) for p in plans])
         )
-        models.compile_model(trained, 10, learning_rate=0.1)
+        models.compile_model(trained, optimizers.make(trained, "adamw", 0.1, weight_decay=0.05))
         trained.run_eagerly = True
         trained.train_on_batch(x, labels)
     expected = network(1)

@@ -303,7 +303,7 @@ def test_what_is_not_asked_for_is_not_in_the_settings():
 
 def test_gradients_of_a_large_norm_are_brought_down_to_it():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    optimizer = optimizers.make(model, "sgd", 1.0, 0, 1e-7, clip_norm=0.5)
+    optimizer = optimizers.make(model, "sgd", 1.0, clip_norm=0.5)
     before = model.get_weights()
     gradients = [np.full((2, 2), 3.0, "float32"), np.full(2, 4.0, "float32")]
     for scale, norm in ((1.0, 0.5), (0.01, 0.01 * 68**0.5)):

@@ -224,7 +224,7 @@ def test_deep_supervision_adds_the_loss_of_earlier_steps():
         log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
         losses.append(-(labels * log_p).sum(1).mean())
     student = trainee.Trainee(model, supervision=0.5)
-    models.compile_model(student, 10)
+    models.compile_model(student, "adam")
     outputs = student(images, training=True)
     found = student.compute_loss(images, labels, outputs, None, True)
     assert float(found) == pytest.approx(losses[2] + 0.5 * (losses[0] + losses[1]) / 2, rel=1e-5)
