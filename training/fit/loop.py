@@ -156,7 +156,8 @@ def prepare(model, overrides, a, peek, made_of=None, pairs=()):
         )
     if a.teacher:
         taught = teacher.load(a.teacher, peek, model, a.precision)
-    how = (a.deep_supervision, taught, a.distillation, a.temperature, auxiliary, features)
+    followed = (taught, a.distillation, a.temperature) if taught else None
+    how = (a.deep_supervision, followed, auxiliary, features)
     return trainee.Trainee(model, drawn, a.seed, a.epochs, *how)
 
 

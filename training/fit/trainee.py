@@ -105,9 +105,7 @@ class Trainee(keras.Model):
         seed: seed of the steps.
         epochs: epochs in all.
         supervision: w ≥ 0.
-        teacher: a model with the same input and output, or None.
-        distillation: α, from 0 to 1.
-        temperature: τ > 0.
+        teacher: a model with the same input and output, α, from 0 to 1, and τ > 0; or None.
         auxiliary: w_j of the model's outputs after the first one.
         features: v > 0, the network that it was made of, and pairs of a recurrent block and tensors
             of that network that the block's last states stand for; or None.
@@ -121,8 +119,6 @@ class Trainee(keras.Model):
         epochs=1,
         supervision=0.0,
         teacher=None,
-        distillation=0.5,
-        temperature=2.0,
         auxiliary=(),
         features=None,
     ):
@@ -134,9 +130,7 @@ class Trainee(keras.Model):
             seed=seed,
             epochs=epochs,
             supervision=supervision,
-            teacher=teacher,
-            distillation=distillation,
-            divergence=Divergence(temperature),
+            teacher=None,
             auxiliary=auxiliary,
             features=None,
             graphs={},
@@ -153,9 +147,11 @@ class Trainee(keras.Model):
                 network=keras.Model(made_of.input, wanted),
                 error=RelativeError(),
             )
+        if teacher:
+            self.how.teacher, self.how.distillation, temperature = teacher
+            self.how.teacher.trainable = False
+            self.how.divergence = Divergence(temperature)
         self.begin_epoch(0)
-        if teacher is not None:
-            teacher.trainable = False
         for name in ("zoo_record", "preprocess"):
             setattr(self, name, getattr(model, name, None))
         self.built = True
