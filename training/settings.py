@@ -37,6 +37,7 @@ class Settings:
     model_arguments: dict = dataclasses.field(hash=False)
     backend: str
     optimizer: str = "adamw"
+    momentum: float = 0.0
     ema: float = 0.0
     clip_norm: float = 0.0
     accumulate: int = 1

@@ -11,7 +11,7 @@ networks can ask for (steps.py, trainee.py, teacher.py), statistics (precise_bn.
 behind (outcome.py).
 
 AdamW (arXiv 1711.05101) with linear warm-up and a cosine to a hundredth of the learning rate, or
-a constant rate; without weight decay it is Adam (arXiv 1412.6980); or plain SGD. Cross-entropy
+a constant rate; without weight decay it is Adam (arXiv 1412.6980); or SGD. Cross-entropy
 with label smoothing (the losses in the log contain the smoothing). Runs on the backend that
 KERAS_BACKEND names. A run that was interrupted goes on when the same command is given again.
 Training drops an epoch's last, smaller batch unless told to keep it; evaluation keeps all images.
@@ -292,6 +292,7 @@ def _compile(trained, a, batches, devices, watching):
         a.ema,
         a.accumulate,
         a.clip_norm,
+        a.momentum,
     )
     compile_model(
         trained, optimizer, a.label_smoothing, a.rubbish, steps_each, devices.replicas > 1

@@ -31,7 +31,17 @@ def schedule(steps, warmup, peak, end):
     )
 
 
-def make(model, name, rate, weight_decay=0.0, epsilon=1e-7, ema=0.0, accumulate=1, clip_norm=0.0):
+def make(
+    model,
+    name,
+    rate,
+    weight_decay=0.0,
+    epsilon=1e-7,
+    ema=0.0,
+    accumulate=1,
+    clip_norm=0.0,
+    momentum=0.0,
+):
     """A Keras optimizer for a model.
 
     Only kernels decay; vectors and tokens (biases, norms, slopes, scales) keep their size. A decay
@@ -39,13 +49,14 @@ def make(model, name, rate, weight_decay=0.0, epsilon=1e-7, ema=0.0, accumulate=
 
     Args:
         model: the model.
-        name: one of `OPTIMIZERS`; "sgd" has no momentum.
+        name: one of `OPTIMIZERS`.
         rate: a number or a schedule.
         weight_decay: per step and unit of learning rate.
         epsilon: Adam's ε, above 0.
         ema: momentum of the average of the weights an update, 0 for none.
         accumulate: batches an update.
         clip_norm: largest norm of all gradients together, 0 for any.
+        momentum: of SGD, from 0 to below 1.
     """
     options = {"weight_decay": weight_decay or None, "global_clipnorm": clip_norm or None}
     if ema:
@@ -54,7 +65,7 @@ def make(model, name, rate, weight_decay=0.0, epsilon=1e-7, ema=0.0, accumulate=
     if accumulate > 1:
         options["gradient_accumulation_steps"] = accumulate
     if name == "sgd":
-        optimizer = keras.optimizers.SGD(rate, **options)
+        optimizer = keras.optimizers.SGD(rate, momentum, **options)
     else:
         kind = keras.optimizers.AdamW if weight_decay else keras.optimizers.Adam
         optimizer = kind(rate, epsilon=epsilon, **options)

@@ -82,8 +82,9 @@ def parser():
     p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--batch-size", type=int, default=128)
     p.add_argument(
-        "--optimizer", choices=OPTIMIZERS, default="adamw", help="adamw (default), or plain sgd"
+        "--optimizer", choices=OPTIMIZERS, default="adamw", help="adamw (default), or sgd"
     )
+    p.add_argument("--momentum", type=float, default=0.0, help="of sgd, 0 to below 1 (default 0)")
     p.add_argument("--learning-rate", type=float, default=1e-3, help="peak (default 1e-3)")
     p.add_argument("--weight-decay", type=float, default=0.05, help="of kernels (default 0.05)")
     p.add_argument("--warmup-epochs", type=float, default=1.0)
@@ -242,6 +243,7 @@ def check(a):
         "batch-size": (a.batch_size >= 1, "at least 1"),
         "groups": (1 <= a.groups <= max(1, a.batch_size), "from 1 to the batch size"),
         "learning-rate": (0 < a.learning_rate < float("inf"), "above 0"),
+        "momentum": (0 <= a.momentum < 1, "from 0 to below 1"),
         "epsilon": (0 < a.epsilon < float("inf"), "above 0"),
         "steps-per-execution": (a.steps_per_execution >= 1, "at least 1"),
         "precise-bn": (a.precise_bn >= 0, "at least 0"),
@@ -277,6 +279,8 @@ def check(a):
             f"--rubbish takes no smoothed labels: give --label-smoothing 0, found "
             f"{a.label_smoothing}."
         )
+    if a.momentum and a.optimizer != "sgd":
+        raise UserError(f"--momentum is for --optimizer sgd, found {a.optimizer}.")
     lacking = [name for name in ("tensorflow", "tensorboard") if not importlib.util.find_spec(name)]
     if a.tensorboard and lacking:
         raise UserError(

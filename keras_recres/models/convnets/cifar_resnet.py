@@ -1,10 +1,13 @@
 """ResNets for images of 32 x 32 pixels: original, plain, pre-activated, and the forms between."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from keras_recres.backend.types import Activation, ShapeLike
 from keras_recres.layers import RecurrentResidual
+from keras_recres.layers.checks import check_count
 from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
 
@@ -20,6 +23,7 @@ def cifar_resnet(
     depth: int = 20,
     *,
     residual: bool = True,
+    filters: Sequence[int] = STAGES,
     input_shape: ShapeLike = (32, 32, 3),
     num_classes: int = 10,
     features_only: bool = False,
@@ -40,6 +44,7 @@ def cifar_resnet(
     Args:
         depth: Integer 6 n + 2 with n ≥ 1: 20, 32, 44, 56, 110.
         residual: Whether the units have shortcuts.
+        filters: Channels of each stage, integers ≥ 1 that do not fall.
         input_shape: (height, width, channels), sides of at least 4 pixels.
         num_classes: Integer ≥ 1, number of logits.
         features_only: Whether to return the mean of the last stage, (batch, 64).
@@ -53,7 +58,7 @@ def cifar_resnet(
         ValueError: If an argument is out of its range.
     """
     shortcut = "identity" if residual else None
-    x, inputs = _network(depth, 2, shortcut, "original", input_shape)
+    x, inputs = _network(depth, 2, shortcut, "original", filters, input_shape)
     return _head(x, inputs, num_classes, features_only, classifier_activation, name)
 
 
@@ -64,6 +69,7 @@ def preact_resnet(
     placement: str = "full",
     *,
     bottleneck: bool | None = None,
+    filters: Sequence[int] = STAGES,
     input_shape: ShapeLike = (32, 32, 3),
     num_classes: int = 10,
     features_only: bool = False,
@@ -97,6 +103,8 @@ def preact_resnet(
         shortcut: h, see above.
         placement: See above.
         bottleneck: Whether units are bottlenecks; None for depths above 110.
+        filters: Channels of each stage, integers ≥ 1 that do not fall; of bottlenecks before the
+            last convolution.
         input_shape: (height, width, channels), sides of at least 4 pixels.
         num_classes: Integer ≥ 1, number of logits.
         features_only: Whether to return the mean of the last stage.
@@ -117,11 +125,12 @@ def preact_resnet(
             raise ValueError(f"`{key}` must be one of {known}, but it is {value!r}.")
     if bottleneck is None:
         bottleneck = isinstance(depth, int) and depth > 110
-    x, inputs = _network(depth, 3 if bottleneck else 2, shortcut, placement, input_shape)
+    convolutions = 3 if bottleneck else 2
+    x, inputs = _network(depth, convolutions, shortcut, placement, filters, input_shape)
     return _head(x, inputs, num_classes, features_only, classifier_activation, name)
 
 
-def _network(depth, convolutions, shortcut, placement, input_shape):
+def _network(depth, convolutions, shortcut, placement, stages, input_shape):
     """Everything but the head: its output, and the input."""
     units, rest = divmod(depth - 2, 3 * convolutions) if isinstance(depth, int) else (0, 1)
     if rest or units < 1:
@@ -129,12 +138,18 @@ def _network(depth, convolutions, shortcut, placement, input_shape):
             f"`depth` must be {3 * convolutions} n + 2 with an integer n of at least 1, but it is "
             f"{depth!r}."
         )
+    if not isinstance(stages, tuple | list) or len(stages) != 3:
+        raise ValueError(f"`filters` must be the channels of three stages, but it is {stages!r}.")
+    for filters in stages:
+        check_count("filters", filters)
+    if not stages[0] <= stages[1] <= stages[2]:
+        raise ValueError(f"`filters` must not fall from stage to stage, but it is {stages!r}.")
     inputs = image_input(input_shape, 4)
-    x = conv(STAGES[0], 3, name="stem_conv")(inputs)
+    x = conv(stages[0], 3, name="stem_conv")(inputs)
     if placement != "full":
         x = norm("stem_norm")(x)
         x = x if placement == "relu_only" else keras.layers.ReLU(name="stem_relu")(x)
-    for stage, filters in enumerate(STAGES):
+    for stage, filters in enumerate(stages):
         for i in range(units):
             strides = 2 if stage and not i else 1
             specs = _specs(filters, convolutions, strides)

@@ -40,6 +40,16 @@ def test_counts(name):
 
 
 @pytest.mark.neutral
+def test_narrower_stages_have_the_weights_counted_by_hand():
+    with keras_private.values_given_later():
+        model = models.cifar_resnet(20, filters=(8, 16, 32), input_shape=(16, 16, 3))
+    kernels = 3 * 8 + 6 * 8 * 8 + 8 * 16 + 5 * 16 * 16 + 16 * 32 + 5 * 32 * 32
+    channels = 7 * 8 + 6 * 16 + 6 * 32
+    assert model.count_params() == 9 * kernels + 4 * channels + 33 * 10
+    assert model.get_layer("mean").output.shape == (None, 32)
+
+
+@pytest.mark.neutral
 def test_units_are_runs_of_blocks():
     with keras_private.values_given_later():
         model = models.preact_resnet(29, bottleneck=True)
@@ -162,6 +172,10 @@ def test_an_identity_unit_can_be_run_again():
         ({"depth": 165}, "`depth` must be 9 n .* it is 165"),
         ({"depth": "110"}, "`depth` must be .* it is '110'"),
         ({"shortcut": "gate"}, "`shortcut` must be one of .* it is 'gate'"),
+        ({"filters": 8}, "`filters` must be .* three stages, but it is 8"),
+        ({"filters": (8, 16)}, r"`filters` must be .* three stages, but it is \(8, 16\)"),
+        ({"filters": (8, 0, 32)}, "`filters` must be .* 0"),
+        ({"filters": (8, 32, 16)}, r"`filters` must not fall .* it is \(8, 32, 16\)"),
         ({"placement": "pre"}, "`placement` must be one of .* it is 'pre'"),
         (
             {"input_shape": (2, 32, 3)},

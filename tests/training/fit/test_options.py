@@ -292,13 +292,25 @@ def test_what_is_not_asked_for_is_not_in_the_settings():
     a = options.arguments(["vit3", "--dataset=mnist", "--ema=0.9", "--accumulate=4"])
     settings = options.settings_of(a, "vit3", "mnist")
     assert (settings["ema"], settings["accumulate"]) == (0.9, 4)
+    a = options.arguments(["vit3", "--dataset=mnist", "--optimizer=sgd", "--momentum=0.9"])
+    options.check(a)
+    assert options.settings_of(a, "vit3", "mnist")["momentum"] == 0.9
     # A stream changes what is learnt with random crops alone, which it takes from larger images.
     for augment, changes in (("crop", False), ("crop,resized_crop", True)):
         a = options.arguments(["vit3", "--dataset=cifar10", "--stream", f"--augment={augment}"])
         assert ("stream" in options.settings_of(a, "vit3", "cifar10")) == changes
-    for wrong in ("--ema=1", "--accumulate=0"):
+    for wrong in ("--ema=1", "--accumulate=0", "--momentum=1", "--momentum=0.9"):
         with pytest.raises(UserError, match=wrong.split("=")[0]):
             options.check(options.arguments(["vit3", "--dataset=mnist", wrong]))
+
+
+def test_momentum_keeps_a_part_of_the_last_step():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.set_weights([np.ones((1, 1), "float32")])
+    optimizer = optimizers.make(model, "sgd", 0.1, 0, 1e-7, momentum=0.9)
+    for _ in range(2):
+        optimizer.apply([keras.ops.ones((1, 1))], model.trainable_variables)
+    assert model.get_weights()[0] == pytest.approx(1 - 0.1 - (0.1 + 0.9 * 0.1))
 
 
 def test_gradients_of_a_large_norm_are_brought_down_to_it():
