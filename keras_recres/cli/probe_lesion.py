@@ -67,7 +67,8 @@ def _lesion(arguments):
     from keras_recres.zoo import evaluation
 
     model = options.load_network(arguments)
-    residual.runs(model, arguments.blocks)  # refuses before the data are read, which takes longer
+    # It refuses before the data are read, which takes longer.
+    residual.runs(model, arguments.blocks, plain=True)
     split = datasets.read(dataset, arguments)
     if dataset.made:
         model = options.load_network(arguments, **datasets.changes(dataset, split))

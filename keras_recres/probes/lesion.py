@@ -148,7 +148,7 @@ def lesion(
         x: Array of examples, as the model takes them.
         y: Integer labels, (examples,).
         blocks: Names of `models.blocks(model)`, or patterns such as "stage1*", one or several; None
-            for all residual ones.
+            for all residual ones. Those of a network without any, to compare with, must be named.
         delete: Integer k ≥ 1, or several: k blocks at random.
         reorder: Integer k ≥ 1, or several: k times two blocks of one shape change places. Without
             either, each block is deleted by itself.
@@ -165,7 +165,7 @@ def lesion(
     """
     check_count("repeats", repeats)
     check_count("batch_size", batch_size)
-    runs = residual.runs(model, blocks)
+    runs = residual.runs(model, blocks, plain=True)
     x = keras.ops.convert_to_numpy(x)
     labels = np.asarray(keras.ops.convert_to_numpy(y)).ravel()
     if len(labels) != len(x) or not len(x):

@@ -9,12 +9,13 @@ from keras_recres.backend.keras_private import function_of
 from keras_recres.models.blocks import blocks as find_blocks
 
 
-def runs(model, patterns=None):
+def runs(model, patterns=None, plain=False):
     """The runs of residual blocks of a model that are asked for.
 
     Args:
         model: A functional or Sequential model.
         patterns: Names of `models.blocks(model)`, or wildcards, one or several; None for all.
+        plain: Whether patterns may name blocks of a network that has no residual ones.
 
     Returns:
         A list of `BlockRun`.
@@ -22,7 +23,10 @@ def runs(model, patterns=None):
     Raises:
         ValueError: If there are none, or they lie in a nested model.
     """
-    found = [run for run in find_blocks(model) if run.residual]
+    blocks = find_blocks(model)
+    found = [run for run in blocks if run.residual]
+    if plain and patterns is not None:
+        found = found or blocks
     if patterns is not None:
         patterns = [patterns] if isinstance(patterns, str) else patterns
         names = [run.name for run in found]

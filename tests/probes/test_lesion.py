@@ -87,6 +87,16 @@ def test_blocks_of_the_library_and_some_of_them():
         lesion(model, x, y, blocks="stage7")
 
 
+def test_blocks_of_a_plain_network_are_deleted_where_they_are_named():
+    model = models.cifar_resnet(14, residual=False, input_shape=(4, 4, 1), filters=(2, 2, 2))
+    x = np.random.default_rng(0).normal(size=(6, 4, 4, 1)).astype("float32")
+    record = lesion(model, x, np.arange(6), blocks="stage1*")
+    assert record.names == ("stage1_unit[0]", "stage1_unit[1]", "stage1_unit[2]")
+    assert [row.blocks for row in record.rows] == [(), *((name,) for name in record.names)]
+    with pytest.raises(ValueError, match="has no residual blocks"):
+        lesion(model, x, np.arange(6))
+
+
 def test_the_picture(known):
     plt = pytest.importorskip("matplotlib.pyplot")
     model, x, y, _ = known
