@@ -78,7 +78,8 @@ def photographs(count):
     labels = np.arange(count) % 1000
     names = tuple(map(str, range(1000)))
     encoded = packed.Encoded([files[i % 8] for i in range(count)], labels, names, "noise", "all", 3)
-    return Images(decoding.Decoded(encoded, SIZE), None, names, "noise", "all", "noise")
+    images = decoding.Decoded(encoded, decoding.Resizing(SIZE))
+    return Images(images, None, names, "noise", "all", "noise")
 
 
 def report(rows):

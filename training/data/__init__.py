@@ -29,10 +29,11 @@ from training.console import progress_bar
 from training.data import augment as augmentation
 from training.data import moving_mnist, packed, tfds_folder
 from training.data.batches import Batches
-from training.data.decoding import Decoded
+from training.data.decoding import AS_STORED, Decoded, Resizing
 from training.errors import UserError
 
-__all__ = ["DATA_SETS", "Batches", "DataSet", "Images", "decode", "load", "parse_augment"]
+__all__ = ["AS_STORED", "DATA_SETS", "Batches", "DataSet", "Images", "Resizing", "decode", "load"]
+__all__ += ["parse_augment"]
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,8 @@ def load(
     dataset,
     split,
     data_dir=None,
-    size=None,
     limit=None,
-    crop=1.0,
-    interpolation="bicubic",
+    resizing=AS_STORED,
     progress=False,
     stream=False,
 ):
@@ -148,12 +147,8 @@ def load(
         split: "train", "test", ..., or "evaluation" for the split that accuracy is measured on.
         data_dir: the folder that holds NAME/VERSION, or a packed .npz file; None for TFDS' own
             default, TFDS_DATA_DIR or ~/tensorflow_datasets.
-        size: (height, width) in pixels to bring the images to, aspect ratio kept and the middle
-            cut out, as `Preprocessing` does it; None keeps the stored size.
         limit: only the first so many images (TFDS shuffled them when it prepared them).
-        crop: with `size`, the part of the resized image that is kept, in (0, 1].
-        interpolation: "nearest", "bilinear", "bicubic" or "mean", for `size`; the last takes means
-            over squares of pixels, for a size that divides the stored one.
+        resizing: the `Resizing` of images.
         progress: show a progress bar when the terminal can.
         stream: decode images only when they are asked for. Their files are kept in memory, or stay
             on the disk if TFDS prepared the data set with ``file_format="array_record"``.
@@ -171,7 +166,7 @@ def load(
         (512, 28, 28, 1)
     """
     encoded = read_encoded(dataset, split, data_dir, limit)
-    return decode(encoded, size, crop, interpolation, progress, stream)
+    return decode(encoded, resizing, progress, stream)
 
 
 def read_encoded(dataset, split, data_dir=None, limit=None):
@@ -276,7 +271,7 @@ def absent(dataset, folder):
     )
 
 
-def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False, stream=False):
+def decode(encoded, resizing=AS_STORED, progress=False, stream=False):
     """Decodes the images of a `packed.Encoded` record with Pillow, see `load`.
 
     Returns:
@@ -287,7 +282,7 @@ def decode(encoded, size=None, crop=1.0, interpolation="bicubic", progress=False
     elif encoded.holds == "texts":
         images, labels = encoded.read(np.arange(len(encoded.data)))
     else:
-        images, labels = Decoded(encoded, size, crop, interpolation), encoded.labels
+        images, labels = Decoded(encoded, resizing), encoded.labels
     if isinstance(images, Decoded) and not stream:
         decoded, count = images, len(images)
         images, labels = np.empty(decoded.shape, np.uint8), np.empty(count, np.int64)

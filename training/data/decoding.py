@@ -1,5 +1,6 @@
 """Images that are read and decoded, by Pillow, whenever some of them are asked for."""
 
+import dataclasses
 import functools
 import io
 import os
@@ -16,15 +17,37 @@ THREADS = min(32, os.cpu_count() or 1)
 SHARE = 16  # Images that a thread takes at once.
 
 
+@dataclasses.dataclass(frozen=True)
+class Resizing:
+    """How images are brought to one size.
+
+    Attributes:
+        size: (height, width) in pixels, aspect ratio kept and the middle cut out, as
+            `keras_recres.zoo.Preprocessing` does it; None keeps the stored size.
+        crop: the part of the resized image that is kept, in (0, 1].
+        interpolation: "nearest", "bilinear", "bicubic" or "mean"; the last takes means over squares
+            of pixels, for a size that divides the stored one.
+    """
+
+    size: tuple | None = None
+    crop: float = 1.0
+    interpolation: str = "bicubic"
+
+    @classmethod
+    def of(cls, preprocess):
+        """As a network's preprocessing does it, that of texts or points not at all."""
+        return cls(**{k: v for k, v in vars(preprocess).items() if k in vars(cls)})
+
+
+AS_STORED = Resizing()
+
+
 class Decoded:
     """The images of a split, of which no pixel is kept in memory.
 
     Args:
         encoded: a `training.data.packed.Encoded` record.
-        size: (height, width) in pixels to bring the images to, aspect ratio kept and the middle
-            cut out, as `keras_recres.zoo.Preprocessing` does it; None keeps the stored size.
-        crop: with `size`, the part of the resized image that is kept, in (0, 1].
-        interpolation: "nearest", "bilinear", "bicubic" or "mean", for `size`, see `data.load`.
+        resizing: a `Resizing`.
 
     Attributes:
         shape: (N, H, W, C); H and W are those of the first image.
@@ -33,14 +56,14 @@ class Decoded:
         UserError: The split is empty, or its first file is not an image.
 
     Example:
-        >>> images, labels = Decoded(encoded, size=(224, 224)).read(np.array([7, 1_000_000]))
+        >>> images, labels = Decoded(encoded, Resizing((224, 224))).read(np.array([7, 1_000_000]))
         >>> images.shape
         (2, 224, 224, 3)
     """
 
-    def __init__(self, encoded, size=None, crop=1.0, interpolation="bicubic"):
+    def __init__(self, encoded, resizing=AS_STORED):
         self._encoded, self._where = encoded, f"{encoded.dataset} ({encoded.split})"
-        self._size, self._crop, self._interpolation = size, crop, interpolation
+        self._resizing = resizing
         self._mode = {1: "L", 3: "RGB"}.get(encoded.channels)
         if self._mode is None:
             raise UserError(f"images must have 1 or 3 channels, found {encoded.channels}.")
@@ -108,13 +131,14 @@ class Decoded:
             raise UserError(
                 f"image {number:,} of {self._where} cannot be decoded ({error})."
             ) from None
+        resizing = self._resizing
         if drawn is not None:
             image = geometry.crop(image, drawn, self.shape[1:3])
-        elif self._interpolation == "mean":
+        elif resizing.interpolation == "mean":
             # Not Pillow's resizing by "box", which rounds rows first and then columns.
-            image = image.reduce(image.width // self._size[1])
-        elif self._size is not None:
-            image = pictures.fit(image, self._size, self._crop, self._interpolation)
+            image = image.reduce(image.width // resizing.size[1])
+        elif resizing.size is not None:
+            image = pictures.fit(image, resizing.size, resizing.crop, resizing.interpolation)
         return np.asarray(image).reshape(image.height, image.width, -1)
 
 

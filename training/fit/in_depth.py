@@ -150,10 +150,8 @@ def remade(a, model, peek):
     images = None
     if a.fold:
         p = model.preprocess
-        size = getattr(p, "size", None)
-        how = {key: getattr(p, key) for key in ("crop", "interpolation") if hasattr(p, key)}
         limit = min(IMAGES, a.limit or IMAGES)
-        some = data.load(a.dataset, "train", a.data_dir, size, limit, **how)
+        some = data.load(a.dataset, "train", a.data_dir, limit, data.Resizing.of(p))
         images = keras.ops.convert_to_numpy(p(some.images))
     try:
         network, table, plans = planned(model, parse(a), images)

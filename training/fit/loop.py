@@ -243,9 +243,9 @@ def train(model, trained, a, augment, folder, devices, watching=()):
 
 def _read(preprocess, a):
     """The images to train on and those to measure on, as a network's preprocessing wants them."""
-    options = {**reading(preprocess, a), "progress": True, "stream": a.stream}
+    how = {"resizing": reading(preprocess, a), "progress": True, "stream": a.stream}
     return (
-        data.load(a.dataset, split, a.data_dir, limit=limit, **options)
+        data.load(a.dataset, split, a.data_dir, limit, **how)
         for split, limit in (("train", a.limit), ("evaluation", a.eval_limit))
     )
 

@@ -219,13 +219,10 @@ def averaged(a):
 
 
 def reading(preprocess, a):
-    """How `training.data.load` brings images to the size of a network, a dict of arguments."""
-    p = preprocess
+    """How images are brought to the size of a network, a `training.data.Resizing`."""
     if averaged(a) > 1:
-        return {"size": p.size, "crop": 1.0, "interpolation": "mean"}
-    return {"size": getattr(p, "size", None)} | {
-        key: getattr(p, key) for key in ("crop", "interpolation") if hasattr(p, key)
-    }
+        return data.Resizing(preprocess.size, interpolation="mean")
+    return data.Resizing.of(preprocess)
 
 
 def digest_of(path):

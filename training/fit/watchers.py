@@ -52,7 +52,7 @@ class WholeTrainingSet(Watcher):
         """`train_set_loss`, `train_set_accuracy`, the same of `exact` if it is there; threads."""
         found = {"threads": os.environ.get("OMP_NUM_THREADS", "")}
         found |= {f"train_set_{key}": value for key, value in _evaluate(model, images).items()}
-        exact = exact_part(self.a.data_dir, **reading(model.preprocess, self.a))
+        exact = exact_part(self.a.data_dir, reading(model.preprocess, self.a))
         if exact is not None:
             found |= {f"exact_{key}": value for key, value in _evaluate(model, exact).items()}
             found["exact_images"] = len(exact)
@@ -91,13 +91,13 @@ def read_steps(path):
     return [losses[key] for key in sorted(losses)]
 
 
-def exact_part(data_dir, **how):
+def exact_part(data_dir, resizing=data.AS_STORED):
     """Looks for the exact part of the test set.
 
     Args:
         data_dir: where CIFAR-10 is. It is looked for there, and beside it in the folder `tfds` and
             in the packed file of its name.
-        **how: how `training.data.load` brings its images to a size.
+        resizing: the `Resizing` of its images.
 
     Returns:
         Its `Images` record, or None where it is not.
@@ -105,7 +105,7 @@ def exact_part(data_dir, **how):
     folder = data.default_data_dir() if data_dir is None else Path(data_dir).expanduser()
     for place in (folder, folder.parent / "tfds", folder.parent / f"{EXACT}.npz"):
         try:
-            return data.load(EXACT, "evaluation", place, **how)
+            return data.load(EXACT, "evaluation", place, resizing=resizing)
         except UserError:
             continue
     return None

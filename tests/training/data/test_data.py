@@ -269,16 +269,16 @@ def test_resizing_keeps_the_aspect_and_cuts_the_middle():
     # Left third black, middle grey, right white; 30 wide: the middle 10 columns are grey.
     image = np.repeat([[0] * 10 + [128] * 10 + [255] * 10], 10, axis=0).astype(np.uint8)
     part = packed.Encoded([png(image)], np.zeros(1, np.int64), ("a",), "x", "test", 1)
-    whole = data.decode(part, size=(10, 10))
+    whole = data.decode(part, data.Resizing((10, 10)))
     assert whole.images.shape == (1, 10, 10, 1)
     assert (whole.images == 128).all()
-    assert data.decode(part, size=(20, 20)).images.shape == (1, 20, 20, 1)
+    assert data.decode(part, data.Resizing((20, 20))).images.shape == (1, 20, 20, 1)
 
 
 @pytest.mark.neutral
 def test_resizing_is_that_of_the_preprocessing():
     part = corners(4, 0, "test")
-    pillow = data.decode(part, size=(24, 24), crop=0.9, interpolation="bilinear").images
+    pillow = data.decode(part, data.Resizing((24, 24), 0.9, "bilinear")).images
     preprocess = Preprocessing(size=(24, 24), crop=0.9, interpolation="bilinear")
     ours = np.asarray(_numpy(preprocess(data.decode(part).images)))
     assert np.abs(pillow - ours).mean() < 1.0
@@ -287,7 +287,7 @@ def test_resizing_is_that_of_the_preprocessing():
 @pytest.mark.neutral
 def test_images_twice_as_large_as_asked_for_are_averaged_over_2_x_2_pixels():
     part = corners(4, 0, "test")
-    small = data.decode(part, size=(16, 16), interpolation="mean").images
+    small = data.decode(part, data.Resizing((16, 16), interpolation="mean")).images
     means = data.decode(part).images.reshape(4, 16, 2, 16, 2, 1).mean(axis=(2, 4))
     assert np.abs(small - means).max() <= 0.5 + 1e-6  # Rounded to whole grey values.
     for dataset, shape, side in (
@@ -321,7 +321,7 @@ def test_images_of_different_sizes_need_a_size():
     part = packed.Encoded(pictures, np.zeros(2, np.int64), ("a",), "x", "test", 1)
     with pytest.raises(UserError, match="different sizes"):
         data.decode(part)
-    assert data.decode(part, size=(8, 8)).images.shape == (2, 8, 8, 1)
+    assert data.decode(part, data.Resizing((8, 8))).images.shape == (2, 8, 8, 1)
 
 
 @pytest.mark.neutral
@@ -561,7 +561,10 @@ def test_list_shows_what_is_there(tmp_path, capsys):
 def test_a_folder_of_images_is_a_data_set(tmp_path, caplog):
     folder = image_files.write(tmp_path / "cifar10", 10)  # It has no data set's name of its own.
     (folder / "lime" / "03.png").write_text("no image")
-    train, test = (data.load(str(folder), split, size=(8, 8)) for split in ("train", "evaluation"))
+    train, test = (
+        data.load(str(folder), split, resizing=data.Resizing((8, 8)))
+        for split in ("train", "evaluation")
+    )
     assert (train.tag, train.class_names) == ("folder_cifar10", image_files.CLASSES)
     assert (len(train), [*np.bincount(test.labels)]) == (15, [2, 2])
     for part in (train, test):

@@ -130,7 +130,7 @@ def test_an_array_record_folder_is_packed_as_any_other(folders, tmp_path):
 
 @pytest.mark.neutral
 def test_images_are_brought_to_a_size_alike(corners_file):
-    how = {"size": (24, 20), "crop": 0.9, "interpolation": "bilinear", "limit": 40}
+    how = {"resizing": data.Resizing((24, 20), 0.9, "bilinear"), "limit": 40}
     whole = data.load("corners", "train", corners_file, **how)
     stream = data.load("corners", "train", corners_file, stream=True, **how)
     assert stream.images.shape == whole.images.shape == (40, 24, 20, 1)
@@ -243,7 +243,7 @@ def test_a_group_mixes_within_itself(corners_file):
 def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
     """Not out of one that was brought to the network's size before, which has lost pixels."""
     stored = data.load("corners", "train", corners_file, limit=40).images
-    part = data.load("corners", "train", corners_file, size=(16, 16), limit=40, stream=True)
+    part = data.load("corners", "train", corners_file, 40, data.Resizing((16, 16)), stream=True)
     crops = geometry.draw_crops(np.random.default_rng(0), 40, area=(0.25, 0.25), ratio=(1, 1))
     places = np.random.default_rng(1).integers(0, 2, (40, 2))
     crops[:, -3:-1] = places
