@@ -5,7 +5,6 @@ import argparse
 import numpy as np
 import pytest
 
-from training import data
 from training.ledger.summary import FINAL, Summary
 from training.studies import __main__ as reproduce
 from training.studies import depth_and_time, moving_mnist
@@ -26,20 +25,6 @@ def test_parameters_are_equal_to_a_few_percent():
         for kind in depth_and_time.KINDS
     }
     assert all(abs(n / depth_and_time.PARAMETERS - 1) < 0.06 for n in found.values()), found
-
-
-@pytest.fixture
-def digits(monkeypatch):
-    """Bright upper or lower halves in place of MNIST."""
-
-    def load(name, split, data_dir=None, limit=None):
-        count = limit or 100
-        images, labels = np.zeros((count, 28, 28, 1), "uint8"), np.arange(count) % 2
-        for k, rows in enumerate((slice(0, 14), slice(14, 28))):
-            images[labels == k, rows] = 255
-        return argparse.Namespace(images=images, labels=labels)
-
-    monkeypatch.setattr(data, "load", load)
 
 
 def test_a_network_learns_rows(digits, tmp_path):

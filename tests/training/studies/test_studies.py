@@ -15,7 +15,10 @@ STUDIES = {name: reproduce.of(name).parser().format_help() for name in reproduce
 # Of the zoo's own trainings: it trains nothing.
 OF_THE_ZOO = {"t2t_vit"}
 # What makes a study want data, or begin sooner.
-OF_STUDIES = {"recurrent_text": "imdb_reviews", "depth_and_time": "mnist"}
+OF_STUDIES = {
+    "recurrent_text": "imdb_reviews",
+    **dict.fromkeys(("depth_and_time", "highway"), "mnist"),
+}
 MORE = {"t2t_vit": ["--tag=cifar10_jpeg"], "mnist_init": ["--parts=limits"]}
 
 
