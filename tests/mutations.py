@@ -1516,6 +1516,13 @@ FAULTS = [
         f"{STUDIES}::test_a_study_without_trainings_tells_what_trains_them[shared_resnet]",
     ),
     Fault(
+        "training/studies/effects.py",
+        "self.mean_difference([pair, other[::-1]])",
+        "self.mean_difference([pair, other])",
+        "tests/training/studies/test_tying.py::"
+        "test_the_interaction_is_the_difference_of_the_differences",
+    ),
+    Fault(
         "training/studies/recurrent_text.py",
         'if is_finished(run) and not (run.path / "final.json").exists():',
         "if is_finished(run):",

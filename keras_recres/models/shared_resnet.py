@@ -20,6 +20,7 @@ def shared_resnet(
     filters: Sequence[int] = (16, 32, 64),
     unshare: str | Sequence[str] = ("norm",),
     transitions: str | None = None,
+    shortcut: str = "add",
     input_shape: ShapeLike = (32, 32, 3),
     num_classes: int = 10,
     loop: str = "auto",
@@ -60,6 +61,7 @@ def shared_resnet(
         unshare: As in `RecurrentResidual`, out of "norm", "norm1", "conv1", "norm2" and "conv2".
         transitions: None for one stage after the other, or a square table of 0 and 1: for each
             state, which states it is reached from in one step.
+        shortcut: "add", or "none" for the plain network x ← f(x), of stages in a row alone.
         input_shape: (height, width, channels), sides of at least 4 pixels; with `transitions`
             multiples of 2^(m − 1).
         num_classes: Integer ≥ 1, number of logits.
@@ -80,6 +82,8 @@ def shared_resnet(
         check_count("filters", channels)
     inputs = x = image_input(input_shape, 2 ** (len(filters) - 1))
     if transitions is not None:
+        if shortcut != "add":
+            raise ValueError(f"`shortcut` must be 'add' with `transitions`, found {shortcut!r}.")
         x = states(x, steps, filters, unshare, transitions)
         filters = ()
     for i, channels in enumerate(filters):
@@ -98,7 +102,9 @@ def shared_resnet(
             ],
             name="branch",
         )
-        x = RecurrentResidual(branch, steps, unshare=unshare, loop=loop, name=f"stage{i}")(x)
+        x = RecurrentResidual(
+            branch, steps, shortcut, unshare=unshare, loop=loop, name=f"stage{i}"
+        )(x)
     x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
     if not features_only:
         x = keras.layers.Dense(num_classes, activation=classifier_activation, name="logits")(x)

@@ -30,6 +30,15 @@ def test_counts_are_those_of_the_arithmetic(arguments, parameters, products):
     assert shared_resnet(1).count_params() == block + rest
 
 
+@pytest.mark.neutral
+def test_a_plain_network_is_what_its_blocks_give_without_what_they_got():
+    layer = shared_resnet(2, shortcut="none", **SMALL).get_layer("stage0")
+    z = np.random.default_rng(1).normal(size=(2, 8, 8, 4)).astype("float32")
+    wanted = keras.ops.convert_to_numpy(layer.branch(layer.branch(z)))
+    # At their beginning each step's own norms are the branch's.
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(z)), wanted, rtol=1e-4, atol=1e-5)
+
+
 @slow_on("jax")
 def test_a_block_is_added_as_often_as_it_runs():
     x = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3)).astype("float32")
@@ -100,6 +109,10 @@ def test_operators_are_shared_by_the_steps_but_for_norms():
         ({"transitions": ((1, 0), (0.5, 1)), "filters": (4, 6)}, "`transitions` must be 2 rows"),
         ({"transitions": ((1, 0), (0, 1)), "filters": (4, 6)}, "the last one within 3 steps, but"),
         ({"transitions": BOTH_WAYS, "unshare": "conv1", "filters": (4, 6)}, "'norm' or nothing"),
+        (
+            {"transitions": BOTH_WAYS, "shortcut": "none", "filters": (4, 6)},
+            "`shortcut` must be",
+        ),
         ({"transitions": BOTH_WAYS, "filters": (4, 6), "input_shape": (9, 8, 3)}, "multiples of 2"),
         ({"filters": ()}, "`filters` must be the channels of each stage"),
         ({"filters": (8, 0)}, "`filters` must be an integer of at least 1"),

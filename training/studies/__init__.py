@@ -17,6 +17,8 @@ EXPERIMENTS = {
     "recurrent_forms": "T2T-ViT recurrence with norms, vectors and numbers of steps of its own",
     "deep_thinking": "prefix sums and mazes: more steps solve larger problems, and what that needs",
     "shared_resnet": "one residual block a stage: recurrence's share of what depth buys",
+    "tied_planar": "tied or untied steps, with shortcuts or without, of equal parameters: a plane",
+    "tied_convnets": "the same of convolutions: do shortcuts suit recurrence more than none do?",
     "in_depth": "trained networks repeated and folded, trained on, against what costs as much",
     "transfer": "few photographs of unseen classes, from scratch, 32- and 64-pixel weights",
     "recurrent_text": "IMDB reviews: recurrent networks and NB-SVM, epoch and threshold held out",

@@ -94,6 +94,14 @@ class Cells:
             error = self.spread * sum(c**2 / len(points[cell]) for cell, c in parts.items()) ** 0.5
         return Effect(mean, error, self.freedom, sum(map(len, points.values())))
 
+    def interaction(self, pair, other):
+        """The difference of two differences, (a − b) − (c − d), an `Effect`."""
+        half = self.mean_difference([pair, other[::-1]])
+        if half.mean is None:
+            return half
+        error = None if half.error is None else 2 * half.error
+        return dataclasses.replace(half, mean=2 * half.mean, error=error)
+
     def share(self, tied, once, untied):
         """ρ = (tied − once) / (untied − once): which share of what depth buys recurrence has.
 

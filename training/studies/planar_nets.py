@@ -88,18 +88,22 @@ class SumOverSeeds(keras.losses.Loss):
         return keras.ops.sum(losses, axis=-1)
 
 
-def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None, callbacks=()):
+def train(
+    network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None, callbacks=(), shortcut="add"
+):
     """Trains one network for several seeds at once.
 
     Args:
-        network: A `Network`.
-        x: Points, (points, seeds, 2): every seed may have a curve of its own.
+        network: A `Network`, or what has its `depth` and `steps`.
+        x: Points, (points, seeds, neurons): every seed may have a curve of its own. Of more than
+            two neurons the first two are the logits, and initial weights are N(0, 2/n · 0.7²).
         y: Classes, (points, seeds).
         steps: Full-batch optimiser steps, rounded up to a multiple of 100.
-        scale: Residual scale s.
+        scale: Residual scale s; None, which is 1, without a shortcut.
         seed: Seed of the generator from which all the initial weights are drawn.
         advance: Function of the optimiser steps just done, for a progress bar.
         callbacks: Keras callbacks that watch the training; an epoch is `REPEATS` steps.
+        shortcut: As in `RecurrentResidual`.
 
     Returns:
         A `Result`.
@@ -113,10 +117,10 @@ def train(network, x, y, steps=STEPS, scale=SCALE, seed=0, advance=None, callbac
             output_shape=(seeds, width),
             bias_axes="sj",
             activation="tanh",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=STDDEV),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=STDDEV * (2 / width) ** 0.5),
         )
-        z = RecurrentResidual(branch, steps=network.steps, residual_scale=scale)(z)
-    model = keras.Model(inputs, z)
+        z = RecurrentResidual(branch, network.steps, shortcut, scale)(z)
+    model = keras.Model(inputs, z[..., :2])
     model.compile(
         keras.optimizers.Adam(LEARNING_RATE),
         SumOverSeeds(),
