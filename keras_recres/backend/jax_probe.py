@@ -16,6 +16,10 @@ def compiled(function):
     return jax.jit(function)
 
 
+# As everything here is.
+compiled_jet = compiled
+
+
 def run_once(function):
     """`function` for a few calls: uncompiled, every operation would be compiled by itself."""
     return jax.jit(function)

@@ -11,6 +11,7 @@ else:
 
 FASTEST = _probe.FASTEST
 compiled = _probe.compiled
+compiled_jet = _probe.compiled_jet
 float64_scope = _probe.float64_scope
 jvp = _probe.jvp
 run_once = _probe.run_once

@@ -31,6 +31,10 @@ def compiled(function):
     return call
 
 
+# As everything here is.
+compiled_jet = compiled
+
+
 def run_once(function):
     """`function` for a few calls: what it would take to compile it costs more."""
     return function

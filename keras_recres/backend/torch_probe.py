@@ -1,5 +1,6 @@
 """What the curvature probe needs of PyTorch; see `tensorflow_probe.py`."""
 
+import collections
 import contextlib
 import math
 
@@ -10,11 +11,54 @@ import torch.nn.functional as F
 FASTEST = "forward"
 tape_jet = None
 jvp = keras.ops.jvp
+# Calls with tensors of the same shapes before the one that is traced, which costs as much as tens
+# of calls of a small network.
+UNTRACED = 2
 
 
 def compiled(function):
     """`function` itself, without the graph of a reverse pass that nobody will ask for."""
     return torch.no_grad()(function)
+
+
+def compiled_jet(function):
+    """`function` of structures of tensors, which takes derivatives of derivatives.
+
+    They compute the first derivatives twice, and each operation goes through two levels of
+    dispatch. A trace leaves plain operations, each of which is done once.
+    """
+    calls, traces = collections.Counter(), {}
+
+    def run(*args):
+        key = tuple((x.shape, x.dtype, x.device) for x in keras.tree.flatten(args))
+        calls[key] += 1
+        if calls[key] == UNTRACED + 1:
+            traces[key] = _traced(function, args)
+        return traces.get(key, function)(*args)
+
+    return compiled(run)
+
+
+def _traced(function, args):
+    """`function` as a graph without repetitions; itself, if what it does depends on values."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    try:
+        # Without operations in place, or two results that look alike could differ later.
+        module = make_fx(torch.func.functionalize(lambda *args: function(*args)))(*args)
+    except Exception:
+        # Not the function's own, which has run before.
+        return function
+    seen = {}
+    for node in module.graph.nodes:
+        tags = getattr(node.target, "tags", ())
+        if node.op == "call_function" and torch.Tag.nondeterministic_seeded not in tags:
+            first = seen.setdefault(f"{node.target} {node.args} {node.kwargs}", node)
+            if first is not node:
+                node.replace_all_uses_with(first)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
 
 
 def run_once(function):

@@ -43,7 +43,10 @@ class Measurement:
         self.dtype = dtype
         self.checked = False
         self.recorder = None
-        self._run = probe.compiled(self._differences if method == "finite" else self._jet)
+        if method == "finite":
+            self._run = probe.compiled(self._differences)
+        else:
+            self._run = probe.compiled_jet(self._jet)
 
     @property
     def rows(self):

@@ -127,6 +127,49 @@ def test_changed_weights_and_settings_are_seen():
     assert len(rows(model)) == 5
 
 
+class Counted(keras.layers.Layer):
+    """A dense layer that counts its calls, and squares its outputs if its weights say so."""
+
+    def __init__(self, branches):
+        super().__init__()
+        # Underscored, or the count would pass for a setting that changes.
+        self.branches, self._calls = branches, 0
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], 3), initializer="glorot_uniform")
+
+    def call(self, inputs):
+        self._calls += 1
+        outputs = ops.tanh(ops.matmul(inputs, self.kernel))
+        if self.branches and float(ops.sum(self.kernel)) < 0:
+            outputs = ops.square(outputs)
+        return outputs
+
+
+@pytest.mark.parametrize(
+    "branches",
+    [False, pytest.param(True, marks=pytest.mark.skipif(BACKEND != "torch", reason="compiles it"))],
+)
+def test_what_is_compiled_calls_no_layer_again_and_sees_new_weights(branches):
+    layer = Counted(branches)
+    model = keras.Sequential([keras.Input((2,)), layer, keras.layers.BatchNormalization()])
+    layer.set_weights([np.abs(w) for w in layer.get_weights()])
+    circle = curves.circle()
+
+    def kappa(curve=circle):
+        return extrinsic_curvature(model, curve, THETA, check=False).kappa
+
+    first = [kappa() for _ in range(3)]
+    calls = layer._calls
+    np.testing.assert_allclose([kappa(), *first[1:]], 3 * [first[0]], rtol=1e-5)
+    assert (layer._calls == calls) != branches
+    layer.set_weights([-3 * w for w in layer.get_weights()])
+    changed = kappa()
+    assert np.abs(changed - first[0]).max() > 0.1
+    # A curve of its own is measured afresh.
+    np.testing.assert_allclose(changed, kappa(curves.circle()), rtol=1e-5)
+
+
 def test_the_model_is_left_as_it_was():
     inputs = keras.Input((2,))
     x = layers.Dense(4, activity_regularizer="l2")(inputs)

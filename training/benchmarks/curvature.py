@@ -146,11 +146,9 @@ def report(rows):
         later, network = row["later"], row["network"]
         if network in PASSES_BAR:
             passes = later[row["auto"]] / later["plain"]
-            # PyTorch runs eagerly: the bar is for what is compiled.
-            verdict = "" if row["backend"] == "torch" else _bar(passes <= PASSES_BAR[network])
             console.print(
                 f"{row['backend']}: all layers of {network} cost {passes:.1f} plain passes "
-                f"(bar {PASSES_BAR[network]}){verdict}"
+                f"(bar {PASSES_BAR[network]}){_bar(passes <= PASSES_BAR[network])}"
             )
         else:
             ratio = later["jacobians"] / later[row["auto"]]
