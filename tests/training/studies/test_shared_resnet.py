@@ -19,8 +19,8 @@ def test_arms_have_the_computation_and_the_parameters_that_they_are_compared_for
     forms = shared_resnet.STUDY.forms(shared_resnet.STUDY.parse([]))
     built = {f.label: zoo.build(f.name, tag="cifar10", **f.arguments) for f in forms}
     products = {arm: multiply_adds(model).total for arm, model in built.items()}
-    assert products["tied"] == products["untied"] == 2_857_280
-    assert products["once"] == products["once_longer"] == 1_087_808
+    assert products["tied"] == products["untied"] == 11_428_160
+    assert products["once"] == products["once_longer"] == 4_350_272
     assert products["tied"] / products["once"] == pytest.approx(shared_resnet.LONGER, abs=0.03)
     counts = {arm: model.count_params() for arm, model in built.items()}
     # Norms alone are added: a scale, a shift and two statistics for each channel of each step.
@@ -28,7 +28,7 @@ def test_arms_have_the_computation_and_the_parameters_that_they_are_compared_for
     assert counts["untied"] > 2 * counts["once"]
     # One norm for all steps is one step's: the network that runs once.
     assert counts["one_norm"] == counts["once"]
-    assert products["one_norm"] == products["tied"]
+    assert products["one_norm"] == products["tied_16"] == 2_857_280
     assert built["states"].output_shape == (None, 10)
 
 
@@ -51,7 +51,7 @@ def test_an_arm_is_trained_told_and_known_elsewhere(toy_cifar, empty_zoo, tmp_pa
     command += ["--arms", "once_longer"]
     assert errors.run(reproduce.main, [*command, f"--out={tmp_path / 'here'}", "--record"]) == 0
     table = (tmp_path / "here" / "shared_resnet.md").read_text()
-    assert "| once, 2.6 times the epochs | 31,170 | 1,087,808 | 3 |" in table
+    assert "| once, 2.6 times the epochs | 31,170 | 4,350,272 | 3 |" in table
     assert (tmp_path / "here" / "shared_resnet.png").read_bytes().startswith(b"\x89PNG")
     folder = tmp_path / "here" / "once_longer" / "0"
     rows = shared_resnet.by_epoch(folder)
