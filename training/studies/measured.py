@@ -11,7 +11,7 @@ from training.files import write_aside
 from training.studies.study import Study, tell_missing
 
 # What does not change what is measured.
-NOT_SETTINGS = ("report", "out", "command", "data_dir")
+NOT_SETTINGS = ("report", "page", "out", "command", "data_dir")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -37,6 +37,7 @@ class MeasuredStudy(Study):
                 told = " and ".join(f"{key} {found['settings'].get(key)!r}" for key in differ)
                 raise UserError(f"{a.out} holds what was measured with {told}: give the same.")
             print(found["said"], end="")
+            self.fill(a, sorted(path.name for path in a.out.iterdir()))
             return 0
         output_folder(a.out)
         with contextlib.redirect_stdout(_Both(sys.stdout)) as both:

@@ -27,6 +27,9 @@ class Ode(MeasuredStudy):
     examples = ("", "--units 25 50 --seeds 1", "--report")
     least = LEAST
 
+    def title(self, a):
+        return "Dynamical systems and the networks that follow them"
+
     def options(self, p):
         units = [25, 50, 100, 200, 400]
         p.add_argument("--units", type=int, nargs="+", default=units, help="default 25 to 400")

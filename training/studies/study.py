@@ -330,6 +330,10 @@ class Study:
     def written(self, a, *names):
         """Tells which files were written, and puts what a page shows of them into --page."""
         print(f"Written to {a.out}: {', '.join(names)}.", file=sys.stderr)
+        self.fill(a, names)
+
+    def fill(self, a, names):
+        """Puts the tables and pictures among the files of --out into --page, if there is one."""
         if a.page is None:
             return
         text = [(a.out / name).read_text(encoding="utf-8") for name in names if name[-3:] == ".md"]
