@@ -44,6 +44,7 @@ ORDER = (
     "highway_mnist",
     "imdb",
     "cifar_resnet",
+    "cifar16",
     "mnist_dense",
     "mnist_resnet50",
     "cifar10_vit",

@@ -41,15 +41,20 @@ def seeds(table, path, title):
         title: its title.
     """
     with figure(path, (8, 1.2 + 0.4 * len(table))) as (_, axes):
-        for place, row in enumerate(reversed(table.values())):
-            values = list(row.measured.values(FINAL).values())
-            axes.plot(values, [place] * len(values), "o", color=BLUE, alpha=0.5)
-            if values:
-                axes.plot(row.measured.mean(FINAL), place, "|", color=ORANGE, markersize=22)
-        axes.set_yticks(range(len(table)), [row.form.what for row in reversed(table.values())])
-        axes.set_ylim(-0.6, len(table) - 0.4)
+        lines(axes, table)
         axes.set(xlabel="top-1 after the last epoch, %: each seed, and the mean", title=title)
-        axes.grid(alpha=0.3)
+
+
+def lines(axes, table, key=FINAL):
+    """Draws a line a form into axes: a number of each seed's training, and their mean."""
+    for place, row in enumerate(reversed(table.values())):
+        values = list(row.measured.values(key).values())
+        axes.plot(values, [place] * len(values), "o", color=BLUE, alpha=0.5)
+        if values:
+            axes.plot(row.measured.mean(key), place, "|", color=ORANGE, markersize=22)
+    axes.set_yticks(range(len(table)), [row.form.what for row in reversed(table.values())])
+    axes.set_ylim(-0.6, len(table) - 0.4)
+    axes.grid(alpha=0.3)
 
 
 def logarithmic(axes, values):
