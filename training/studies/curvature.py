@@ -67,7 +67,9 @@ class Curvature(MeasuredStudy):
 
         begin, began = time.perf_counter(), time.time() - 1
         settings = {
-            key: str(value) for key, value in vars(a).items() if key not in ("command", "report", "page")
+            key: str(value)
+            for key, value in vars(a).items()
+            if key not in ("command", "report", "page")
         }
         summary, probed = {"settings": settings, **provenance()}, []
         # Absent images end the run before the planar networks have trained.
