@@ -27,6 +27,7 @@ EXPERIMENTS = {
     "recurrent_text": "IMDB reviews: recurrent networks and NB-SVM, epoch and threshold held out",
     "highway": "plain and highway networks, 10 to 100 deep, on MNIST; what gates learnt",
     "neocognitron": "a cell a digit wherever it lies, beside small convolutional networks",
+    "ensembles": "three seeds of a network as one, against one of three times the parameters",
     "gradient_flow": "gradients in time and depth, clipped or not: what learns the adding task",
     "truncation": "gradients of k steps: what they learn, and the memory they take",
     "ode": "dynamical systems followed by recurrent networks: error against units",

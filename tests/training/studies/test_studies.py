@@ -17,7 +17,7 @@ OF_THE_ZOO = {"t2t_vit"}
 # What makes a study want data, or begin sooner.
 OF_STUDIES = {
     "recurrent_text": "imdb_reviews",
-    **dict.fromkeys(("depth_and_time", "highway"), "mnist"),
+    **dict.fromkeys(("depth_and_time", "ensembles", "highway"), "mnist"),
 }
 MORE = {"t2t_vit": ["--tag=cifar10_jpeg"], "mnist_init": ["--parts=limits"]}
 
