@@ -55,8 +55,8 @@ def mnist_resnet50(
 
     Args:
         activation: "tanh", "relu" or "alpha_relu".
-        initializer: "he_normal", "he_uniform", "glorot_uniform" (the slides' Xavier) or
-            "glorot_normal", of all kernels.
+        initializer: "he_normal", "he_uniform", "glorot_uniform" (the Xavier of the slides'
+            authors' notebook) or "glorot_normal", of all kernels.
         alpha: α of "alpha_relu", 0.1 in the slides; without a meaning for other activations.
         max_slope: M of `AlphaReLU`. Its own default of 100 is for theory; with α = 0.1 the mean
             square of the slope is 24 then, and the gradient's grows by that with each of the 49

@@ -1,6 +1,8 @@
 """What recipes name in CALLBACKS: Keras callbacks that write or measure more of a training."""
 
+import collections
 import csv
+import math
 import os
 from pathlib import Path
 
@@ -80,6 +82,43 @@ class StepLog(Watcher):
             if not epoch:
                 writer.writerow(["epoch", "step", "loss"])
             writer.writerows((epoch, step, f"{loss:.6g}") for step, loss in self._rows)
+
+
+class KernelVariances(Watcher):
+    """Writes the variance of every kernel, before training and after each epoch, to kernels.csv.
+
+    Each line has the epochs done, the kernel's path, its fan-in and σ², the mean square of the
+    entries about their mean.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not epoch:
+            self._write(0, "w")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._write(epoch + 1, "a")
+
+    def _write(self, epochs, mode):
+        with open(self.folder.path / "kernels.csv", mode, newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not epochs:
+                writer.writerow(["epochs", "kernel", "fan_in", "variance"])
+            for weight in self.model.trainable_variables:
+                if weight.path.endswith("kernel"):
+                    variance = keras.ops.convert_to_numpy(keras.ops.var(weight))
+                    fan_in = math.prod(weight.shape[:-1])
+                    writer.writerow([epochs, weight.path, fan_in, f"{variance:.6g}"])
+
+
+def read_kernels(path):
+    """{epochs: {kernel: variance times fan-in}}, {} where there is no file."""
+    found = collections.defaultdict(dict)
+    if Path(path).exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                scaled = int(row["fan_in"]) * float(row["variance"])
+                found[int(row["epochs"])][row["kernel"]] = scaled
+    return dict(found)
 
 
 def read_steps(path):

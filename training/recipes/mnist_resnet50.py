@@ -2,7 +2,8 @@
 
 Paper: the slides after arXiv 1712.08969 on residual networks initialised by theory; ResNet-50
 (arXiv 1512.03385) on 28 x 28 x 1 with tanh, ReLU or α-ReLU, He or Xavier initialisation: SGD 0.01,
-batch 32, 5 epochs, pixels in [0, 1], no augmentation.
+batch 32, 5 epochs, pixels in [0, 1], no augmentation. Xavier is that of the authors' notebook,
+uniform with variance 2 / (fan-in + fan-out); the slide's is normal with 1 / (fan-in + fan-out).
 
     python -m training.pending --names 'mnist_resnet50*' --data-dir DIR
     python -m training.fit mnist_resnet50_relu_he --recipe mnist_resnet50 --data-dir DIR
@@ -24,7 +25,7 @@ NAMES = (
 DATASET = "mnist"
 SEEDS = 1
 WEIGHTS = False
-CALLBACKS = ("training.fit.watchers.StepLog",)
+CALLBACKS = ("training.fit.watchers.StepLog", "training.fit.watchers.KernelVariances")
 SETTINGS = {
     "optimizer": "sgd",
     "epochs": 5,

@@ -3,10 +3,12 @@
 A linear classifier stands for a ResNet-50 in training, whose own tests are in tests/models.
 """
 
+import argparse
 import csv
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -80,6 +82,25 @@ def test_the_recipe_is_the_slides_and_every_step_is_logged(trained):
     for epoch, row in enumerate(rows):
         assert np.mean(losses[8 * epoch : 8 * epoch + 8]) == pytest.approx(row["loss"], rel=1e-4)
     assert np.std(losses[:8]) > 0
+    assert list(watchers.read_kernels(trained / "kernels.csv")) == [0, 1, 2]
+
+
+def test_variances_of_kernels_are_those_of_the_weights_after_each_epoch(tmp_path):
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(3, name="first")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="second")(x))
+    model.compile("sgd", "mse")
+    before = model.get_weights()[0]
+    watcher = watchers.KernelVariances(None, argparse.Namespace(path=tmp_path))
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    model.fit(x, x[:, :2], epochs=2, verbose=0, callbacks=[watcher])
+    found = watchers.read_kernels(tmp_path / "kernels.csv")
+    assert [sorted(kernels) for kernels in found.values()] == [
+        ["first/kernel", "second/kernel"]
+    ] * 3
+    for epochs, kernel in ((0, before), (2, model.get_weights()[0])):
+        assert found[epochs]["first/kernel"] == pytest.approx(4 * kernel.var(), rel=1e-4)
+    assert watchers.read_kernels(tmp_path / "none.csv") == {}
 
 
 def test_pixels_are_in_zero_to_one():
@@ -110,20 +131,49 @@ def test_the_table_has_the_slides_numbers_beside_the_measured(tmp_path, capsys):
     assert "98.60 ± 0.14" in capsys.readouterr().out
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "| relu_he | relu | he_normal | 98.96 | 98.60 ± 0.14 |" in text
-    assert "| alpha_relu 0.75 | he_normal | 9.80, loss NaN (α = 0.1) | 97.12 |" in text
+    notebook = "9.80, loss NaN (α = 0.1; the notebook's)"
+    assert f"| alpha_relu 0.75 | he_normal | {notebook} | 97.12 |" in text
     assert "| alpha_relu_he, alpha 0.1 | alpha_relu 0.1 | he_normal |" in text
     assert "| tanh_he | tanh | he_normal | 98.5 to 98.7, off a plot | pending" in (text)
     with open(tmp_path / "table.csv", encoding="utf-8") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
-    assert set(rows) - set(mnist_resnet50.NAMES) == {
-        f"mnist_resnet50_alpha_relu_{kind}, alpha 0.1" for kind in ("he", "xavier")
-    }
+    others = {f"mnist_resnet50_alpha_relu_{kind}, alpha 0.1" for kind in ("he", "xavier")}
+    assert set(rows) - set(mnist_resnet50.NAMES) == {*others, "cifar_plain20"}
     row = rows["mnist_resnet50_relu_he"]
     assert float(row["first_loss"]) == pytest.approx(np.mean(losses[:20]) + 0.1, abs=1e-4)
     assert float(row["last_loss"]) == pytest.approx(np.mean(losses[-20:]) + 0.1, abs=1e-4)
     assert row["by_seed"] == "98.50 98.70"
     assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "losses.svg").read_text(encoding="utf-8")
+
+
+def test_what_the_slides_compare_is_told_with_the_time_and_the_variances(tmp_path):
+    for name, accuracy in (("relu_he", 0.98), ("relu_he_uniform", 0.97), ("relu_xavier", 0.975)):
+        prepare(tmp_path, f"mnist_resnet50_{name}", 42, accuracy, [2.0, 1.0])
+    prepare(tmp_path, "cifar_plain20", 42, 0.96, [2.0, 1.0])
+    fast = tmp_path / "cifar_plain20" / "42" / "metrics.json"
+    fast.write_text(json.dumps(json.loads(fast.read_text()) | {"images_per_second": 400.0}))
+    lines = [f"{e},{k},50,{v * (1 + e)}" for e in (0, 1) for k, v in (("a", 0.04), ("b", 0.02))]
+    kernels = tmp_path / "mnist_resnet50_relu_he" / "42" / "kernels.csv"
+    kernels.write_text("\n".join(["epochs,kernel,fan_in,variance", *lines, ""]))
+    command = ["mnist_resnet50", "--report", "--side=14", f"--out={tmp_path}"]
+    assert errors.run(reproduce.main, command) == 0
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "He against Xavier, ReLU: not decided: too few trainings; +0.50 points" in text
+    assert "He normal against He uniform, ReLU: not decided: too few trainings; +1.00" in text
+    assert "He against Xavier, tanh: not measured yet" in text
+    assert "relu_he takes 5.0 times as long as one of cifar_plain20" in text
+    # σ² · 50 / 2 of both kernels, and twice as much after the epoch.
+    assert "are 0.500 to 1.000 before training, and with 1 epochs done 2.000 to 2.000 times" in text
+
+
+def test_smaller_images_are_those_of_every_network():
+    asked = mnist_resnet50.STUDY.parse(["--side=14"])
+    shapes = [f.arguments["input_shape"] for f in mnist_resnet50.STUDY.forms(asked)]
+    assert shapes == [[14, 14, 1]] * 8
+    # At 28 pixels the zoo's own are as they are, whose trainings are filed.
+    whole = mnist_resnet50.STUDY.forms(mnist_resnet50.STUDY.parse([]))
+    assert [f.name for f in whole if not f.arguments] == list(mnist_resnet50.NAMES)
 
 
 @pytest.mark.slow
@@ -159,6 +209,7 @@ def test_a_trial_is_filed_as_one_and_without_weights(trained, tmp_path, monkeypa
     [
         (["--names", "mnist_resnet50_relu_hee"], ("mnist_resnet50_relu_he",)),
         (["--epochs", "0"], ("--epochs", "0")),
+        (["--memory", "--side=14"], ("--memory", "14")),
         (["--precise-bn", "-1"], ("--precise-bn", "-1")),
         (["--report", "--record", "--out", "nowhere"], ("no training is finished",)),
     ],
