@@ -72,18 +72,22 @@ class Run:
         """Its command line and its precision, as `scheduler.train` takes them."""
         return self.command(a), self.how.get("precision", a.precision)
 
+    def asked(self, tag, a):
+        """The `Settings` that its recipe, `how` and `a` ask for, on the data set of this tag."""
+        from training.fit import options  # Keras, which takes seconds.
+
+        given = options.arguments(self.command(a)[3:])
+        return Settings.of(options.settings_of(given, self.name, tag))
+
     def differs(self, settings, a):
         """In which settings it is not what `a` asks for: {key: (found, asked)}.
 
         All are compared but for the backend: its recipe may have changed since.
         """
-        from training.fit import loop as fit  # Keras, which takes seconds.
-
-        asked = fit.settings_of(fit.arguments(self.command(a)[3:]), self.name, settings["tag"])
         # Which one is automatic is not for this machine to say of another's.
         automatic = a.precision == "auto" and "precision" not in self.how
         ignoring = ("backend", "precision") if automatic else ("backend",)
-        return Settings.of(settings).differences(asked, ignoring)
+        return Settings.of(settings).differences(self.asked(settings["tag"], a), ignoring)
 
     def is_finished(self, a):
         """Whether it has reached its end.

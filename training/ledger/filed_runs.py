@@ -99,9 +99,7 @@ def adopt(runs, tag, a):
         raise UserError(f"--adopt {tag}: no training on {tag!r} is filed in zoo/{FILE}.")
     adopted = []
     for run in runs:
-        how = {option.replace("-", "_"): value for option, value in run.how.items()}
-        asked = {"name": run.name, "tag": tag, "model_arguments": run.arguments, "seed": run.seed}
-        key = Settings.of({**asked, **how}).key()
+        key = run.asked(tag, a).key()
         metrics = filed.get(key)
         if is_control(run):
             alike = (m for m in controls if _key(m) == key and not run.differs(m["settings"], a))

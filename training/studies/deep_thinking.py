@@ -30,6 +30,8 @@ USED = ("arm", "seed", "size", "example", "steps_used")
 class DeepThinking(Study):
     examples = ("--seeds 1", "--report --arms recurrent untied", "--problem mazes")
     choose = "arms"
+    # Nothing is adopted: what is measured needs weights, which are not filed.
+    common = tuple(option for option in Study.common if option != "adopt")
 
     def options(self, p):
         p.add_argument("--problem", choices=PROBLEMS, default="prefix_sums")

@@ -60,3 +60,7 @@ def test_what_was_trained_is_told_and_kept_apart(empty_zoo, tmp_path):
     filed = filed_runs.read(filed_runs.CONTROLS)
     assert [m["settings"]["deepen"][:3] for m in filed] == ["*=1", "*=1", "*=2", "*=2"]
     assert filed_runs.read() == []
+    # Elsewhere they count, also those whose steps the recipe draws.
+    elsewhere = ["in_depth", f"--out={tmp_path / 'there'}", *command[1:], "--epochs=1"]
+    assert errors.run(reproduce.main, [*elsewhere, "--adopt=cifar10_jpeg"]) == 0
+    assert (tmp_path / "there" / "in_depth.md").read_text() == text
