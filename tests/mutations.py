@@ -546,6 +546,14 @@ FAULTS = [
         "jax",
     ),
     Fault(
+        f"{BACKEND}tensorflow_lstm.py",
+        "d_c = d_c + d_h * o * (1 - s * s) + d_o * p_o",
+        "d_c = d_c + d_h * o * (1 - s * s)",
+        f"{CELLS}test_the_compiled_gradient_is_that_of_the_loop_and_has_a_gradient"
+        "[peephole_lstm-1]",
+        "tensorflow",
+    ),
+    Fault(
         f"{PROBES}curvature.py",
         "{**seen.globals, **seen.nonlocals}",
         "{**seen.globals}",

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_recres.backend import tensorflow_lstm
 from keras_recres.backend.tensorflow_scan import (
     arrays_for,
     recomputing_scan,
@@ -22,6 +23,10 @@ def prefers_plain_convolutions() -> bool:
     On a CPU XLA computes them by loops that take 10 to 100 times as long, and Keras compiles every
     grouped convolution by XLA.
     """
+    return _has_only_cpus()
+
+
+def _has_only_cpus():
     return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
@@ -202,7 +207,9 @@ def peephole_lstm(
         The outputs, (time, batch, units), and the last memory; or None where there is nothing
         faster than one step after another.
     """
-    return None
+    # Elsewhere it is not measured, and not every device has XLA.
+    inputs = projected, h, c, kernel, peephole
+    return tensorflow_lstm.whole(*inputs) if _has_only_cpus() else None
 
 
 def product(x: Tensor, kernel: Tensor, weight: Any) -> Tensor:

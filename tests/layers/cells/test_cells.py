@@ -219,6 +219,41 @@ def test_the_gradient_by_hand_has_a_gradient(case):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a loop compiled by XLA")
+@pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", ["peephole_lstm"], indirect=True)
+def test_the_compiled_gradient_is_that_of_the_loop_and_has_a_gradient(case, order):
+    import tensorflow as tf
+
+    layer = case.layer
+    layer.loop, layer.truncate = "scan", None
+    weights = [weight.value for weight in layer.weights]
+
+    def derivatives(x, training):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                total = sum(tf.reduce_sum(part**2) for part in layer(x, training=training))
+            first = inner.gradient(total, [x, *weights])
+            if order == 1:
+                return first
+            square = sum(tf.reduce_sum(g**2) for g in first)
+        return outer.gradient(square, [x, *weights])
+
+    # The size of the last batch is open.
+    shapes = [tf.TensorSpec((None, *case.x.shape[1:]))]
+    found = []
+    for training in (False, True):
+        graph = tf.function(lambda x, t=training: derivatives(x, t), input_signature=shapes)
+        compiled = graph.get_concrete_function().graph.as_graph_def().library.function
+        # Only in training a gradient is by hand.
+        assert any("_XlaMustCompile" in function.attr for function in compiled) == training
+        found.append(graph(tf.constant(case.x, "float32")))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has float64 off by default")
 def test_float64_is_computed_in_float64(case):
     """https://github.com/keras-team/keras/issues/23704: Keras' own products are in float32."""
