@@ -15,6 +15,15 @@ jvp = keras.ops.jvp
 # of calls of a small network.
 UNTRACED = 2
 
+aten = torch.ops.aten
+# Operations whose result is zero if their tensor is, and if one of their first two is.
+LINEAR = {
+    *(aten.alias, aten.clone, aten.expand, aten.neg, aten.permute, aten.select, aten.slice),
+    *(aten.squeeze, aten.sum, aten.t, aten.transpose, aten.unsqueeze, aten.view),
+    *(aten._to_copy, aten._unsafe_view),
+}
+PRODUCTS = {aten.bmm, aten.convolution, aten.mm, aten.mul}
+
 
 def compiled(function):
     """`function` itself, without the graph of a reverse pass that nobody will ask for."""
@@ -49,16 +58,42 @@ def _traced(function, args):
     except Exception:
         # Not the function's own, which has run before.
         return function
-    seen = {}
+    seen, zeros = {}, set()
     for node in module.graph.nodes:
         tags = getattr(node.target, "tags", ())
-        if node.op == "call_function" and torch.Tag.nondeterministic_seeded not in tags:
-            first = seen.setdefault(f"{node.target} {node.args} {node.kwargs}", node)
-            if first is not node:
-                node.replace_all_uses_with(first)
+        if node.op != "call_function" or torch.Tag.nondeterministic_seeded in tags:
+            continue
+        if _is_zero(node, zeros):
+            zeros.add(node)
+        first = seen.setdefault(f"{node.target} {node.args} {node.kwargs}", node)
+        first = _without_zero(first, zeros)
+        if first is not node:
+            node.replace_all_uses_with(first)
     module.graph.eliminate_dead_code()
     module.recompile()
     return module
+
+
+def _is_zero(node, zeros):
+    """Whether an operation of a graph is known to give zeros: what weights have as tangents."""
+    operation = getattr(node.target, "overloadpacket", None)
+    of_zeros = [x in zeros for x in node.all_input_nodes]
+    if operation in PRODUCTS:
+        # A convolution adds a bias.
+        return any(of_zeros[:2]) and all(of_zeros[2:])
+    return operation is aten.zeros or (operation in LINEAR and all(of_zeros))
+
+
+def _without_zero(node, zeros):
+    """The other summand of two, if one is zero and the sum is laid out as it is."""
+    if node.target is not aten.add.Tensor or node.kwargs:
+        return node
+    for summand, other in (node.args, node.args[::-1]):
+        if other in zeros and isinstance(summand, torch.fx.Node):
+            a, b = node.meta["val"], summand.meta["val"]
+            if (a.shape, a.stride(), a.dtype) == (b.shape, b.stride(), b.dtype):
+                return summand
+    return node
 
 
 def run_once(function):
