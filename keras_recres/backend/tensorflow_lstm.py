@@ -1,7 +1,7 @@
 """A whole LSTM with peepholes on TensorFlow, compiled by XLA with a gradient of its own.
 
-TensorFlow runs some forty small kernels a step, and adds up the gradients of the weights one step
-at a time: this takes three to four fifths of the time (`python -m training.benchmark cells`).
+Without it TensorFlow runs many small kernels a step, and adds up the gradients of the weights one
+step at a time (`python -m training.benchmark cells`).
 """
 
 import tensorflow as tf
