@@ -24,8 +24,11 @@ def multi_head_attention(qkv, num_heads, scale, dropout=None, mask=None):
     """
     tokens, units = qkv.shape[1], qkv.shape[2] // 3
     tokens = ops.shape(qkv)[1] if tokens is None else tokens
-    heads = ops.reshape(qkv, (-1, tokens, 3, num_heads, units // num_heads))
-    q, k, v = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
+    # Not by indices: of a split the gradient is one tensor put together, of three slices it is the
+    # sum of three that are mostly zeros.
+    q, k, values = ops.split(qkv, 3, axis=-1)
+    heads = (-1, tokens, num_heads, units // num_heads)
+    q, k, v = (ops.reshape(x, heads) for x in (q, k, values))
     # The factor meets q, which is small, and not the N² products.
     products = ops.einsum("bqhd,bkhd->bhqk", q * scale, k)
     if mask is not None:
@@ -36,4 +39,4 @@ def multi_head_attention(qkv, num_heads, scale, dropout=None, mask=None):
     if dropout is not None:
         weights = ops.cast(dropout(weights), v.dtype)
     attended = ops.einsum("bhqk,bkhd->bqhd", weights, v)
-    return ops.reshape(attended, (-1, tokens, units)), ops.reshape(v, (-1, tokens, units))
+    return ops.reshape(attended, (-1, tokens, units)), values
