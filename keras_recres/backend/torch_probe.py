@@ -15,14 +15,12 @@ jvp = keras.ops.jvp
 # of calls of a small network.
 UNTRACED = 2
 
-aten = torch.ops.aten
-# Operations whose result is zero if their tensor is, and if one of their first two is.
+# ATen's operations whose result is zero if their tensor is, and if one of their first two is.
 LINEAR = {
-    *(aten.alias, aten.clone, aten.expand, aten.neg, aten.permute, aten.select, aten.slice),
-    *(aten.squeeze, aten.sum, aten.t, aten.transpose, aten.unsqueeze, aten.view),
-    *(aten._to_copy, aten._unsafe_view),
+    *("alias", "clone", "expand", "neg", "permute", "select", "slice", "squeeze", "sum", "t"),
+    *("transpose", "unsqueeze", "view", "_to_copy", "_unsafe_view"),
 }
-PRODUCTS = {aten.bmm, aten.convolution, aten.mm, aten.mul}
+PRODUCTS = {"bmm", "convolution", "mm", "mul"}
 
 
 def compiled(function):
@@ -76,17 +74,17 @@ def _traced(function, args):
 
 def _is_zero(node, zeros):
     """Whether an operation of a graph is known to give zeros: what weights have as tangents."""
-    operation = getattr(node.target, "overloadpacket", None)
+    operation = str(node.target).removeprefix("aten.").partition(".")[0]
     of_zeros = [x in zeros for x in node.all_input_nodes]
     if operation in PRODUCTS:
         # A convolution adds a bias.
         return any(of_zeros[:2]) and all(of_zeros[2:])
-    return operation is aten.zeros or (operation in LINEAR and all(of_zeros))
+    return operation == "zeros" or (operation in LINEAR and all(of_zeros))
 
 
 def _without_zero(node, zeros):
     """The other summand of two, if one is zero and the sum is laid out as it is."""
-    if node.target is not aten.add.Tensor or node.kwargs:
+    if node.target is not torch.ops.aten.add.Tensor or node.kwargs:
         return node
     for summand, other in (node.args, node.args[::-1]):
         if other in zeros and isinstance(summand, torch.fx.Node):
