@@ -1,9 +1,9 @@
 """Residual and plain networks on CIFAR-10 at 16 x 16 pixels, for studies that compare many.
 
 Paper: He et al., arXiv 1512.03385 and 1603.05027, who train 64,000 batches of 128 with SGD,
-momentum 0.9, weight decay 1e-4, and a rate of 0.1 that is cut twice. Here fewer epochs, and the
-rate rises for one epoch and falls with a cosine. The decay is decoupled: 1e-3 pulls as much at that
-momentum.
+momentum 0.9, weight decay 1e-4, and a rate of 0.1 that is cut twice. Here fewer epochs, half the
+rate, which rises for one epoch and falls with a cosine. The decay is decoupled: 1e-3 pulls as much
+at that momentum.
 
     python -m training.reproduce degradation --data-dir DIR
     python -m training.fit cifar_plain56 --recipe cifar16 --data-dir DIR --model-arguments \
@@ -26,7 +26,7 @@ SETTINGS = {
     "batch-size": 128,
     "optimizer": "sgd",
     "momentum": 0.9,
-    "learning-rate": 0.1,
+    "learning-rate": 0.05,
     "schedule": "cosine",
     "warmup-epochs": 1,
     "weight-decay": 1e-3,
