@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "highway": "plain and highway networks, 10 to 100 deep, on MNIST; what gates learnt",
     "neocognitron": "a cell a digit wherever it lies, beside small convolutional networks",
     "ensembles": "three seeds of a network as one, against one of three times the parameters",
+    "factorisation": "kernels in parts, heads of averages, pyramids: networks at 16 x 16 pixels",
     "gradient_flow": "gradients in time and depth, clipped or not: what learns the adding task",
     "truncation": "gradients of k steps: what they learn, and the memory they take",
     "ode": "dynamical systems followed by recurrent networks: error against units",
