@@ -116,15 +116,18 @@ def suggest(
     `gradient_budget=math.inf` leaves the bound of the dtype alone: what can be computed, which is
     far more than what optimisers of usual learning rates can train.
 
-    It must not be used for a tanh FRN with plain SGD whose rate η times N units times L layers is
-    some 128: below 14 every training came through, at 32 to 38 all but one of four. On MNIST at
-    14 × 14 pixels, 200 steps, two seeds, the suggestion and Xavier's σ_w² = 1 reached, in percent:
+    It must not be used for a tanh FRN with plain SGD unless the rate η times N units times L layers
+    is some 14 or less: there every training came through, at 32 to 38 four of six, at 128 none. On
+    MNIST at 14 × 14 pixels, 200 steps, one or two seeds, the suggestion and Xavier's σ_w² = 1
+    reached, in percent:
 
         network          η      η N L  suggested   Xavier
         FRN, 200 of 64   0.001   13    87.3, 87.4  54.7, 55.2
         FRN, 200 of 64   0.003   38    86.5, 86.5  59.1, 50.8
         FRN, 200 of 64   0.01   128    24.4, 17.1  76.5, 73.1 (300 steps)
         RRN, 200 of 64   0.001   13    86.4, 86.8  63.6, 65.0
+        FRN, 400 of 32   0.003   38    38.9        71.8
+        FRN, 100 of 128  0.003   38    88.5        74.2
         FRN, 100 of 32   0.002    6    84.2, 84.8  71.7, 72.5
         FRN, 100 of 32   0.01    32    85.6, 62.5  75.8, 71.5
         FRN, 100 of 32   0.04   128    11.2, 36.4  69.2, 10.7
@@ -134,7 +137,7 @@ def suggest(
     At the rate too large no σ_w² was a cure: a third of the suggestion's, which `learning_rate`
     gives in the third line, reached 24.3 and 11.2 %; at 28 × 28 pixels six from 5e-4 to 1 reached
     13 to 85 % in that FRN, in no order. In an RRN of 200 layers of 64 at η = 0.01 Xavier is ahead
-    there, by 82 to 78 % (300 steps, three seeds). Other depths and widths were not tried.
+    there, by 82 to 78 % (300 steps, three seeds).
 
     Where the `learning_rate` η of plain SGD is known, it bounds what ReLU networks can bear:
     η N Σ_l (χ_w + χ_v) ≤ 256, the rate times the squared norm of a logit's gradient, the weights of
