@@ -1519,8 +1519,8 @@ FAULTS = [
     ),
     Fault(
         "training/fit/options.py",
-        '"interpolation": "mean"',
-        '"interpolation": "bicubic"',
+        'interpolation="mean"',
+        'interpolation="bicubic"',
         "tests/training/fit/test_fit.py::test_a_smaller_input_shape_trains_and_measures_on_means",
     ),
     Fault(

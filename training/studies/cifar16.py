@@ -7,6 +7,7 @@ from training.studies.study import Study
 
 SIZE = (16, 16)
 SMALL = {"input_shape": (*SIZE, 3), "filters": (8, 16, 32)}
+MEANS = data.Resizing(SIZE, interpolation="mean")
 FEWER = 6  # Epochs of the networks of 56 layers where there are many of them.
 IMAGES = 1000  # Of the test set, that networks are measured on.
 LOSS = "train_loss"
@@ -64,6 +65,5 @@ def _trained(run, a):
     model = zoo.build(run.name, tag=run.metrics["settings"]["tag"], **run.arguments)
     model.load_weights(_weights(run))
     limit = min(IMAGES, a.limit or IMAGES)
-    small = data.Resizing(SIZE, interpolation="mean")
-    part = data.load(run.dataset, "evaluation", a.data_dir, limit, small)
+    part = data.load(run.dataset, "evaluation", a.data_dir, limit, MEANS)
     return model, model.preprocess.normalize(part.images), part.labels

@@ -17,7 +17,7 @@ as much.
 import statistics
 
 from training.ledger.summary import FINAL
-from training.studies.cifar16 import SIZE, cells
+from training.studies.cifar16 import MEANS, SIZE, cells
 from training.studies.forms import Form, columns
 from training.studies.study import LEAST
 from training.studies.trained_here import TrainedHere, counted
@@ -86,8 +86,8 @@ class Factorisation(TrainedHere):
         from training.fit import optimizers
         from training.fit.models import jit_compile
 
-        how = {"size": SIZE, "limit": a.limit, "interpolation": "mean"}
-        seen, new = (data.load("cifar10", s, a.data_dir, **how) for s in ("train", "evaluation"))
+        how = a.data_dir, a.limit, MEANS
+        seen, new = (data.load("cifar10", s, *how) for s in ("train", "evaluation"))
         model, mean = network(form.label), pixels()
         options = {"training": True, "augment": ("flip", "crop"), "seed": seed}
         batches = data.Batches(seen, BATCH, mean, **options)
