@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_recres.layers import BatchNormalization
+
 
 def convolution(channels, strides, name):
     return keras.layers.Conv2D(
@@ -17,4 +19,4 @@ def convolution(channels, strides, name):
 
 def norm(name):
     # 0.9, as ResNets have it: with Keras' 0.99 the statistics trail the weights by an epoch.
-    return keras.layers.BatchNormalization(momentum=0.9, name=name)
+    return BatchNormalization(momentum=0.9, name=name)

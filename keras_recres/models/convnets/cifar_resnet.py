@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_recres.backend.types import Activation, ShapeLike
-from keras_recres.layers import RecurrentResidual
+from keras_recres.layers import BatchNormalization, RecurrentResidual
 from keras_recres.layers.checks import check_count
 from keras_recres.models.convnets.parts import image_input
 from keras_recres.models.families import family
@@ -285,4 +285,4 @@ def conv(filters, size, strides=1, name=None, padding="same"):
 
 
 def norm(name):
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)

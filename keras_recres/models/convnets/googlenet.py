@@ -3,7 +3,7 @@
 import keras
 
 from keras_recres.backend.types import Activation, ShapeLike
-from keras_recres.layers import CeilMaxPooling2D, LocalResponseNormalization
+from keras_recres.layers import BatchNormalization, CeilMaxPooling2D, LocalResponseNormalization
 from keras_recres.models.convnets.parts import as_inception_takes_it, image_input, network
 from keras_recres.models.families import family
 
@@ -100,7 +100,7 @@ def googlenet(
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
             name=f"{name}_conv",
         )(x)
-        x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
+        x = BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
         return keras.layers.ReLU(name=f"{name}_relu")(x)
 
     def shrink(x, name):

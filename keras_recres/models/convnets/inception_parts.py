@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_recres.layers import BatchNormalization
+
 AVERAGE, MAX = "average", "max"
 
 
@@ -30,7 +32,7 @@ def conv(x, filters, size, name, strides=1, padding=None, pad=0, *, epsilon=1e-3
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
         name=f"{name}_conv",
     )(x)
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}_bn")(x)
+    x = BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 

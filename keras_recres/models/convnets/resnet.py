@@ -3,6 +3,7 @@
 import keras
 
 from keras_recres.backend.types import Activation, ShapeLike
+from keras_recres.layers import BatchNormalization
 from keras_recres.models.convnets.applications import application
 from keras_recres.models.convnets.parts import image_input, network
 from keras_recres.models.families import family
@@ -118,7 +119,7 @@ def _conv(x, filters, size, strides, name):
 
 
 def _norm(x, name):
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
 @family(min_side=MIN_SIDE, convolutional=True, weights=("keras",), maps=r"conv\d_block\d+_out")
