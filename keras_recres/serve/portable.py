@@ -106,6 +106,12 @@ def torch_to_onnx(model, path, x, any_batch):
             value.requires_grad_(True)
         model.train(was_training)
     onnxscript.optimizer.inline(program.model)
+    for node in program.model.graph:
+        bias = node.inputs[2] if node.op_type == "Conv" and len(node.inputs) > 2 else None
+        # What stands for none: zeros, of a shape in three dimensions that runtimes refuse
+        # (onnxscript 0.7 has (filters, 2) there).
+        if bias is not None and bias.producer() and bias.producer().op_type == "Expand":
+            node.resize_inputs(2)
     onnxscript.optimizer.fold_constants(program.model)
     program.save(str(path))
 

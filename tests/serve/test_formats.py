@@ -133,6 +133,15 @@ def test_copies_are_told(caplog, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_convolution_of_volumes_without_a_bias(tmp_path):
+    check_or_skip("onnx")
+    volume = keras.layers.Conv3D(2, 3, use_bias=False)
+    head = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    inputs = [keras.Input((5, 4, 3)), keras.layers.Reshape((5, 4, 3, 1))]
+    model = keras.Sequential([*inputs, volume, *head])
+    formats.write(model, tmp_path / "m.onnx", "onnx", None, 1e-5)
+
+
 @pytest.mark.skipif(BACKEND == "jax", reason="ONNX from JAX needs jax2onnx, not tried")
 def test_small_denominators_remain(tmp_path):
     """Which PyTorch's exporter takes for zero, and TensorFlow's has no operator for."""
