@@ -24,8 +24,9 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Leads links out of docs/ to what is shown of the repository; fills gallery and API."""
-    markdown = markdown.replace("](../", "](").replace("<!-- gallery -->", _gallery(files))
+    """Leads links between docs/ and the rest of the repository; fills gallery and API."""
+    markdown = markdown.replace("](../", "](").replace("](docs/", "](")
+    markdown = markdown.replace("<!-- gallery -->", _gallery(files))
     return re.sub("<!-- names of (.+) -->", lambda match: _names(match[1]), markdown)
 
 
