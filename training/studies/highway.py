@@ -187,7 +187,7 @@ class Fit:
         keras.utils.set_random_seed(self.seed)
         self.model.set_weights(self.start)
         for variable in self.optimizer.variables:
-            variable.assign(keras.ops.zeros_like(variable))
+            variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
         falls = keras.callbacks.LearningRateScheduler(lambda epoch: rate * DECAY**epoch)
         history = self.model.fit(
             self.x,
