@@ -33,7 +33,7 @@ def _seconds(row):
 
 class DepthAndTime(TrainedHere):
     examples = ("--data-dir DIR", "--data-dir DIR --limit 2000 --epochs 1", "--report")
-    common = ("seeds", "data-dir", "limit", "report", "out")
+    common, epochs = ("seeds", "epochs", "data-dir", "limit", "report", "out"), 4
     seeds = 2
     least = LEAST | {"limit": BATCH}
     columns = columns(
@@ -45,17 +45,11 @@ class DepthAndTime(TrainedHere):
         "seeds",
     )
 
-    def options(self, p):
-        p.add_argument("--epochs", type=int, default=4, help="default 4")
-
     def title(self, a):
         return f"MNIST, row by row, {a.epochs} epochs"
 
     def forms(self, a):
         return [Form(kind, kind, what) for kind, what in KINDS.items()]
-
-    def settings(self, form, a):
-        return {"epochs": a.epochs, "limit": a.limit}
 
     def learn(self, form, seed, a, path):
         import keras

@@ -22,7 +22,7 @@ ONE, APART, TOGETHER, WIDER = "one", "apart", "together", "wide"
 
 class Ensembles(TrainedHere):
     examples = ("--data-dir DIR", "--data-dir DIR --limit 2000 --epochs 1", "--report")
-    common = ("seeds", "data-dir", "limit", "report", "out")
+    common, epochs = ("seeds", "epochs", "data-dir", "limit", "report", "out"), 5
     least = LEAST | {"limit": BATCH}
     columns = columns(
         "network",
@@ -31,9 +31,6 @@ class Ensembles(TrainedHere):
         ("averaged as logits, %", lambda row: row.measured.text(LOGITS)),
         "seeds",
     )
-
-    def options(self, p):
-        p.add_argument("--epochs", type=int, default=5, help="default 5")
 
     def title(self, a):
         return f"Highway networks of {DEPTH} dense layers on MNIST, {a.epochs} epochs"
@@ -45,9 +42,6 @@ class Ensembles(TrainedHere):
             Form(TOGETHER, "", f"{MEMBERS} of it, trained together"),
             Form(WIDER, "", f"one of {WIDE} units a layer"),
         ]
-
-    def settings(self, form, a):
-        return {"epochs": a.epochs, "limit": a.limit}
 
     def learn(self, form, seed, a, path):
         import keras

@@ -38,7 +38,7 @@ LOST = "lost_halving"
 
 class Factorisation(TrainedHere):
     examples = ("--data-dir DIR", "--data-dir DIR --arms 'nin_*' --epochs 4", "--report")
-    common = ("seeds", "data-dir", "limit", "report", "out")
+    common, epochs = ("seeds", "epochs", "data-dir", "limit", "report", "out"), 7
     seeds = 2
     least = LEAST | {"limit": BATCH}
     columns = columns(
@@ -48,9 +48,6 @@ class Factorisation(TrainedHere):
         ("lost without a halving unit, points", lambda row: row.measured.text(LOST)),
         "seeds",
     )
-
-    def options(self, p):
-        p.add_argument("--epochs", type=int, default=7, help="default 7")
 
     def title(self, a):
         return "CIFAR-10 at 16 x 16 pixels"

@@ -48,7 +48,7 @@ class HighwayStudy(TrainedHere):
         "--data-dir DIR --arms '*_10' --limit 2000 --epochs 1",
         "--report",
     )
-    common = ("seeds", "data-dir", "limit", "report", "out")
+    common, epochs = ("seeds", "epochs", "data-dir", "limit", "report", "out"), 20
     key, unit = "log10_loss", "powers of ten"
     seeds = 2
     least = LEAST | {"limit": BATCH}
@@ -61,9 +61,6 @@ class HighwayStudy(TrainedHere):
         *("top-1, %", "seeds"),
     )
 
-    def options(self, p):
-        p.add_argument("--epochs", type=int, default=20, help="default 20")
-
     def title(self, a):
         return f"Dense networks on MNIST, {a.epochs} epochs"
 
@@ -73,9 +70,6 @@ class HighwayStudy(TrainedHere):
             for depth in DEPTHS
             for kind in UNITS
         ]
-
-    def settings(self, form, a):
-        return {"epochs": a.epochs, "limit": a.limit}
 
     def learn(self, form, seed, a, path):
         import keras

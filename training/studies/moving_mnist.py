@@ -29,7 +29,7 @@ FORMS = {
 
 class MovingMnist(TrainedHere):
     examples = ("--data-dir DIR", "--data-dir DIR --limit 64 --epochs 1", "--report")
-    common = ("seeds", "data-dir", "limit", "report", "out")
+    common, epochs = ("seeds", "epochs", "data-dir", "limit", "report", "out"), 5
     key, unit = "nats", "nats a film"
     seeds = 2
     least = LEAST | {"limit": BATCH}
@@ -40,17 +40,11 @@ class MovingMnist(TrainedHere):
         "seeds",
     )
 
-    def options(self, p):
-        p.add_argument("--epochs", type=int, default=5, help="over 2,000 films (default 5)")
-
     def title(self, a):
         return f"Moving digits of {SIDE} × {SIDE} pixels, {a.epochs} epochs"
 
     def forms(self, a):
         return [Form(label, "", what, more) for label, (what, more) in FORMS.items()]
-
-    def settings(self, form, a):
-        return {"epochs": a.epochs, "limit": a.limit}
 
     def learn(self, form, seed, a, path):
         import keras

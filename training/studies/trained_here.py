@@ -32,7 +32,7 @@ class TrainedHere(Study):
 
     def settings(self, form, a):
         """What changes a training's result but for form and seed, a dict of what JSON has."""
-        return {}
+        return {key: getattr(a, key) for key in ("epochs", "limit") if key in self.common}
 
     def learn(self, form, seed, a, path):
         """Trains one network.
