@@ -64,6 +64,7 @@ class Batches(keras.utils.PyDataset):
         data,
         batch_size,
         preprocessing=None,
+        *,
         training=False,
         augment=(),
         mixup=0.0,

@@ -13,6 +13,7 @@ The seven ResNet-50s of the slides are `python -m training.reproduce mnist_resne
 import dataclasses
 import sys
 
+from keras_recres.zoo import sources
 from training.errors import UserError, nearest
 from training.studies.study import LEAST, Study, tell_missing
 
@@ -37,8 +38,9 @@ class Work:
 
 
 class MnistInit(Study):
-    examples = ("--data-dir DIR", "--parts limits --seeds 5", "--report")
-    common = ("data-dir", "limit", "report", "out")
+    examples = ("--data-dir DIR", "--parts limits --seeds 5", "--report --adopt mnist")
+    common = ("data-dir", "limit", "report", "adopt", "record", "out")
+    filed = "logs/mnist_init"
     least = LEAST | {"steps": 1, "width": 1}
 
     def options(self, p):
@@ -64,10 +66,28 @@ class MnistInit(Study):
 
         parts = a.parts.split(",")
         return Work(
-            Cells(a.out, {"width": a.width, "steps": a.steps, "limit": a.limit}),
+            Cells(a.out, self.settings(a)),
             mnist_init_report.grids(MAPS, a.seeds or 2) if "maps" in parts else [],
             mnist_init_limits.grid(a.seeds or 3, a.width) if "limits" in parts else {},
         )
+
+    def settings(self, a):
+        """What all trainings share."""
+        return {"width": a.width, "steps": a.steps, "limit": a.limit}
+
+    def kept(self, a):
+        """The `Cells` of what is filed."""
+        from training.studies.mnist_init_cells import Cells
+
+        return Cells(sources.data_folder() / self.filed, self.settings(a))
+
+    def adopt(self, work, a):
+        if a.adopt != "mnist":
+            raise UserError(f"--adopt {a.adopt}: zoo/{self.filed} has trainings on 'mnist' alone.")
+        return work.cells.adopt(self.kept(a))
+
+    def file(self, work, a):
+        return [f"{self.kept(a).adopt(work.cells)} networks filed in zoo/{self.filed}."]
 
     def report(self, work, a):
         trained = [work.cells.get(run, rate) for _, runs, rate in work.stacks for run in runs]

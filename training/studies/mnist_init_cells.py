@@ -33,13 +33,13 @@ class Cells:
             if self.path.exists():
                 found = json.loads(kept.read_text(encoding="utf-8"))
                 if found != settings:
-                    raise UserError(f"--out {folder} holds trainings with {found}, not {settings}.")
+                    raise UserError(f"{folder} holds trainings with {found}, not {settings}.")
                 self._read()
             else:
                 kept.write_text(json.dumps(settings) + "\n", encoding="utf-8")
                 self._append([COLUMNS])
         except (ValueError, KeyError) as error:
-            raise UserError(f"--out {folder} holds a broken cells.csv ({error}).") from None
+            raise UserError(f"{folder} holds a broken cells.csv ({error}).") from None
 
     def _read(self):
         with open(self.path, newline="", encoding="utf-8") as file:
@@ -60,9 +60,17 @@ class Cells:
     def add(self, runs, learning_rate, accuracies):
         """Keeps what a stack measured."""
         keys = [_key(run, learning_rate) for run in runs]
-        rows = [(*key, repr(float(a))) for key, a in zip(keys, accuracies, strict=True)]
-        self._append(rows)
-        self._known |= {key: float(a) for key, a in zip(keys, accuracies, strict=True)}
+        self._keep({key: float(a) for key, a in zip(keys, accuracies, strict=True)})
+
+    def adopt(self, other):
+        """Keeps what another `Cells` has and this one lacks; how many networks."""
+        new = {key: a for key, a in other._known.items() if key not in self._known}
+        self._keep(new)
+        return len(new)
+
+    def _keep(self, new):
+        self._append([(*key, repr(accuracy)) for key, accuracy in new.items()])
+        self._known |= new
 
     def table(self, runs, learning_rate):
         """Accuracies of an array of runs, the last axis of which are seeds.

@@ -52,6 +52,7 @@ class Study:
         words: how many columns have words, the others numbers.
         width: characters of a line where there is no terminal.
         first_seed: the first seed.
+        filed: where in zoo/ its finished trainings are kept.
         endings: those of the picture's files, if it has one.
     """
 
@@ -69,6 +70,7 @@ class Study:
     accuracies = (("last", FINAL), ("best", BEST))
     words, width = 1, 120
     first_seed = 0
+    filed = filed_runs.FILE
     endings = (".png",)
 
     @property
@@ -144,7 +146,7 @@ class Study:
             p.add_argument(f"--{self.choose}", nargs="+", default=["*"], metavar="NAME", help=told)
         self.options(p)
         jobs = min(4, cores())
-        adopt = f"count the trainings on the data set TAG that zoo/{filed_runs.FILE} has as done"
+        adopt = f"count the trainings on the data set TAG that zoo/{self.filed} has as done"
         default, told = "default %(default)s", f"default {self.epochs or 'what the recipe says'}"
         known = {
             "seeds": {"type": int, "default": self.seeds, "help": f"of each form ({default})"},
@@ -234,8 +236,7 @@ class Study:
             output_folder(a.out)  # Refused before hours of training.
         runs = self.runs(a)
         if getattr(a, "adopt", None):
-            adopted = filed_runs.adopt(runs, a.adopt, a)
-            print(f"{len(adopted)} trainings adopted from zoo/{filed_runs.FILE}", file=sys.stderr)
+            print(f"{self.adopt(runs, a)} trainings adopted from zoo/{self.filed}", file=sys.stderr)
         failed = self.report(runs, a) if a.report else self.train(runs, a)
         filed = self.file(runs, a) if getattr(a, "record", False) else []
         self.tell(runs, a)
@@ -244,6 +245,10 @@ class Study:
         if failed:
             raise UserError(failed)
         return 0
+
+    def adopt(self, runs, a):
+        """Counts what is filed as done; how many trainings that are."""
+        return len(filed_runs.adopt(runs, a.adopt, a))
 
     def report(self, runs, a):
         """Tells what a report misses."""

@@ -146,6 +146,35 @@ def test_trainings_are_kept_line_by_line(tmp_path):
         Cells(tmp_path, {"steps": 4})
 
 
+def test_what_is_filed_gives_the_table_and_sentences_of_results(tmp_path, capsys):
+    arguments = ["mnist_init", "--report", f"--out={tmp_path}", "--adopt"]
+    assert errors.run(reproduce.main, [*arguments, "mnist"]) == 0
+    said = capsys.readouterr()
+    assert "538 trainings adopted from zoo/logs/mnist_init" in said.err
+    assert "The best σ_w falls as L^(-0.40 ± 0.08)" in said.out
+    assert "ahead of it: Xavier at 200 (84 % against 53)" in said.out
+    for more, sentence in (
+        (["cifar10"], "--adopt cifar10: zoo/logs/mnist_init has trainings on 'mnist' alone."),
+        (["mnist", f"--out={tmp_path}/short", "--steps=9"], "mnist_init holds trainings with"),
+    ):
+        assert errors.run(reproduce.main, [*arguments, *more]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_what_is_finished_is_filed_once(tmp_path, empty_zoo, capsys):
+    (tmp_path / "runs").mkdir()
+    cells = Cells(tmp_path / "runs", {"width": 4, "steps": 2, "limit": None})
+    runs = [run for row in mnist_init_report.Grid(MAPS[0], 1).runs(5) for run in row]
+    cells.add(runs, MAPS[0].learning_rate, np.linspace(0.5, 0.9, len(runs)))
+    arguments = ["mnist_init", "--report", "--record", "--parts=maps", "--seeds=1"]
+    arguments += ["--width=4", "--steps=2", f"--out={cells.path.parent}"]
+    for count in (len(runs), 0):
+        assert errors.run(reproduce.main, arguments) == 0
+        assert f"{count} networks filed in zoo/logs/mnist_init" in capsys.readouterr().out
+    filed = empty_zoo / "logs" / "mnist_init" / "cells.csv"
+    assert filed.read_text() == cells.path.read_text()
+
+
 @pytest.mark.slow
 def test_the_command_trains_reports_and_goes_on(tmp_path, monkeypatch, capsys, data_dir):
     for module in (mnist_init_maps, mnist_init_report):
