@@ -48,8 +48,8 @@ def measure(augmented, threads, number):
         images,
         BATCH,
         Preprocessing(size=SIZE, scale=1 / 255, mean=mean, std=(0.229, 0.224, 0.225)),
-        True,
-        s["augment"].split(","),
+        training=True,
+        augment=s["augment"].split(","),
         one_hot=True,
         layers=layers,
     )

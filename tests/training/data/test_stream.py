@@ -145,7 +145,8 @@ def test_batches_of_a_stream_are_the_same(corners_file, layered):
         part = data.load("corners", "train", corners_file, limit=100, stream=stream)
         layers = LayerAugment(9, 0.25, 0.8, 1.0) if layered else None
         augment = ("flip", "crop", "resized_crop")
-        return data.Batches(part, 16, None, True, augment, 0.0, 3, True, layers=layers)
+        how = {"training": True, "one_hot": True, "augment": augment, "layers": layers}
+        return data.Batches(part, 16, seed=3, **how)
 
     whole, stream = batches(False), batches(True)
     # Keras asks for the first one twice; an epoch may be left and another begun.
@@ -177,8 +178,8 @@ def test_processes_make_their_own_part_of_the_same_batches(corners_file, monkeyp
 
     def batches(groups=4):
         options = {"layers": layers, "keep_last": True, "groups": groups}
-        training = how != "evaluation"
-        kept.append(data.Batches(part, 16, None, training, augment, mixup, 5, True, **options))
+        options |= {"training": how != "evaluation", "augment": augment, "mixup": mixup}
+        kept.append(data.Batches(part, 16, seed=5, one_hot=True, **options))
         return kept[-1]
 
     wholes = batches()
@@ -213,7 +214,8 @@ def test_making_batches_leaves_the_global_generator_alone(corners_file):
     """Dropout draws from PyTorch's meanwhile, so that a training would not repeat itself."""
     part = data.load("corners", "train", corners_file, limit=128, stream=True)
     layers = LayerAugment(9, 0.25, 0.8, 1.0)
-    made = data.Batches(part, 16, None, True, ("flip", "resized_crop"), 0.0, 5, True, layers=layers)
+    how = {"training": True, "augment": ("flip", "resized_crop"), "layers": layers}
+    made = data.Batches(part, 16, seed=5, one_hot=True, **how)
     drawn = []
     for _ in range(2):
         keras.utils.set_random_seed(0)
@@ -230,12 +232,13 @@ def test_making_batches_leaves_the_global_generator_alone(corners_file):
 def test_a_group_mixes_within_itself(corners_file):
     part = data.load("corners", "train", corners_file, limit=64)
     part.labels[:] = 0
-    batches = data.Batches(part, 16, None, True, (), 1.0, 0, True, groups=4)
+    how = {"training": True, "mixup": 1.0, "one_hot": True}
+    batches = data.Batches(part, 16, groups=4, **how)
     part.labels[batches._indices(0, 0)[4:8]] = 1
     labels = batches[0][1].argmax(1)
     np.testing.assert_array_equal(labels.reshape(4, 4), [[0] * 4, [1] * 4, [0] * 4, [0] * 4])
     # All in one, some are mixed with others of another class.
-    together = data.Batches(part, 16, None, True, (), 1.0, 0, True)[0][1]
+    together = data.Batches(part, 16, **how)[0][1]
     assert (together.max(1) < 0.99).any()
 
 
@@ -252,12 +255,12 @@ def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
         rows, columns = slice(16 * down, 16 + 16 * down), slice(16 * along, 16 + 16 * along)
         np.testing.assert_array_equal(quarter, image[rows, columns])
     # In batches they are drawn anew for each, and for evaluation not at all.
-    batches = data.Batches(part, 16, None, True, ("resized_crop",))
+    batches = data.Batches(part, 16, training=True, augment=("resized_crop",))
     first, _ = batches[0]
     order = np.random.default_rng((0, 0)).permutation(40)[:16]
     drawn = geometry.draw_crops(np.random.default_rng((0, 0, 0, 3)), 16)
     np.testing.assert_array_equal(first, part.images.read(order, drawn)[0])
-    evaluated, _ = data.Batches(part, 16, None, False, ("resized_crop",))[0]
+    evaluated, _ = data.Batches(part, 16, augment=("resized_crop",))[0]
     np.testing.assert_array_equal(evaluated, part.images.read(np.arange(16))[0])
 
 
@@ -265,7 +268,7 @@ def test_a_stream_cuts_crops_out_of_the_stored_image(corners_file):
 def test_the_next_batches_are_read_while_one_is_used(corners_file, monkeypatch):
     part = data.load("corners", "train", corners_file, limit=100, stream=True)
     monkeypatch.setattr(batches_module, "THREADS", 2)
-    batches = data.Batches(part, 16, None, True)
+    batches = data.Batches(part, 16, training=True)
     read, asked = Decoded.read, []
 
     def watched(self, numbers, crops):
