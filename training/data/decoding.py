@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,8 +11,9 @@ from PIL import Image, UnidentifiedImageError
 from keras_recres.zoo import pictures
 from training.data import geometry
 from training.errors import UserError
+from training.provenance import cores
 
-THREADS = min(32, os.cpu_count() or 1)
+THREADS = min(32, cores())
 SHARE = 16  # Images that a thread takes at once.
 
 
