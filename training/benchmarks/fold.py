@@ -13,62 +13,83 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from keras_recres import serve
 from keras_recres.models import recurrent, rules
 from training.benchmarks.timing import one_thread_an_operation, seconds_in_turns
 
 BATCH = 32
-FILES = {"keras": "Keras file", "saved_model": "SavedModel"}
+FORMATS = ("onnx", "litert", "openvino")
+FILES = {
+    "keras": "Keras file",
+    "saved_model": "SavedModel",
+    "onnx": "ONNX",
+    "tflite": "LiteRT",
+    "bin": "OpenVINO",
+}
 
 
 def cases(backend, quick):
     """The cases of one backend."""
-    del backend
-    return [{"rank": rank, "side": 64 if quick else 224} for rank in ((16,) if quick else (0, 16))]
+    if quick:
+        return [{"rank": 16, "side": 64, "formats": ()}]
+    # Keras exports ONNX from TensorFlow and PyTorch, the others from TensorFlow alone.
+    formats = FORMATS if backend == "tensorflow" else ()
+    return [{"rank": rank, "side": 224, "formats": formats} for rank in (0, 16)]
 
 
-def measure(rank, side):
+def measure(rank, side, formats):
     """Seconds of folding and of forward passes, and bytes of weights and files."""
     one_thread_an_operation()
     keras.utils.set_random_seed(0)
-    model = keras.applications.ResNet50(weights=None, input_shape=(side, side, 3))
+    shape = {"input_shape": (side, side, 3), "classifier_activation": None}
+    model = keras.applications.ResNet50(weights=None, **shape)
     started, processor = time.perf_counter(), time.process_time()
     folded, _ = recurrent(model, rules.fold(rank=rank), verbose=False)
     seconds, processor = time.perf_counter() - started, time.process_time() - processor
     x = np.random.default_rng(0).normal(size=(BATCH, side, side, 3)).astype("float32")
-    models = {"model": model, "folded": folded}
     forward = seconds_in_turns(
-        {name: lambda m=m: m.predict_on_batch(x) for name, m in models.items()},
+        {
+            name: lambda m=m: m.predict_on_batch(x)
+            for name, m in (("model", model), ("folded", folded))
+        },
         10,
         budget=60,
         clock=time.process_time,
     )
-    sizes = {name: file_sizes(one) for name, one in models.items()}
-    return {"fold": seconds, "processor": processor, "forward": forward, "bytes": sizes}
+    weights = {"model": bytes_of(model), "folded": bytes_of(folded)}
+    return {
+        **{"fold": seconds, "processor": processor, "forward": forward},
+        **{"weights": weights, "files": file_sizes(folded, formats)},
+    }
 
 
-def file_sizes(model):
-    """Bytes of a model's weights, each counted once, and of its files, those of FILES it can be."""
-    sizes = {"weights": sum(keras.ops.convert_to_numpy(w).nbytes for w in model.weights)}
+def bytes_of(model):
+    """Bytes of a model's weights, each counted once."""
+    return sum(keras.ops.convert_to_numpy(w).nbytes for w in model.weights)
+
+
+def file_sizes(model, formats):
+    """Bytes of a model's Keras file, of its SavedModel and of what else is exported of it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
-        sizes["keras"] = path.stat().st_size
-        if keras.backend.backend() != "torch":  # Which writes no SavedModel.
-            path = Path(folder) / "exported"
-            model.export(path, verbose=False)
-            sizes["saved_model"] = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    return sizes
+        sizes = {"keras": path.stat().st_size}
+        # The logits of random weights are small, and need no better than four digits.
+        path = serve.export(model, folder, warmup=False, tolerance=1e-4, formats=formats)
+        files = [p for p in path.rglob("*") if p.is_file()]
+        extra = {p.suffix[1:]: p.stat().st_size for p in files if p.parent.name == "assets.extra"}
+        whole = sum(p.stat().st_size for p in files)
+        return {**sizes, "saved_model": whole - sum(extra.values()), **extra}
 
 
 def report(rows):
     """Prints the seconds of folding, and what the folded model costs by what the model does."""
-    table = Table(title=f"ResNet50 folded; forward passes of {BATCH} images")
-    for heading in ("backend", "rank", "side", "folding, s", "processor, s", "forward", "weights"):
+    table = Table(title=f"ResNet50 folded; forward passes of {BATCH} images; files by the weights")
+    heads = ("backend", "rank", "side", "folding, s", "processor, s", "forward", "weights")
+    for heading in (*heads, *FILES.values()):
         table.add_column(heading, justify="right")
-    for heading in FILES.values():
-        table.add_column(f"{heading} / weights", justify="right")
     for row in rows:
-        sizes = row["bytes"]["folded"]
+        weights, files = row["weights"], row["files"]
         table.add_row(
             row["backend"],
             str(row["rank"]),
@@ -76,7 +97,7 @@ def report(rows):
             f"{row['fold']:.0f}",
             f"{row['processor']:.0f}",
             f"{row['forward']['folded'] / row['forward']['model']:.2f} x",
-            f"{sizes['weights'] / row['bytes']['model']['weights']:.2f} x",
-            *(f"{sizes[kind] / sizes['weights']:.3f} x" if kind in sizes else "" for kind in FILES),
+            f"{weights['folded'] / weights['model']:.2f} x",
+            *(f"{files[k] / weights['folded']:.3f} x" if k in files else "" for k in FILES),
         )
-    Console(width=110).print(table)
+    Console(width=130).print(table)
