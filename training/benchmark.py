@@ -65,7 +65,7 @@ def parser():
         "--table",
         type=Path,
         metavar="FILE.md",
-        help="formats, serve, convnets: put the table into this file, between its lines "
+        help="formats, serve, convnets, fold: put the table into this file, between its lines "
         "<!-- NAME:begin --> and <!-- NAME:end -->",
     )
     p.add_argument("--json", type=Path, help="write the measurements to this file, one by one")
@@ -98,7 +98,9 @@ def main(argv=None):
             raise UserError(f"--json {a.json} cannot be written.")
     module = importlib.import_module(f"training.benchmarks.{a.name}")
     if a.table and not hasattr(module, "markdown"):
-        raise UserError(f"{a.name} has no table for --table: formats, serve and convnets have.")
+        raise UserError(
+            f"{a.name} has no table for --table: formats, serve, convnets and fold have."
+        )
     if a.resume and not a.json:
         raise UserError("--resume keeps what the file of --json has: give --json FILE, too.")
     rows = earlier(a.json) if a.resume else []

@@ -43,6 +43,13 @@ def write_between(path, name, text):
     write_aside(path, "".join(parts))
 
 
+def markdown_table(columns, rows, words=1):
+    """The lines of a table, a list of str; its columns after so many of words hold numbers."""
+    rule = "|" + "---|" * words + "--:|" * (len(columns) - words)
+    lines = [f"| {' | '.join(columns)} |", rule]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
 def digest(path):
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as file:

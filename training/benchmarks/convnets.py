@@ -20,6 +20,7 @@ from rich.table import Table
 from training import provenance
 from training.benchmarks import by_hand
 from training.benchmarks.timing import one_thread_an_operation, seconds_in_turns
+from training.files import markdown_table
 
 # Name: side, and batch size.
 NETWORKS = {
@@ -176,9 +177,8 @@ def report(rows):
 
 def markdown(rows):
     """The same as a table of a page."""
-    lines = [HEAD, ["---"] * 2 + ["--:"] * 2 + ["---"] + ["--:"] * 6]
-    lines += [(f"`{name}`", *rest) for name, *rest in _cells(rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [(f"`{name}`", *rest) for name, *rest in _cells(rows)]
+    table = "\n".join(markdown_table(HEAD, lines, words=2))
     return f"{_unit(rows)}; ratios are above 1 where ours are faster:\n\n{table}"
 
 

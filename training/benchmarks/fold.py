@@ -10,15 +10,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from keras_recres import serve
 from keras_recres.models import recurrent, rules
 from training.benchmarks.timing import one_thread_an_operation, seconds_in_turns
+from training.files import markdown_table
 
 BATCH = 32
-FORMATS = ("onnx", "litert", "openvino")
+FORMATS = ["onnx", "litert", "openvino"]
 FILES = {
     "keras": "Keras file",
     "saved_model": "SavedModel",
@@ -31,9 +30,9 @@ FILES = {
 def cases(backend, quick):
     """The cases of one backend."""
     if quick:
-        return [{"rank": 16, "side": 64, "formats": ()}]
+        return [{"rank": 16, "side": 64, "formats": []}]
     # Keras exports ONNX from TensorFlow and PyTorch, the others from TensorFlow alone.
-    formats = FORMATS if backend == "tensorflow" else ()
+    formats = FORMATS if backend == "tensorflow" else []
     return [{"rank": rank, "side": 224, "formats": formats} for rank in (0, 16)]
 
 
@@ -83,21 +82,24 @@ def file_sizes(model, formats):
 
 
 def report(rows):
-    """Prints the seconds of folding, and what the folded model costs by what the model does."""
-    table = Table(title=f"ResNet50 folded; forward passes of {BATCH} images; files by the weights")
+    """Prints the table."""
+    print(markdown(rows))
+
+
+def markdown(rows):
+    """What folding takes, and what the folded model costs by what the model does, a table."""
     heads = ("backend", "rank", "side", "folding, s", "processor, s", "forward", "weights")
-    for heading in (*heads, *FILES.values()):
-        table.add_column(heading, justify="right")
+    lines = []
     for row in rows:
-        weights, files = row["weights"], row["files"]
-        table.add_row(
-            row["backend"],
-            str(row["rank"]),
-            str(row["side"]),
-            f"{row['fold']:.0f}",
-            f"{row['processor']:.0f}",
-            f"{row['forward']['folded'] / row['forward']['model']:.2f} x",
-            f"{weights['folded'] / weights['model']:.2f} x",
-            *(f"{files[k] / weights['folded']:.3f} x" if k in files else "" for k in FILES),
+        weights, files, forward = row["weights"], row["files"], row["forward"]
+        lines.append(
+            (
+                *(str(row[name]) for name in ("backend", "rank", "side")),
+                f"{row['fold']:.1f}",
+                f"{row['processor']:.1f}",
+                f"{forward['folded'] / forward['model']:.2f} ×",
+                f"{weights['folded'] / weights['model']:.2f} ×",
+                *(f"{files[k] / weights['folded']:.3f} ×" if k in files else "" for k in FILES),
+            )
         )
-    Console(width=130).print(table)
+    return "\n".join(markdown_table((*heads, *FILES.values()), lines))

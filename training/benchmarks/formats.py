@@ -9,6 +9,7 @@ import tempfile
 
 from keras_recres import zoo
 from keras_recres.serve import formats
+from training.files import markdown_table
 
 # What `serve.export` holds its files to, too.
 TOLERANCE = 1e-5
@@ -58,12 +59,12 @@ def markdown(rows):
         some = [row for row in rows if row["backend"] == backend]
         reasons = []
         heads = [head for kind in KINDS.values() for head in (kind, "int8")]
-        lines = [["network", "weights", *heads], ["---"] + ["---:"] * (1 + len(heads))]
+        lines = []
         for row in some:
             cells = [_cell(found, row["network"], reasons) for found in row["files"].values()]
             lines.append([f"`{row['network']}`", _kilobytes(row["weights"]), *cells])
         parts.append(f"On {backend}, kilobytes:")
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        parts.append("\n".join(markdown_table(("network", "weights", *heads), lines)))
         parts += [f"{number}. {reason}" for number, reason in enumerate(reasons, start=1)]
     return "\n\n".join(parts)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from training import recipes
 from training.errors import UserError, nearest, output_folder
-from training.files import replacing, write_aside, write_between
+from training.files import markdown_table, replacing, write_aside, write_between
 from training.fit.options import PRECISIONS
 from training.jobs import many_runs
 from training.ledger import filed_runs
@@ -301,7 +301,7 @@ class Study:
         text = []
         for title, lines in groups.items():
             tables.show(title, heads, lines, self.words, self.width)
-            text += [f"**{title}**", "", *tables.markdown(heads, lines, self.words), ""]
+            text += [f"**{title}**", "", *markdown_table(heads, lines, self.words), ""]
         below = [notes] if isinstance(notes, str) else []
         said = said if below else [*said, *notes]
         tables.say([*said, *below])

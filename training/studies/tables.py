@@ -1,4 +1,4 @@
-"""Tables of what was measured, and sentences on them: on the terminal and as Markdown."""
+"""Tables of what was measured, and sentences on them, on the terminal."""
 
 import sys
 
@@ -34,10 +34,3 @@ def console(width=120):
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else width)
-
-
-def markdown(columns, rows, words=1):
-    """The lines of such a table, a list of str."""
-    rule = "|" + "---|" * words + "--:|" * (len(columns) - words)
-    lines = [f"| {' | '.join(columns)} |", rule]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]

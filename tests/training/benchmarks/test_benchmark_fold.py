@@ -23,4 +23,4 @@ def test_it_is_measured(tmp_path, capsys):
     # Each weight stands once in a file, however often its block runs.
     for size in row["files"].values():
         assert 1 < size / weights["folded"] < 1.1
-    assert f"{row['files']['saved_model'] / weights['folded']:.3f} x" in capsys.readouterr().out
+    assert f"{row['files']['saved_model'] / weights['folded']:.3f} ×" in capsys.readouterr().out
