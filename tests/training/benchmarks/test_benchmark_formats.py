@@ -39,7 +39,7 @@ TABLE = """\
 On tensorflow, kilobytes:
 
 | network | weights | ONNX | int8 | LiteRT | int8 | OpenVINO | int8 |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+|---|--:|--:|--:|--:|--:|--:|--:|
 | `planar_rec` | 0 | 2 | 1 | no (1) | 1 | no (2) | no (2) |
 | `planar_deep` | 0 | 2 | 1 | no (1) | 1 | no (2) | no (2) |
 
