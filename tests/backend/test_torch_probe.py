@@ -53,6 +53,16 @@ def test_sums_with_zeros_of_another_shape_stay():
     assert traced(torch.tensor([2.0, 3.0, 4.0])).tolist() == [2.0, 2.0, 2.0]
 
 
+def test_what_a_convolution_of_zeros_adds_stays():
+    kernel, bias = torch.ones(1, 1, 1), torch.ones(1)
+
+    def convolved(x):
+        return x + torch.nn.functional.conv1d(torch.zeros(1, 1, 3), kernel, bias)
+
+    x = torch.arange(3.0)[None, None]
+    assert torch_probe._traced(convolved, (x,))(x).tolist() == [[[1.0, 2.0, 3.0]]]
+
+
 def test_random_numbers_are_drawn_anew():
     def noise(x):
         return torch.rand_like(x), torch.rand_like(x)
