@@ -26,7 +26,7 @@ BENCHMARKS = {
     "param_savers": "GroupedDense, MetaConv2D, Conv3dSubstitute against Keras' own layers",
     "norms": "training steps with our BatchNormalization and with Keras' own",
     "curvature": "the curvature probe's methods in plain forward passes, dense network and vit7",
-    "t2t": "T2T-ViT-7: images per second, forward and training step",
+    "t2t": "T2T-ViT-7 at 224 pixels: forward and training step, against plain PyTorch",
     "feed": "batches of the ImageNet recipe: images a second, of one thread and of many",
     "train": "training steps of every family, and against networks written in PyTorch and JAX",
     "convnets": "the convolutional line: forward and training step, against plain PyTorch",
@@ -65,7 +65,7 @@ def parser():
         "--table",
         type=Path,
         metavar="FILE.md",
-        help="formats, serve, convnets, fold: put the table into this file, between its lines "
+        help="formats, serve, convnets, fold, t2t: put the table into this file, between its lines "
         "<!-- NAME:begin --> and <!-- NAME:end -->",
     )
     p.add_argument("--json", type=Path, help="write the measurements to this file, one by one")
@@ -99,7 +99,7 @@ def main(argv=None):
     module = importlib.import_module(f"training.benchmarks.{a.name}")
     if a.table and not hasattr(module, "markdown"):
         raise UserError(
-            f"{a.name} has no table for --table: formats, serve, convnets and fold have."
+            f"{a.name} has no table for --table: formats, serve, convnets, fold and t2t have."
         )
     if a.resume and not a.json:
         raise UserError("--resume keeps what the file of --json has: give --json FILE, too.")

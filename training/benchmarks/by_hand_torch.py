@@ -181,12 +181,15 @@ class Training:
         # After `to`, which leaves the parameters the same objects.
         self.parameters = read.parameters
 
-        def loss(x, y):
+        def answer(x):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-                logits = network(x)
-            return F.cross_entropy(logits.float(), y)
+                return network(x).float()
 
-        self.loss = torch.compile(loss) if form == "torch.compile" else loss
+        def loss(x, y):
+            return F.cross_entropy(answer(x), y)
+
+        compiled = torch.compile if form == "torch.compile" else lambda function: function
+        self.answer, self.loss = compiled(answer), compiled(loss)
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter, _ in self.parameters.values()],
             lr=OPTIMIZER["learning_rate"],
@@ -211,6 +214,11 @@ class Training:
             for path, (p, transposed) in self.parameters.items()
         }
         return float(loss), gradients
+
+    @torch.no_grad()
+    def logits(self, x):
+        """The logits of a batch, both arrays."""
+        return self.answer(torch.from_numpy(x).to(self.device)).cpu().numpy()
 
     def step(self, x, y):
         """One training step, from a batch in NumPy to the loss as a float."""

@@ -72,11 +72,13 @@ def measure(policy, budget, network=None, by_hand=None):
 def _family(name, policy, budget):
     devices, accelerators = _devices()
     from keras_recres import distribute, models, zoo
+    from keras_recres.models.families import family_of
 
     tag = TAGS.get(name, zoo.info(name).default_tag)
+    convolutions = family_of(zoo.info(name).builder).convolutional
 
     def trained(**options):
-        return compiled(zoo.build(name, tag=tag, dtype=policy), zoo.info(name).family, **options)
+        return compiled(zoo.build(name, tag=tag, dtype=policy), convolutions, **options)
 
     model, size = trained(), FAMILIES[name]
     batch = by_hand.batch_of(model, size)
@@ -136,7 +138,7 @@ def _by_hand(name, policy, budget):
             training = make(mixed=True)
         functions[form] = lambda step=training.step: seconds(lambda: step(*batch), STEPS)
     keras.config.set_dtype_policy(policy)
-    network = compiled(by_hand.build(kind, arguments), kind)
+    network = compiled(by_hand.build(kind, arguments))
     network.set_weights(model.get_weights())
     functions["ours"] = lambda: fit_seconds(network, batch)
     return {
@@ -167,12 +169,12 @@ def _forms(kind, arguments, weights):
     return found
 
 
-def compiled(model, family, jit_compile=None):
+def compiled(model, convolutions=False, jit_compile=None):
     """The model, compiled as `training.fit` does or with another `jit_compile`, without metrics."""
     from training.fit import models
 
     if jit_compile is None:
-        jit_compile = models.jit_compile(convolutions=family in models.CONVOLUTIONAL)
+        jit_compile = models.jit_compile(convolutions)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(by_hand.optimizer(), loss, jit_compile=jit_compile)
     return model

@@ -1,10 +1,13 @@
 """The networks written by hand are ours: same loss, same gradients, same steps of AdamW."""
 
 import importlib
+import json
 
+import keras
 import numpy as np
 import pytest
 
+from training import benchmark, errors
 from training.benchmarks import by_hand, train
 
 pytestmark = [pytest.mark.neutral, pytest.mark.graphs]
@@ -73,6 +76,16 @@ def test_steps_are_those_of_adamw(library, network):
         weight.assign(before[weight.path])
     assert after < loss
     np.testing.assert_allclose(hand.step(*batch) - loss, after - loss, rtol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rows"), [("train", 2), ("t2t", 1)])
+def test_they_are_measured_beside_ours(name, rows, tmp_path, capsys):
+    found, backend = tmp_path / "found.json", keras.backend.backend()
+    argv = [name, "--quick", "--backends", backend, "--json", str(found)]
+    assert errors.run(benchmark.main, argv) == 0
+    assert len(json.loads(found.read_text())) == rows
+    assert backend in capsys.readouterr().out
 
 
 def test_difference_sees_one_wrong_gradient():
