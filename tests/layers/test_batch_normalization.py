@@ -155,6 +155,8 @@ def test_what_only_keras_does_is_done_by_keras(options, call):
 @pytest.mark.parametrize("deviation", [0.0, 0.02, 1.0])
 def test_a_large_mean_cancels_nothing(deviation, jit):
     """The mean square less the squared mean would have no digit left, and be below 0."""
+    if BACKEND == "jax" and jit:
+        pytest.importorskip("jax", "0.10.2", "XLA of before rounds Keras' own mean coarsely")
     offset = np.linspace(1, 100, 8)
     x = np.random.default_rng(0).normal(0.0, 1.0, (64, 6, 6, 8)) * deviation + offset
     x = x.astype("float32")

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.neutral, pytest.mark.slow]
 
 
 def test_it_is_measured(tmp_path, capsys):
+    pytest.importorskip("tensorflow")  # Which writes the SavedModel.
     found, backend = tmp_path / "fold.json", keras.backend.backend()
     argv = ["fold", "--quick", "--backends", backend, "--json", str(found)]
     assert errors.run(benchmark.main, argv) == 0
