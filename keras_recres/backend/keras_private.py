@@ -94,6 +94,21 @@ def set_random_seed(seed):
         tensorflow._available = known
 
 
+def clear_all_gradients(model):
+    """Lets PyTorch clear the gradients of all of a model's weights before each step of `fit`.
+
+    Keras hands them to PyTorch by their paths (3.15), so that of two weights with one path, such as
+    those of blocks that somebody gave one name, the gradients of one are summed up over all steps.
+    """
+    if keras.backend.backend() == "torch":
+
+        def zero_grad(set_to_none=True):
+            for variable in model.trainable_variables:
+                variable.value.grad = None
+
+        model.zero_grad = zero_grad
+
+
 def function_of(model):
     """The `Functional` with the graph of a functional or Sequential model, or None.
 

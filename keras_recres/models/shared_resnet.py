@@ -100,7 +100,7 @@ def shared_resnet(
                 keras.layers.ReLU(name="relu2"),
                 convolution(channels, 1, "conv2"),
             ],
-            name="branch",
+            name=f"stage{i}_branch",
         )
         x = RecurrentResidual(
             branch, steps, shortcut, unshare=unshare, loop=loop, name=f"stage{i}"

@@ -193,6 +193,8 @@ def assert_counts(model):
     record = model.zoo_record
     expected = record.parameters
     assert (trainable(model), model.count_params()) == (expected.trainable, expected.total)
+    # By their paths Keras tells PyTorch whose gradients to clear.
+    assert len({weight.path for weight in model.weights}) == len(model.weights)
     assert keras_recres.models.multiply_adds(model).total == record.multiply_adds
     shape, classes = (record.arguments.get(k) for k in ("input_shape", "num_classes"))
     length = record.arguments.get("length")

@@ -179,7 +179,7 @@ def _unit(x, specs, shortcut, placement, name):
     same = filters == x.shape[-1] and strides == 1
     if same and shortcut in ("identity", "scaling"):
         inner = keras.Sequential(
-            [keras.Input(x.shape[1:]), *_branch(specs, placement)], name="branch"
+            [keras.Input(x.shape[1:]), *_branch(specs, placement)], name=f"{name}_branch"
         )
         # x / 2 + F / 2 = x + (F − x) / 2.
         how = {"shortcut": "none", "residual_scale": 0.5} if shortcut == "scaling" else {}

@@ -75,7 +75,7 @@ def pyramidnet(
 def _unit(x, filters, strides, name):
     if strides == 1 and filters == x.shape[-1]:
         layers = [keras.Input(x.shape[1:]), *_branch(filters, strides)]
-        branch = keras.Sequential(layers, name="branch")
+        branch = keras.Sequential(layers, name=f"{name}_branch")
         return RecurrentResidual(branch, steps=1, name=name)(x)
     shortcut = widened(x, filters, strides, f"{name}_shortcut", pool=2)
     y = chain(x, _branch(filters, strides, f"{name}_"))
