@@ -1201,7 +1201,7 @@ FAULTS = [
     ),
     Fault(
         "training/studies/mnist_init_cells.py",
-        "if key not in self._known}",
+        " if key not in self._known}",
         "}",
         "tests/training/studies/test_mnist_init.py::test_what_is_finished_is_filed_once",
     ),

@@ -64,13 +64,13 @@ class Cells:
 
     def adopt(self, other):
         """Keeps what another `Cells` has and this one lacks; how many networks."""
-        new = {key: a for key, a in other._known.items() if key not in self._known}
-        self._keep(new)
-        return len(new)
+        return self._keep(other._known)
 
-    def _keep(self, new):
+    def _keep(self, found):
+        new = {key: accuracy for key, accuracy in found.items() if key not in self._known}
         self._append([(*key, repr(accuracy)) for key, accuracy in new.items()])
         self._known |= new
+        return len(new)
 
     def table(self, runs, learning_rate):
         """Accuracies of an array of runs, the last axis of which are seeds.
