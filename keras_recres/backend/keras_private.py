@@ -83,6 +83,26 @@ def downloads_by(fetch):
         _creation.fetch = before
 
 
+def _track_variables(layer):
+    """Hands all of a layer's variables to PyTorch, for Keras' method of this name.
+
+    Keras names them by their paths (3.15). Of two with one path, as in copies of a nested model or
+    blocks that were given one name, PyTorch then knows one, never clears the other's gradients, and
+    `fit` steps along the sum of those of all batches so far.
+    """
+    import torch
+
+    found = {}
+    for variable in layer.variables:
+        path = variable.path
+        found[f"{path}#{len(found)}" if path in found else path] = variable.value
+    layer._torch_params = torch.nn.ParameterDict(found)
+
+
+if keras.backend.backend() == "torch":
+    Layer._track_variables = _track_variables
+
+
 def set_random_seed(seed):
     """As `keras.utils.set_random_seed`, which imports TensorFlow also for other backends."""
     tensorflow, known = module_utils.tensorflow, module_utils.tensorflow._available
@@ -92,21 +112,6 @@ def set_random_seed(seed):
         keras.utils.set_random_seed(seed)
     finally:
         tensorflow._available = known
-
-
-def clear_all_gradients(model):
-    """Lets PyTorch clear the gradients of all of a model's weights before each step of `fit`.
-
-    Keras hands them to PyTorch by their paths (3.15), so that of two weights with one path, such as
-    those of blocks that somebody gave one name, the gradients of one are summed up over all steps.
-    """
-    if keras.backend.backend() == "torch":
-
-        def zero_grad(set_to_none=True):
-            for variable in model.trainable_variables:
-                variable.value.grad = None
-
-        model.zero_grad = zero_grad
 
 
 def function_of(model):

@@ -134,7 +134,6 @@ def fit(model, batches, others, asked, learning_rate, ema, layer_decay, best):
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
             )
-            keras_private.clear_all_gradients(model)
             model.fit(
                 batches,
                 validation_data=others,

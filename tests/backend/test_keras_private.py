@@ -10,6 +10,7 @@ import pytest
 from keras import ops
 
 from keras_recres.backend import keras_private
+from keras_recres.layers import RecurrentResidual
 
 BACKEND = keras.backend.backend()
 
@@ -306,3 +307,28 @@ def test_downloads_go_through_a_function_of_ours(tmp_path):
         assert get("a") == "ours"
     assert get("b") == "whole"
     assert calls == [source.as_uri()]
+
+
+def nested(names):
+    """A network of two blocks with the same values, whatever the blocks are called."""
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((4,))
+    for name in names:
+        dense = keras.layers.Dense(4, activation="tanh", name="dense")
+        x = RecurrentResidual(keras.Sequential([keras.Input((4,)), dense], name=name), 2)(x)
+    return keras.Model(inputs, x)
+
+
+def test_weights_of_one_path_learn_as_those_of_two(tmp_path):
+    """With Keras' own method the gradients of some were never cleared on PyTorch."""
+    x, y = np.random.default_rng(0).normal(size=(2, 12, 4)).astype("float32")
+    apart, alike = nested(("one", "two")), nested(("one", "one"))
+    alike.save(tmp_path / "alike.keras")
+    learnt = []
+    for model in (apart, alike, keras.saving.load_model(tmp_path / "alike.keras")):
+        model.compile(keras.optimizers.SGD(0.1), "mean_squared_error")
+        model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        learnt.append(model.get_weights())
+    for other in learnt[1:]:
+        for one, two in zip(learnt[0], other, strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)

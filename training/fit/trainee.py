@@ -10,7 +10,6 @@ import warnings
 import keras
 from keras import ops
 
-from keras_recres.backend import keras_private
 from keras_recres.layers import RecurrentResidual
 from training.errors import UserError
 
@@ -156,7 +155,6 @@ class Trainee(keras.Model):
         for name in ("zoo_record", "preprocess"):
             setattr(self, name, getattr(model, name, None))
         self.built = True
-        keras_private.clear_all_gradients(self)
         self._prepare(None)
 
     def begin_epoch(self, epoch):

@@ -405,21 +405,3 @@ def test_numbers_too_small_to_be_fast_are_zero():
     with precision.subnormals_are_zero():
         assert least / 2 == 0
     assert least / 2 != 0
-
-
-def test_blocks_of_one_name_learn_as_blocks_of_two_names_do():
-    """On PyTorch Keras would never clear the gradients of one of the two."""
-    x, y = np.random.default_rng(0).normal(size=(2, 12, 4)).astype("float32")
-    learnt = []
-    for names in (("one", "one"), ("one", "two")):
-        keras.utils.set_random_seed(0)
-        z = inputs = keras.Input((4,))
-        for name in names:
-            dense = keras.layers.Dense(4, activation="tanh", name="dense")
-            z = RecurrentResidual(keras.Sequential([keras.Input((4,)), dense], name=name), 2)(z)
-        student = trainee.Trainee(keras.Model(inputs, z))
-        student.compile(keras.optimizers.SGD(0.1), "mean_squared_error")
-        student.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
-        learnt.append(student.get_weights())
-    for one, other in zip(*learnt, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
